@@ -1,0 +1,313 @@
+//! The steps of attribution in order: merge the recordings, bind the spans, find the owners, give out the time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use spandrel_model::{
+    Binding, BindingKind, Cell, Evidence, Interval, Layer, ProcessIdentity, SpanId, TaskId, TaskRecording, TraceId,
+    UnixNanos, View,
+};
+use thiserror::Error;
+
+use crate::bind::{self, BindWindows};
+use crate::owner::Owners;
+use crate::self_view::{Evidences, SpanLayers};
+use crate::spans::{SpanIndex, SpanSet};
+use crate::{LayerRules, Piece, ProcessSpans, SpanKey, Timeline};
+
+/// What attribution is told to do.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// How spans get their layer.
+    pub layers: LayerRules,
+    /// How spans get their task.
+    pub windows: BindWindows,
+}
+
+/// The result of [`attribute`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributed {
+    /// One entry per span that yields rows, sorted by (start, end, id).
+    pub spans: Vec<SpanAttribution>,
+    /// Spans whose cells do not sum to their duration, and which are therefore not in `spans`. Always empty unless this
+    /// crate has a defect; to be reported, never to be stored.
+    pub violations: Vec<ConservationError>,
+}
+
+/// A span with its time given out: what the tables `attribution`, `span_quality`, `task_spans` and `matrix` need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpanAttribution {
+    /// Trace that the span belongs to.
+    pub trace_id: TraceId,
+    /// Id of the span.
+    pub span_id: SpanId,
+    /// Process that reported it.
+    pub process: Arc<ProcessIdentity>,
+    /// Name of the span.
+    pub operation: Arc<str>,
+    /// Time open.
+    pub interval: Interval,
+    /// Whether work enters the process here: the span has no known parent in the process, or is of kind server or
+    /// consumer.
+    pub is_request: bool,
+    /// Layer of the span itself.
+    pub layer: Layer,
+    /// The task that it ran on, or why that is not known.
+    pub binding: Binding,
+    /// Cells of every view, sorted by (view, layer, state, sub-state). Those of a view sum to the duration.
+    pub cells: Vec<Cell>,
+    /// Time of the span that recordings of the process cover, nanoseconds.
+    pub recorded_ns: i64,
+    /// Time with exact evidence in the self view, nanoseconds.
+    pub exact_ns: i64,
+    /// Time without evidence in the self view, nanoseconds.
+    pub unknown_ns: i64,
+    /// The span on its task, if it is bound.
+    pub on_task: Option<TaskSpan>,
+}
+
+/// A stretch of a task in which a span bound to it was open: a row of the table `task_spans`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSpan {
+    /// The task.
+    pub task: TaskId,
+    /// Time of the span within the life of the task, as far as that is known.
+    pub interval: Interval,
+    /// Evidence.
+    pub kind: BindingKind,
+}
+
+/// The cells of a span do not sum to its duration.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "span {} of trace {}: cells of view {} sum to {sum_ns} ns, expected its duration of {duration_ns} ns; this is a \
+     defect of Spandrel, please report it with the span and the recording",
+    .span.span_id, .span.trace_id, .view.as_str()
+)]
+pub struct ConservationError {
+    /// The span.
+    pub span: SpanKey,
+    /// The view.
+    pub view: View,
+    /// Duration of the span, nanoseconds.
+    pub duration_ns: i64,
+    /// Sum of its cells, nanoseconds.
+    pub sum_ns: i128,
+}
+
+/// Attributes the spans of one process, given all recordings of it that are at hand, in any order. Spans and recordings
+/// that are given twice count once. Neither reads a clock nor fails: what is not known becomes unknown time.
+pub fn attribute(spans: &ProcessSpans<'_>, recordings: &[&TaskRecording], rules: &Rules) -> Attributed {
+    Analysis::new(spans, recordings, rules).attributed()
+}
+
+/// The word in the column `binding` of `span_quality`: the evidence, or the reason why the span is not bound.
+pub const fn binding_word(binding: Binding) -> &'static str {
+    match binding {
+        Binding::Bound { kind, .. } => kind.as_str(),
+        Binding::Unbound(reason) => reason.as_str(),
+    }
+}
+
+/// Everything that [`attribute`] finds out, to be asked for in detail.
+pub struct Analysis<'a> {
+    spans: SpanSet<'a>,
+    timeline: Timeline,
+    bindings: Vec<Binding>,
+    owners: Owners,
+    layers: SpanLayers,
+}
+
+impl<'a> Analysis<'a> {
+    /// Binds the spans and finds the owners. See [`attribute`] for the arguments.
+    pub fn new(spans: &ProcessSpans<'a>, recordings: &[&TaskRecording], rules: &Rules) -> Self {
+        let spans = SpanSet::new(spans);
+        let timeline = Timeline::new(recordings);
+        let bindings = bind::bind(&spans, &timeline, &rules.windows);
+        let owners = Owners::new(&spans, &bindings);
+        let layers = span_layers(&spans, &rules.layers);
+        Self {
+            spans,
+            timeline,
+            bindings,
+            owners,
+            layers,
+        }
+    }
+
+    /// The merged recordings.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// How the span is bound; `None` for a span that is not of the process.
+    pub fn binding(&self, span: SpanKey) -> Option<Binding> {
+        self.spans.find(span).map(|span| self.bindings[span])
+    }
+
+    /// The span for which `task` was at work at the instant: the innermost one bound to it, else the one inherited from
+    /// its creator, else none.
+    pub fn owner_at(&self, task: TaskId, at: UnixNanos) -> Option<SpanKey> {
+        let owner = self.owners.at(&self.spans, &self.timeline, task, at)?;
+        Some(SpanKey::of(self.spans.span(owner)))
+    }
+
+    /// The stretches in which a span bound to `task` owns it, in the order of time, without overlap. A stretch may be
+    /// followed by another one of the same span.
+    pub fn owned(&self, task: TaskId) -> Vec<(Interval, SpanKey)> {
+        let pieces = self.owners.find(task).map_or(&[][..], |task| self.owners.pieces(task));
+        let key = |span: SpanIndex| SpanKey::of(self.spans.span(span));
+        pieces.iter().map(|piece| (piece.interval, key(piece.span))).collect()
+    }
+
+    /// The self view of one span over time: stretches of one cell each, maximal, tiling the span. `None` for a span that
+    /// is not of the process.
+    pub fn pieces(&self, span: SpanKey) -> Option<Vec<Piece>> {
+        self.spans.find(span).map(|span| self.evidences().pieces(span))
+    }
+
+    /// The result for every span that yields rows.
+    pub fn attributed(&self) -> Attributed {
+        let mut result = Attributed::default();
+        for (span, cells) in self.evidences().cells().into_iter().enumerate() {
+            if !self.spans.node(span).emits {
+                continue;
+            }
+            let attribution = self.attribution(span, cells);
+            match conserved(&attribution) {
+                Ok(()) => result.spans.push(attribution),
+                Err(violation) => result.violations.push(violation),
+            }
+        }
+        result
+    }
+
+    fn evidences(&self) -> Evidences<'_> {
+        Evidences {
+            spans: &self.spans,
+            timeline: &self.timeline,
+            bindings: &self.bindings,
+            owners: &self.owners,
+            layers: &self.layers,
+        }
+    }
+
+    fn attribution(&self, index: SpanIndex, cells: Vec<Cell>) -> SpanAttribution {
+        let node = self.spans.node(index);
+        let span = node.span;
+        let total = |evidence| {
+            let cells = cells.iter().filter(|cell| cell.evidence == evidence);
+            cells.fold(0_i64, |sum, cell| sum.saturating_add(cell.ns))
+        };
+        SpanAttribution {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            process: span.process.clone(),
+            operation: span.name.clone(),
+            interval: span.interval,
+            is_request: node.is_request(),
+            layer: self.layers.layers[self.layers.of_span[index]].clone(),
+            binding: self.bindings[index],
+            recorded_ns: self.timeline.covered_ns(span.interval),
+            exact_ns: total(Evidence::Exact),
+            unknown_ns: total(Evidence::None),
+            on_task: self.task_span(index),
+            cells,
+        }
+    }
+
+    fn task_span(&self, index: SpanIndex) -> Option<TaskSpan> {
+        let Binding::Bound { task, kind } = self.bindings[index] else {
+            return None;
+        };
+        let interval = self.spans.span(index).interval;
+        let line = self.timeline.task(task);
+        let birth = line.and_then(|line| line.birth).unwrap_or(interval.start());
+        let death = line.and_then(|line| line.death).unwrap_or(interval.end());
+        let start = interval.start().max(birth).min(interval.end());
+        Some(TaskSpan {
+            task,
+            interval: Interval::new(start, interval.end().min(death).max(start))?,
+            kind,
+        })
+    }
+}
+
+/// One integer comparison per span and view, kept in release builds.
+fn conserved(span: &SpanAttribution) -> Result<(), ConservationError> {
+    let cells = span.cells.iter().filter(|cell| cell.view == View::SelfView);
+    let sum_ns: i128 = cells.map(|cell| i128::from(cell.ns)).sum();
+    let duration_ns = span.interval.duration_ns();
+    if sum_ns == i128::from(duration_ns) {
+        return Ok(());
+    }
+    Err(ConservationError {
+        span: SpanKey {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+        },
+        view: View::SelfView,
+        duration_ns,
+        sum_ns,
+    })
+}
+
+fn span_layers(spans: &SpanSet<'_>, rules: &LayerRules) -> SpanLayers {
+    let mut numbers: HashMap<Layer, usize> = HashMap::new();
+    let mut layers = Vec::new();
+    let of_span = (0..spans.len())
+        .map(|span| {
+            let layer = rules.layer_of(spans.span(span));
+            *numbers.entry(layer).or_insert_with_key(|layer| {
+                layers.push(layer.clone());
+                layers.len() - 1
+            })
+        })
+        .collect();
+    SpanLayers { layers, of_span }
+}
+
+#[cfg(test)]
+mod tests {
+    use spandrel_model::{Relation, State, UnknownReason};
+
+    use super::*;
+
+    #[test]
+    fn cells_that_do_not_sum_to_the_duration_are_an_error_that_says_so() {
+        let cell = Cell {
+            view: View::SelfView,
+            layer: Layer::new("db"),
+            state: State::Network,
+            sub_state: Arc::from(""),
+            relation: Relation::Same,
+            evidence: Evidence::Exact,
+            ns: 7,
+        };
+        let mut span = SpanAttribution {
+            trace_id: TraceId::default(),
+            span_id: SpanId::default(),
+            process: Arc::default(),
+            operation: Arc::from("q"),
+            interval: Interval::new(UnixNanos(0), UnixNanos(7)).unwrap(),
+            is_request: true,
+            layer: Layer::new("db"),
+            binding: Binding::Unbound(UnknownReason::NotRecorded),
+            cells: vec![cell.clone()],
+            recorded_ns: 7,
+            exact_ns: 7,
+            unknown_ns: 0,
+            on_task: None,
+        };
+        assert_eq!(conserved(&span), Ok(()));
+        span.cells.push(cell);
+        let error = conserved(&span).unwrap_err();
+        assert_eq!((error.duration_ns, error.sum_ns), (7, 14));
+        assert!(
+            error
+                .to_string()
+                .contains("sum to 14 ns, expected its duration of 7 ns"),
+            "{error}"
+        );
+    }
+}

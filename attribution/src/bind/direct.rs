@@ -1,0 +1,131 @@
+//! Bindings that the program states itself.
+//!
+//! | evidence | written by | form |
+//! |---|---|---|
+//! | log, category `otel` | Spandrel's helper for Go | 16 bytes trace id, 8 bytes span id |
+//! | log, category `datadog.uint64_span_id` | dd-trace-go | 8 bytes span id, little-endian |
+//! | log, any category | programs' own span processors | `traceid-spanid` in hexadecimal digits |
+//! | attribute `go.goroutine.id`, `goroutine.id` | programs' own span processors | number |
+//!
+//! The goroutine that logs is the one that starts the span. Of several logs the earliest counts.
+
+use std::collections::HashMap;
+
+use spandrel_model::{BindingKind, Interval, SpanId, TaskId, TraceId, UserLog};
+
+use super::BindWindows;
+use crate::Timeline;
+use crate::spans::{SpanIndex, SpanKey, SpanSet};
+
+const OTEL_CATEGORY: &str = "otel";
+const DATADOG_CATEGORY: &str = "datadog.uint64_span_id";
+
+/// A goroutine that a span certainly started on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pin {
+    pub(super) task: TaskId,
+    pub(super) kind: BindingKind,
+}
+
+/// The pin of each span that has one.
+pub(super) fn pins(spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindows) -> Vec<Option<Pin>> {
+    let mut pins = vec![None; spans.len()];
+    pin_logged(&mut pins, spans, timeline, windows);
+    for (index, pin) in pins.iter_mut().enumerate() {
+        if pin.is_none() {
+            *pin = reported(spans, timeline, index);
+        }
+    }
+    pins
+}
+
+fn pin_logged(pins: &mut [Option<Pin>], spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindows) {
+    let mut by_span_id: Option<HashMap<SpanId, Vec<SpanIndex>>> = None;
+    for log in timeline.user_logs() {
+        let span = match logged_id(log, timeline) {
+            Some(LoggedId::Full(key)) => spans.find(key).filter(|span| fits(spans, *span, log, windows)),
+            Some(LoggedId::Datadog(span_id)) => {
+                let by_span_id = by_span_id.get_or_insert_with(|| index_by_span_id(spans));
+                let same = by_span_id.get(&span_id).map_or(&[][..], Vec::as_slice);
+                only(same.iter().copied().filter(|span| fits(spans, *span, log, windows)))
+            }
+            None => None,
+        };
+        if let Some(span) = span {
+            pins[span].get_or_insert(Pin {
+                task: log.task,
+                kind: BindingKind::LoggedId,
+            });
+        }
+    }
+}
+
+enum LoggedId {
+    Full(SpanKey),
+    Datadog(SpanId),
+}
+
+fn logged_id(log: &UserLog, timeline: &Timeline) -> Option<LoggedId> {
+    let message = &*log.message;
+    match (&**timeline.name(log.category), message.len()) {
+        (DATADOG_CATEGORY, 8) => {
+            let number = u64::from_le_bytes(message.try_into().ok()?);
+            Some(LoggedId::Datadog(SpanId::new(number.to_be_bytes())))
+        }
+        (OTEL_CATEGORY, 24) => {
+            let (trace_id, span_id) = message.split_at(TraceId::LEN);
+            Some(LoggedId::Full(SpanKey {
+                trace_id: TraceId::from_slice(trace_id)?,
+                span_id: SpanId::from_slice(span_id)?,
+            }))
+        }
+        (_, 49) => {
+            let (trace_id, span_id) = std::str::from_utf8(message).ok()?.split_once('-')?;
+            Some(LoggedId::Full(SpanKey {
+                trace_id: TraceId::from_hex(trace_id)?,
+                span_id: SpanId::from_hex(span_id)?,
+            }))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the log was written while the span was open, give or take the lags.
+fn fits(spans: &SpanSet<'_>, span: SpanIndex, log: &UserLog, windows: &BindWindows) -> bool {
+    let interval = spans.span(span).interval;
+    interval.start().plus(-windows.clock_error_ns) <= log.at && log.at <= interval.end().plus(windows.end_lag_ns)
+}
+
+fn index_by_span_id(spans: &SpanSet<'_>) -> HashMap<SpanId, Vec<SpanIndex>> {
+    let mut index: HashMap<SpanId, Vec<SpanIndex>> = HashMap::with_capacity(spans.len());
+    for span in 0..spans.len() {
+        index.entry(spans.span(span).span_id).or_default().push(span);
+    }
+    index
+}
+
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    let first = items.next();
+    if items.next().is_some() { None } else { first }
+}
+
+/// The goroutine that the span's attributes name, if it was alive at the first recorded instant of the span. Goroutine
+/// ids are never used twice in a process, so that a later recording of the span will do.
+fn reported(spans: &SpanSet<'_>, timeline: &Timeline, span: SpanIndex) -> Option<Pin> {
+    let span = spans.span(span);
+    let task = span.reported_task()?;
+    let start = span.interval.start();
+    let at = if timeline.covers(start) {
+        start
+    } else {
+        timeline
+            .covered()
+            .iter()
+            .find_map(|covered| covered.intersection(span.interval).map(Interval::start))?
+    };
+    timeline.state_at(task, at)?;
+    Some(Pin {
+        task,
+        kind: BindingKind::TaskAttribute,
+    })
+}

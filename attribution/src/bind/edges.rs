@@ -1,0 +1,235 @@
+//! Edges: the pairs of span and user task whose times fit.
+//!
+//! For each span the tasks that end shortly after it are found by binary search among the tasks of its name, sorted by
+//! end, because the end lag is much the sharper of the two. Each of them must pass what is certain about a true pair:
+//!
+//! * both lags lie between the clock's offset and their limit;
+//! * between the two readings of a beginning (or end) the goroutine began (ended) no other task;
+//! * the goroutine was running when the span's clock was read. On a machine with few processors this leaves few.
+
+use spandrel_model::{Interval, State, UnixNanos, UnknownReason};
+
+use super::clock::ClockOffset;
+use super::levels::LEVELS;
+use super::passes::{Matching, Pass};
+use super::user_tasks::{Mark, RowIndex};
+use crate::spans::SpanIndex;
+use crate::timeline::Standing;
+
+/// Most tasks that are looked at for one span. A span with more in its window sees those of a narrower one only, so that
+/// the work stays linear however many equal spans end at once.
+const SCAN_MAX: usize = 64;
+
+/// A span and a task that may belong together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    pub(super) span: SpanIndex,
+    pub(super) row: RowIndex,
+    pub(super) begin_lag_ns: i64,
+    /// `None` if the end of the task is not recorded.
+    pub(super) end_lag_ns: Option<i64>,
+    /// Whether the true partner of either side may have its beginning outside the recordings.
+    pub(super) near_border: bool,
+}
+
+/// The edges of a pass.
+pub(super) struct Edges {
+    /// Sorted by span, then row.
+    pub(super) edges: Vec<Edge>,
+    /// For each span, the number of levels at which it sees all its edges.
+    pub(super) span_levels: Vec<usize>,
+    /// For each row, the number of levels at which all spans that may want it are seen.
+    pub(super) row_levels: Vec<usize>,
+}
+
+/// Unclaimed tasks to choose from.
+#[derive(Clone, Default)]
+struct Shelf {
+    by_end: Vec<RowIndex>,
+    open: Vec<RowIndex>,
+}
+
+/// Finds the edges between what `matching` has not paired yet.
+pub(super) fn find(matching: &Matching<'_>, pass: Pass) -> Edges {
+    let shelves = shelves(matching, pass);
+    let mut found = Edges {
+        edges: Vec::new(),
+        span_levels: vec![LEVELS.len(); matching.spans.len()],
+        row_levels: vec![LEVELS.len(); matching.table.len()],
+    };
+    for span in 0..matching.spans.len() {
+        let Some(shelf) = shelf_of(matching, pass, span, &shelves) else {
+            continue;
+        };
+        let everything = window(matching, LEVELS.len(), span, shelf);
+        let mut levels = LEVELS.len();
+        let mut seen = everything;
+        while seen.len() > SCAN_MAX {
+            levels -= 1;
+            seen = window(matching, levels, span, shelf);
+        }
+        if levels < LEVELS.len() {
+            found.span_levels[span] = levels;
+            everything
+                .rows()
+                .for_each(|row| found.row_levels[row] = found.row_levels[row].min(levels));
+        }
+        let before = found.edges.len();
+        found
+            .edges
+            .extend(seen.rows().filter_map(|row| edge(matching, span, row)));
+        found.edges[before..].sort_unstable_by_key(|edge| edge.row);
+    }
+    found
+}
+
+fn shelves(matching: &Matching<'_>, pass: Pass) -> Vec<Shelf> {
+    let table = &matching.table;
+    let count = match pass {
+        Pass::Named | Pass::Detached => table.group_count(),
+        Pass::Renamed => 1,
+    };
+    let shelf_of = |row: RowIndex| match pass {
+        _ if matching.span_of[row].is_some() || table.row(row).begin.is_none() => None,
+        Pass::Renamed | Pass::Detached if matching.row_wanted[row] => None,
+        Pass::Named | Pass::Detached => table.row(row).group,
+        Pass::Renamed => Some(0),
+    };
+    let mut shelves = vec![Shelf::default(); count];
+    for row in &table.by_end {
+        if let Some(shelf) = shelf_of(*row) {
+            shelves[shelf].by_end.push(*row);
+        }
+    }
+    for row in &table.open {
+        if let Some(shelf) = shelf_of(*row) {
+            shelves[shelf].open.push(*row);
+        }
+    }
+    shelves
+}
+
+/// The tasks that the span may choose from; `None` if the span is paired or its beginning is not recorded.
+fn shelf_of<'a>(matching: &Matching<'_>, pass: Pass, span: SpanIndex, shelves: &'a [Shelf]) -> Option<&'a Shelf> {
+    if matching.task_of[span].is_some() || !matching.start_covered[span] {
+        return None;
+    }
+    match pass {
+        Pass::Renamed | Pass::Detached if matching.ambiguous[span] => None,
+        Pass::Named | Pass::Detached => shelves.get(matching.table.group(&matching.spans.span(span).name)?),
+        Pass::Renamed => shelves.first(),
+    }
+}
+
+/// Tasks whose times lie near those of a span.
+#[derive(Clone, Copy)]
+struct Window<'a> {
+    ended: &'a [RowIndex],
+    open: &'a [RowIndex],
+}
+
+impl Window<'_> {
+    fn len(&self) -> usize {
+        self.ended.len() + self.open.len()
+    }
+
+    fn rows(&self) -> impl Iterator<Item = RowIndex> {
+        self.ended.iter().chain(self.open).copied()
+    }
+}
+
+/// The tasks that the span sees at `levels` levels, none at none: those whose end lies near its own, and at the last
+/// level those whose end is not recorded and whose beginning lies near its own.
+fn window<'a>(matching: &Matching<'_>, levels: usize, span: SpanIndex, shelf: &'a Shelf) -> Window<'a> {
+    let interval = matching.spans.span(span).interval;
+    let limits = matching.windows;
+    let mut window = Window { ended: &[], open: &[] };
+    let Some(level) = levels.checked_sub(1).map(|last| LEVELS[last]) else {
+        return window;
+    };
+    let earliest_end = interval.end().plus(matching.clock.least_ns);
+    let latest_end = interval.end().plus(level.window_ns(limits.end_lag_ns));
+    window.ended = range(&shelf.by_end, earliest_end, latest_end, |row| {
+        matching.table.row(row).end_at()
+    });
+    if level.is_last() && !all_recorded(matching, earliest_end, interval.end().plus(limits.end_lag_ns)) {
+        let earliest = interval.start().plus(matching.clock.least_ns);
+        let latest = interval.start().plus(limits.begin_lag_ns);
+        window.open = range(&shelf.open, earliest, latest, |row| matching.table.row(row).begin_at());
+    }
+    window
+}
+
+fn range(
+    rows: &[RowIndex],
+    first: UnixNanos,
+    last: UnixNanos,
+    at: impl Fn(RowIndex) -> Option<UnixNanos>,
+) -> &[RowIndex] {
+    let at = |row: &RowIndex| at(*row);
+    let rows = &rows[rows.partition_point(|row| at(row) < Some(first))..];
+    &rows[..rows.partition_point(|row| at(row) <= Some(last))]
+}
+
+/// Takes out the edges that the clock rules out by now.
+pub(super) fn recheck(matching: &Matching<'_>, found: &mut Edges) {
+    found
+        .edges
+        .retain(|known| edge(matching, known.span, known.row).is_some());
+}
+
+fn edge(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> Option<Edge> {
+    let interval = matching.spans.span(span).interval;
+    let limits = matching.windows;
+    let task = matching.table.row(row);
+    let begin = task.begin.as_ref()?;
+    if matching.pins[span].is_some_and(|pin| pin.task != begin.goroutine) {
+        return None;
+    }
+    let begin_lag_ns = lag(matching.clock, begin, interval.start(), limits.begin_lag_ns)?;
+    let end_lag_ns = match &task.end {
+        Some(end) => Some(lag(matching.clock, end, interval.end(), limits.end_lag_ns)?),
+        None => None,
+    };
+    let running = may_run(matching, begin, interval.start())
+        && task
+            .end
+            .as_ref()
+            .is_none_or(|end| may_run(matching, end, interval.end()));
+    running.then(|| Edge {
+        span,
+        row,
+        begin_lag_ns,
+        end_lag_ns,
+        near_border: !all_recorded(matching, interval.start(), interval.start().plus(limits.begin_lag_ns))
+            || !all_recorded(matching, begin.at.plus(-limits.begin_lag_ns), begin.at),
+    })
+}
+
+fn all_recorded(matching: &Matching<'_>, from: UnixNanos, to: UnixNanos) -> bool {
+    Interval::new(from, to).is_none_or(|time| matching.timeline.covered_ns(time) == time.duration_ns())
+}
+
+/// Nanoseconds from a time of the span to that of the task, if the two can belong together.
+fn lag(clock: ClockOffset, mark: &Mark<'_>, of_span: UnixNanos, limit_ns: i64) -> Option<i64> {
+    let lag_ns = mark.at.since(of_span);
+    let first_after = mark
+        .previous
+        .is_none_or(|previous| previous <= of_span.plus(clock.most_ns));
+    ((clock.least_ns..=limit_ns).contains(&lag_ns) && first_after).then_some(lag_ns)
+}
+
+/// Whether the mark's goroutine may have executed code of the program at the span's time `at`.
+fn may_run(matching: &Matching<'_>, mark: &Mark<'_>, at: UnixNanos) -> bool {
+    let clock = matching.clock;
+    let Some(around) = Interval::new(at.plus(clock.least_ns), at.plus(clock.most_ns.saturating_add(1))) else {
+        return true;
+    };
+    matching
+        .timeline
+        .tiles(mark.line, around)
+        .any(|(_, standing)| match standing {
+            Standing::Known(state, _) => matches!(state, State::Running | State::GcAssist | State::GcSweep),
+            Standing::Unknown(reason) => reason != UnknownReason::TaskNotAlive,
+        })
+}

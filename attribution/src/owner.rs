@@ -1,0 +1,164 @@
+//! Owner: the span for which a task is at work at an instant.
+//!
+//! Of the spans bound to the task and open at the instant, the innermost owns it: the one that started last; of those
+//! that started together the deeper one in the tree, then the one with the larger id. Where none is open, the task works
+//! for whoever created it: the owner of its creator at its birth, but only while that span is open. A connection loop or
+//! a pool that outlives the request which happened to start it is nobody's.
+//!
+//! ```text
+//! span outer  [-------------------)        open on g1
+//! span inner       [----)                  open on g1
+//! g1          outer|inner| outer  |none
+//! g2               ^ created by g1 inside inner
+//!                  |inner| none ...
+//! ```
+
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+use spandrel_model::{Binding, Interval, TaskId, TaskKind, UnixNanos};
+
+use crate::spans::{SpanIndex, SpanKey, SpanSet};
+use crate::timeline::Timeline;
+
+/// A stretch of time of one task with its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnedPiece {
+    pub(crate) interval: Interval,
+    pub(crate) span: SpanIndex,
+}
+
+/// The owners of all tasks to which spans are bound.
+pub(crate) struct Owners {
+    // Sorted by task.
+    tasks: Vec<OwnedTask>,
+    // The pieces of a task lie together, sorted, without overlap, cut at every start and end of a bound span.
+    pieces: Vec<OwnedPiece>,
+    // The spans of a task lie together, sorted by rank.
+    bound: Vec<SpanIndex>,
+}
+
+/// A task to which spans are bound.
+pub(crate) struct OwnedTask {
+    pub(crate) task: TaskId,
+    pieces: Range<usize>,
+    bound: Range<usize>,
+}
+
+impl Owners {
+    pub(crate) fn new(spans: &SpanSet<'_>, bindings: &[Binding]) -> Self {
+        let mut bound: Vec<(TaskId, SpanIndex)> = bindings
+            .iter()
+            .enumerate()
+            .filter_map(|(span, binding)| match binding {
+                Binding::Bound { task, .. } => Some((*task, span)),
+                Binding::Unbound(_) => None,
+            })
+            .collect();
+        bound.sort_unstable_by_key(|(task, span)| (*task, rank(spans, *span)));
+        let mut owners = Self {
+            tasks: Vec::new(),
+            pieces: Vec::new(),
+            bound: bound.iter().map(|(_, span)| *span).collect(),
+        };
+        let mut first = 0;
+        for same in bound.chunk_by(|left, right| left.0 == right.0) {
+            let range = first..first + same.len();
+            first = range.end;
+            let pieces = owners.pieces.len();
+            sweep(spans, &owners.bound[range.clone()], &mut owners.pieces);
+            owners.tasks.push(OwnedTask {
+                task: same[0].0,
+                pieces: pieces..owners.pieces.len(),
+                bound: range,
+            });
+        }
+        owners
+    }
+
+    /// The tasks to which spans are bound, sorted by id.
+    pub(crate) fn tasks(&self) -> &[OwnedTask] {
+        &self.tasks
+    }
+
+    /// The stretches in which a bound span owns the task.
+    pub(crate) fn pieces(&self, task: &OwnedTask) -> &[OwnedPiece] {
+        &self.pieces[task.pieces.clone()]
+    }
+
+    /// The spans bound to the task, in the order of their start.
+    pub(crate) fn bound(&self, task: &OwnedTask) -> &[SpanIndex] {
+        &self.bound[task.bound.clone()]
+    }
+
+    pub(crate) fn find(&self, task: TaskId) -> Option<&OwnedTask> {
+        let index = self.tasks.binary_search_by_key(&task, |owned| owned.task).ok()?;
+        Some(&self.tasks[index])
+    }
+
+    /// The innermost bound span open on `task` at `at`.
+    fn bound_at(&self, task: TaskId, at: UnixNanos) -> Option<SpanIndex> {
+        let pieces = self.pieces(self.find(task)?);
+        let piece = pieces.get(pieces.partition_point(|piece| piece.interval.end() <= at))?;
+        piece.interval.contains(at).then_some(piece.span)
+    }
+
+    /// The owner of `task` at `at`, bound or inherited.
+    pub(crate) fn at(
+        &self,
+        spans: &SpanSet<'_>,
+        timeline: &Timeline,
+        task: TaskId,
+        at: UnixNanos,
+    ) -> Option<SpanIndex> {
+        let (mut ancestor, mut then) = (task, at);
+        loop {
+            if let Some(span) = self.bound_at(ancestor, then) {
+                return (at < spans.span(span).interval.end()).then_some(span);
+            }
+            let line = timeline
+                .task(ancestor)
+                .filter(|line| line.kind == TaskKind::Application)?;
+            // A creator is born before what it creates; the check makes the climb end on corrupt input too.
+            let birth = line.birth.filter(|birth| *birth <= then)?;
+            let creator = timeline.task(line.creator?)?;
+            if creator.birth.is_some_and(|creator_birth| creator_birth >= birth) {
+                return None;
+            }
+            (ancestor, then) = (creator.id, birth);
+        }
+    }
+}
+
+/// Order of ownership: of two open spans the larger one owns.
+fn rank(spans: &SpanSet<'_>, index: SpanIndex) -> (UnixNanos, u32, SpanKey) {
+    let node = spans.node(index);
+    (node.span.interval.start(), node.depth, SpanKey::of(node.span))
+}
+
+/// Appends the owned stretches of one task, whose spans come sorted by rank.
+fn sweep(spans: &SpanSet<'_>, bound: &[SpanIndex], pieces: &mut Vec<OwnedPiece>) {
+    let interval = |rank: usize| spans.span(bound[rank]).interval;
+    let mut boundaries: Vec<UnixNanos> = (0..bound.len())
+        .flat_map(|rank| [interval(rank).start(), interval(rank).end()])
+        .collect();
+    boundaries.sort_unstable();
+    boundaries.dedup();
+    let mut open: BinaryHeap<usize> = BinaryHeap::new();
+    let mut next = 0;
+    for pair in boundaries.windows(2) {
+        while next < bound.len() && interval(next).start() <= pair[0] {
+            open.push(next);
+            next += 1;
+        }
+        while open.peek().is_some_and(|rank| interval(*rank).end() <= pair[0]) {
+            open.pop();
+        }
+        if let (Some(rank), Some(interval)) = (open.peek(), Interval::new(pair[0], pair[1])) {
+            pieces.push(OwnedPiece {
+                interval,
+                span: bound[*rank],
+            });
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The self view: what the span's own task did.
+//!
+//! For a span bound to task g, the instant t belongs to the cell (layer of the owner of g at t, state of g at t). That
+//! depends on g and t alone, so each task is swept once, piece by piece, whatever the number of its spans; a span gets
+//! the pieces between its start and its end. A span that is not bound is one unknown cell of its own layer.
+
+use std::sync::Arc;
+
+use spandrel_model::{Binding, Cell, Evidence, Interval, Layer, Relation, State, UnknownReason, View};
+
+use crate::ledger::Ledger;
+use crate::owner::{OwnedPiece, OwnedTask, Owners};
+use crate::spans::{SpanIndex, SpanSet};
+use crate::timeline::{Standing, Timeline};
+
+/// A stretch of a span in which its cell does not change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The time, never empty.
+    pub interval: Interval,
+    /// Layer of the span that owned the task.
+    pub layer: Layer,
+    /// State of the task.
+    pub state: State,
+    /// Finer kind of the state; for [`State::Unknown`], the reason.
+    pub sub_state: Arc<str>,
+}
+
+/// Layers by number, so that they compare fast.
+pub(crate) struct SpanLayers {
+    /// Distinct layers.
+    pub(crate) layers: Vec<Layer>,
+    /// The layer of each span.
+    pub(crate) of_span: Vec<usize>,
+}
+
+/// What the self view is made of.
+pub(crate) struct Evidences<'a> {
+    pub(crate) spans: &'a SpanSet<'a>,
+    pub(crate) timeline: &'a Timeline,
+    pub(crate) bindings: &'a [Binding],
+    pub(crate) owners: &'a Owners,
+    pub(crate) layers: &'a SpanLayers,
+}
+
+type Account = (usize, Standing);
+
+impl Evidences<'_> {
+    /// The cells of every span that yields rows, by span; no cells for a span without length.
+    pub(crate) fn cells(&self) -> Vec<Vec<Cell>> {
+        let mut cells = vec![Vec::new(); self.spans.len()];
+        let mut ledger = Ledger::new();
+        for task in self.owners.tasks() {
+            if self.owners.bound(task).iter().any(|span| self.spans.node(*span).emits) {
+                self.sweep(task, &mut ledger, &mut cells);
+            }
+        }
+        for (span, cells) in cells.iter_mut().enumerate() {
+            let duration_ns = self.spans.span(span).interval.duration_ns();
+            if let (Binding::Unbound(reason), true) = (self.bindings[span], duration_ns > 0) {
+                cells.push(self.cell((self.layers.of_span[span], Standing::Unknown(reason)), duration_ns));
+            }
+        }
+        cells
+    }
+
+    /// The pieces of one span: maximal, in the order of time. They tile the span.
+    pub(crate) fn pieces(&self, span: SpanIndex) -> Vec<Piece> {
+        let interval = self.spans.span(span).interval;
+        let mut accounts: Vec<(Interval, Account)> = Vec::new();
+        match self.bindings[span] {
+            Binding::Unbound(_) if interval.is_empty() => {}
+            Binding::Unbound(reason) => {
+                accounts.push((interval, (self.layers.of_span[span], Standing::Unknown(reason))));
+            }
+            Binding::Bound { task, .. } => {
+                let owned = self.owners.find(task).map_or(&[][..], |task| self.owners.pieces(task));
+                let first = owned.partition_point(|piece| piece.interval.end() <= interval.start());
+                for piece in &owned[first..] {
+                    let Some(part) = piece.interval.intersection(interval) else {
+                        break;
+                    };
+                    let piece = OwnedPiece {
+                        interval: part,
+                        ..*piece
+                    };
+                    accounts.extend(self.charges(task, piece));
+                }
+            }
+        }
+        accounts
+            .chunk_by(|left, right| left.1 == right.1)
+            .filter_map(|same| {
+                let interval = Interval::new(same.first()?.0.start(), same.last()?.0.end())?;
+                Some(self.piece(same[0].1, interval))
+            })
+            .collect()
+    }
+
+    /// Sweeps one task and fills in the cells of its spans as they end.
+    fn sweep(&self, task: &OwnedTask, ledger: &mut Ledger<Account>, cells: &mut [Vec<Cell>]) {
+        let mut ending: Vec<SpanIndex> = self.owners.bound(task).to_vec();
+        ending.retain(|span| self.spans.node(*span).emits && !self.spans.span(*span).interval.is_empty());
+        ending.sort_unstable_by_key(|span| self.spans.span(*span).interval.end());
+        let mut ending = ending.into_iter().peekable();
+        let mut charged = Vec::new();
+        let mut reached = None;
+        for piece in self.owners.pieces(task) {
+            if reached != Some(piece.interval.start()) {
+                ledger.close();
+            }
+            for (interval, account) in self.charges(task.task, *piece) {
+                ledger.charge(account, interval);
+            }
+            reached = Some(piece.interval.end());
+            while let Some(span) = ending.next_if(|span| self.spans.span(*span).interval.end() == piece.interval.end())
+            {
+                charged.clear();
+                ledger.since(self.spans.span(span).interval.start(), &mut charged);
+                cells[span] = self.sorted_cells(&charged);
+            }
+        }
+        ledger.close();
+    }
+
+    fn charges(&self, task: spandrel_model::TaskId, piece: OwnedPiece) -> impl Iterator<Item = (Interval, Account)> {
+        let layer = self.layers.of_span[piece.span];
+        let tiles = self.timeline.tiles(self.timeline.task(task), piece.interval);
+        tiles.map(move |(interval, standing)| (interval, (layer, standing)))
+    }
+
+    fn sorted_cells(&self, charged: &[(Account, i64)]) -> Vec<Cell> {
+        let mut cells: Vec<Cell> = charged.iter().map(|(account, ns)| self.cell(*account, *ns)).collect();
+        cells.sort_unstable_by(|left, right| {
+            (&left.layer, left.state, &left.sub_state).cmp(&(&right.layer, right.state, &right.sub_state))
+        });
+        cells
+    }
+
+    fn cell(&self, account: Account, ns: i64) -> Cell {
+        let (state, sub_state, evidence) = self.words(account.1);
+        Cell {
+            view: View::SelfView,
+            layer: self.layers.layers[account.0].clone(),
+            state,
+            sub_state,
+            relation: Relation::Same,
+            evidence,
+            ns,
+        }
+    }
+
+    fn piece(&self, account: Account, interval: Interval) -> Piece {
+        let (state, sub_state, _) = self.words(account.1);
+        Piece {
+            interval,
+            layer: self.layers.layers[account.0].clone(),
+            state,
+            sub_state,
+        }
+    }
+
+    fn words(&self, standing: Standing) -> (State, Arc<str>, Evidence) {
+        match standing {
+            Standing::Known(state, sub_state) => (state, self.timeline.name(sub_state).clone(), Evidence::Exact),
+            Standing::Unknown(reason) => (State::Unknown, reason_word(reason), Evidence::None),
+        }
+    }
+}
+
+/// The word of a reason, shared instead of allocated for each cell.
+fn reason_word(reason: UnknownReason) -> Arc<str> {
+    use std::sync::LazyLock;
+    static WORDS: LazyLock<Vec<(UnknownReason, Arc<str>)>> = LazyLock::new(|| {
+        UnknownReason::ALL
+            .map(|reason| (reason, Arc::from(reason.as_str())))
+            .to_vec()
+    });
+    WORDS
+        .iter()
+        .find(|(known, _)| *known == reason)
+        .map_or_else(|| Arc::from(reason.as_str()), |(_, word)| word.clone())
+}

@@ -1,0 +1,176 @@
+//! The spans of one process, each once, with their tree.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use spandrel_model::{ProcessIdentity, Span, SpanId, SpanKind, TraceId};
+
+/// What to attribute: the spans of one process.
+#[derive(Clone, Debug)]
+pub struct ProcessSpans<'a> {
+    /// The process.
+    pub process: Arc<ProcessIdentity>,
+    /// Spans that yield rows.
+    pub spans: Vec<&'a Span>,
+    /// Spans that take part in binding and ownership but yield no rows, because they already have: parents, children
+    /// and neighbors of `spans`. A span in both lists yields none.
+    pub context: Vec<&'a Span>,
+}
+
+/// Identity of a span: its id is unique within its trace only, and tracers with 64-bit trace ids reuse ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpanKey {
+    /// Trace that the span belongs to.
+    pub trace_id: TraceId,
+    /// Id within the trace.
+    pub span_id: SpanId,
+}
+
+impl SpanKey {
+    /// The key of `span`.
+    pub fn of(span: &Span) -> Self {
+        Self {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+        }
+    }
+}
+
+/// Index of a span in [`SpanSet`].
+pub(crate) type SpanIndex = usize;
+
+/// The spans of one process without duplicates, sorted by (start, end, key), so that nothing depends on the order of
+/// arrival.
+pub(crate) struct SpanSet<'a> {
+    nodes: Vec<SpanNode<'a>>,
+    by_key: HashMap<SpanKey, SpanIndex>,
+    // Children of node n: children[first_child[n]..first_child[n + 1]].
+    first_child: Vec<usize>,
+    children: Vec<SpanIndex>,
+}
+
+pub(crate) struct SpanNode<'a> {
+    pub(crate) span: &'a Span,
+    /// Parent in the same process.
+    pub(crate) parent: Option<SpanIndex>,
+    /// Distance from its root in the process.
+    pub(crate) depth: u32,
+    /// Whether it yields rows.
+    pub(crate) emits: bool,
+}
+
+impl SpanNode<'_> {
+    /// A span at which work enters the process: its parent is elsewhere, or it says so by its kind.
+    pub(crate) fn is_request(&self) -> bool {
+        self.parent.is_none() || matches!(self.span.kind, SpanKind::Server | SpanKind::Consumer)
+    }
+}
+
+impl<'a> SpanSet<'a> {
+    pub(crate) fn new(spans: &ProcessSpans<'a>) -> Self {
+        let mut all: Vec<(&'a Span, bool)> = spans.spans.iter().map(|span| (*span, true)).collect();
+        all.extend(spans.context.iter().map(|span| (*span, false)));
+        all.sort_by_cached_key(|(span, emits)| (span.interval, SpanKey::of(span), *emits));
+
+        let mut set = Self {
+            nodes: Vec::with_capacity(all.len()),
+            by_key: HashMap::with_capacity(all.len()),
+            first_child: Vec::new(),
+            children: Vec::new(),
+        };
+        for (span, emits) in all {
+            let next = set.nodes.len();
+            let index = *set.by_key.entry(SpanKey::of(span)).or_insert(next);
+            match set.nodes.get_mut(index) {
+                Some(known) => known.emits &= emits,
+                None => set.nodes.push(SpanNode {
+                    span,
+                    parent: None,
+                    depth: 0,
+                    emits,
+                }),
+            }
+        }
+        set.link();
+        set
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn node(&self, index: SpanIndex) -> &SpanNode<'a> {
+        &self.nodes[index]
+    }
+
+    pub(crate) fn span(&self, index: SpanIndex) -> &'a Span {
+        self.nodes[index].span
+    }
+
+    pub(crate) fn find(&self, key: SpanKey) -> Option<SpanIndex> {
+        self.by_key.get(&key).copied()
+    }
+
+    pub(crate) fn children(&self, index: SpanIndex) -> &[SpanIndex] {
+        &self.children[self.first_child[index]..self.first_child[index + 1]]
+    }
+
+    /// Finds parents, depths and children. A cycle of parents, which only corrupt input has, is cut where the walk
+    /// closes it.
+    fn link(&mut self) {
+        for index in 0..self.nodes.len() {
+            let span = self.nodes[index].span;
+            self.nodes[index].parent = span.parent_span_id.and_then(|span_id| {
+                self.find(SpanKey {
+                    trace_id: span.trace_id,
+                    span_id,
+                })
+            });
+        }
+        self.measure_depths();
+        let mut count = vec![0; self.nodes.len() + 1];
+        for parent in self.nodes.iter().filter_map(|node| node.parent) {
+            count[parent + 1] += 1;
+        }
+        for index in 1..count.len() {
+            count[index] += count[index - 1];
+        }
+        self.children = vec![0; count[self.nodes.len()]];
+        self.first_child = count.clone();
+        for (index, node) in self.nodes.iter().enumerate() {
+            if let Some(parent) = node.parent {
+                self.children[count[parent]] = index;
+                count[parent] += 1;
+            }
+        }
+    }
+
+    fn measure_depths(&mut self) {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Walk {
+            New,
+            OnPath,
+            Done,
+        }
+        let mut walks = vec![Walk::New; self.nodes.len()];
+        let mut path = Vec::new();
+        for start in 0..self.nodes.len() {
+            let mut next = Some(start);
+            while let Some(index) = next.filter(|index| walks[*index] == Walk::New) {
+                walks[index] = Walk::OnPath;
+                path.push(index);
+                next = self.nodes[index].parent;
+            }
+            if let (Some(top), Some(closing)) = (path.last(), next)
+                && walks[closing] == Walk::OnPath
+            {
+                self.nodes[*top].parent = None;
+            }
+            while let Some(index) = path.pop() {
+                let parent = self.nodes[index].parent;
+                self.nodes[index].depth = parent.map_or(0, |parent| self.nodes[parent].depth.saturating_add(1));
+                walks[index] = Walk::Done;
+            }
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The recordings of one process as one line of time.
+//!
+//! A process is recorded in stretches of a few seconds, with gaps between them or with a little overlap:
+//!
+//! ```text
+//! recordings   [----- first -----)         [-- third --)
+//!                          [---- second ----)
+//! counts       [----- first -----)[- second-)[ third --)
+//! covered      [---------------------------------------)
+//! ```
+//!
+//! Where two cover the same time, the one that begins earlier counts, so that no instant of a task has two states and
+//! a recording that arrives twice changes nothing. What has an identity of its own (tasks, user tasks) is merged by id.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use spandrel_model::{
+    Interval, NameId, Names, State, Task, TaskId, TaskKind, TaskRecording, TaskState, UnixNanos, UnknownReason,
+    UserLog, UserTask,
+};
+
+/// The merged view of the recordings of one process.
+#[derive(Debug, Default)]
+pub struct Timeline {
+    names: Names,
+    // Invariant: sorted, neither overlapping nor touching, none empty.
+    covered: Vec<Interval>,
+    // Invariant: sorted by id, each id once.
+    tasks: Vec<TaskLine>,
+    // Invariant: the slices of a task lie together, sorted, without overlap; all within `covered`; none is unknown.
+    slices: Vec<StateSlice>,
+    user_tasks: Vec<UserTask>,
+    user_logs: Vec<UserLog>,
+}
+
+/// A task with its place among the slices.
+#[derive(Clone, Debug)]
+pub struct TaskLine {
+    /// Id.
+    pub id: TaskId,
+    /// Task that created it.
+    pub creator: Option<TaskId>,
+    /// Creation, if a recording saw it.
+    pub birth: Option<UnixNanos>,
+    /// End, if a recording saw it.
+    pub death: Option<UnixNanos>,
+    /// Whose task it is.
+    pub kind: TaskKind,
+    slices: std::ops::Range<usize>,
+}
+
+/// One known state of one task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StateSlice {
+    task: TaskId,
+    interval: Interval,
+    state: State,
+    sub_state: NameId,
+}
+
+/// What is known about a task over a stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Standing {
+    /// The runtime said so. The name belongs to [`Timeline::name`].
+    Known(State, NameId),
+    /// Nothing is known.
+    Unknown(UnknownReason),
+}
+
+impl Timeline {
+    /// Merges `recordings`, all of one process, in any order.
+    pub fn new(recordings: &[&TaskRecording]) -> Self {
+        let mut ordered: Vec<&TaskRecording> = recordings.to_vec();
+        ordered.sort_by_key(|recording| {
+            let window = recording.window;
+            (
+                window.start(),
+                std::cmp::Reverse(window.end()),
+                recording.source.clone(),
+            )
+        });
+        let mut timeline = Self::default();
+        let mut tasks: Vec<&Task> = Vec::new();
+        for recording in ordered {
+            let mut renames = Renames::new(&recording.names);
+            if let Some(part) = timeline.claim(recording.window) {
+                timeline.add_states(&recording.states, part, &mut renames);
+            }
+            timeline.add_user_events(recording, &mut renames);
+            tasks.extend(&recording.tasks);
+        }
+        timeline.settle(tasks);
+        timeline
+    }
+
+    /// Time that some recording covers, in order.
+    pub fn covered(&self) -> &[Interval] {
+        &self.covered
+    }
+
+    /// Whether a recording covers the instant.
+    pub fn covers(&self, at: UnixNanos) -> bool {
+        self.covered_from(at).next().is_some_and(|covered| covered.contains(at))
+    }
+
+    /// How much of `interval` recordings cover, in nanoseconds.
+    pub fn covered_ns(&self, interval: Interval) -> i64 {
+        self.covered_from(interval.start())
+            .map_while(|covered| covered.intersection(interval))
+            .map(Interval::duration_ns)
+            .sum()
+    }
+
+    /// Tasks that a recording saw, sorted by id.
+    pub fn tasks(&self) -> &[TaskLine] {
+        &self.tasks
+    }
+
+    /// The task `id`, if a recording saw it.
+    pub fn task(&self, id: TaskId) -> Option<&TaskLine> {
+        let index = self.tasks.binary_search_by_key(&id, |task| task.id).ok()?;
+        Some(&self.tasks[index])
+    }
+
+    /// The state of the task at the instant; `None` where nothing is known.
+    pub fn state_at(&self, task: TaskId, at: UnixNanos) -> Option<State> {
+        let slices = self.slices_from(self.task(task)?, at);
+        slices
+            .first()
+            .filter(|slice| slice.interval.contains(at))
+            .map(|slice| slice.state)
+    }
+
+    /// The `runtime/trace` tasks, sorted by id, each once; names belong to [`Self::name`].
+    pub fn user_tasks(&self) -> &[UserTask] {
+        &self.user_tasks
+    }
+
+    /// The `runtime/trace` log messages in the order of time; names belong to [`Self::name`].
+    pub fn user_logs(&self) -> &[UserLog] {
+        &self.user_logs
+    }
+
+    /// The string of a name of this timeline.
+    pub fn name(&self, id: NameId) -> &Arc<str> {
+        self.names.resolve(id)
+    }
+
+    /// Cuts `interval` into stretches in which one thing is known about `task`. They tile `interval`.
+    pub(crate) fn tiles<'a>(&'a self, task: Option<&'a TaskLine>, interval: Interval) -> Tiles<'a> {
+        Tiles {
+            timeline: self,
+            task,
+            slices: task.map_or(&[], |task| self.slices_from(task, interval.start())),
+            at: interval.start(),
+            end: interval.end(),
+        }
+    }
+
+    /// The slices of `task` that end after `at`.
+    fn slices_from(&self, task: &TaskLine, at: UnixNanos) -> &[StateSlice] {
+        let slices = &self.slices[task.slices.clone()];
+        &slices[slices.partition_point(|slice| slice.interval.end() <= at)..]
+    }
+
+    /// The covered intervals that end after `at`.
+    fn covered_from(&self, at: UnixNanos) -> impl Iterator<Item = Interval> {
+        let first = self.covered.partition_point(|covered| covered.end() <= at);
+        self.covered[first..].iter().copied()
+    }
+
+    /// Takes the part of `window` that no earlier recording covers. Recordings come sorted by start, so it is one
+    /// stretch at the end of `window`.
+    fn claim(&mut self, window: Interval) -> Option<Interval> {
+        let Some(last) = self.covered.last_mut() else {
+            self.covered.extend((!window.is_empty()).then_some(window));
+            return (!window.is_empty()).then_some(window);
+        };
+        let part = Interval::new(window.start().max(last.end()), window.end()).filter(|part| !part.is_empty())?;
+        if part.start() == last.end() {
+            *last = Interval::new(last.start(), part.end()).expect("part ends after last");
+        } else {
+            self.covered.push(part);
+        }
+        Some(part)
+    }
+
+    fn add_states(&mut self, states: &[TaskState], part: Interval, renames: &mut Renames<'_>) {
+        for state in states.iter().filter(|state| state.state != State::Unknown) {
+            if let Some(interval) = state.interval.intersection(part) {
+                self.slices.push(StateSlice {
+                    task: state.task,
+                    interval,
+                    state: state.state,
+                    sub_state: renames.rename(state.sub_state, &mut self.names),
+                });
+            }
+        }
+    }
+
+    fn add_user_events(&mut self, recording: &TaskRecording, renames: &mut Renames<'_>) {
+        for user_task in &recording.user_tasks {
+            let name = user_task.name.map(|name| renames.rename(name, &mut self.names));
+            self.user_tasks.push(UserTask {
+                name,
+                ..user_task.clone()
+            });
+        }
+        for log in &recording.user_logs {
+            let category = renames.rename(log.category, &mut self.names);
+            self.user_logs.push(UserLog {
+                category,
+                ..log.clone()
+            });
+        }
+    }
+
+    /// Sorts what the recordings brought and merges by id. Sorts are stable: of two equals the earlier recording's
+    /// comes first and counts.
+    fn settle(&mut self, tasks: Vec<&Task>) {
+        self.slices.sort_by_key(|slice| slice.task);
+        drop_overlap(&mut self.slices);
+        self.user_tasks.sort_by_key(|user_task| user_task.id);
+        self.user_tasks.dedup_by(|later, kept| {
+            let same = later.id == kept.id;
+            if same {
+                kept.parent = kept.parent.or(later.parent);
+                kept.name = kept.name.or(later.name);
+                kept.begin = kept.begin.or(later.begin);
+                kept.end = kept.end.or(later.end);
+            }
+            same
+        });
+        self.user_logs.sort_by_key(|log| log.at);
+        self.settle_tasks(tasks);
+    }
+
+    fn settle_tasks(&mut self, mut tasks: Vec<&Task>) {
+        tasks.sort_by_key(|task| task.id);
+        let mut from = 0;
+        for same in tasks.chunk_by(|left, right| left.id == right.id) {
+            let id = same[0].id;
+            let start = from + self.slices[from..].partition_point(|slice| slice.task < id);
+            from = start + self.slices[start..].partition_point(|slice| slice.task == id);
+            self.tasks.push(TaskLine {
+                id,
+                creator: same.iter().find_map(|task| task.creator),
+                birth: same.iter().find_map(|task| task.birth),
+                death: same.iter().find_map(|task| task.death),
+                kind: same[0].kind,
+                slices: start..from,
+            });
+        }
+    }
+}
+
+/// Cuts back slices of a task that begin before the previous one ends. Decoders do not make such; that an instant has
+/// one state must not depend on it.
+fn drop_overlap(slices: &mut Vec<StateSlice>) {
+    let mut previous: Option<(TaskId, UnixNanos)> = None;
+    slices.retain_mut(|slice| {
+        if let Some((task, end)) = previous
+            && task == slice.task
+            && slice.interval.start() < end
+        {
+            match Interval::new(end, slice.interval.end()) {
+                Some(rest) if !rest.is_empty() => slice.interval = rest,
+                _ => return false,
+            }
+        }
+        previous = Some((slice.task, slice.interval.end()));
+        true
+    });
+}
+
+/// Translates the names of one recording.
+struct Renames<'a> {
+    names: &'a Names,
+    known: HashMap<NameId, NameId>,
+    last: (NameId, NameId),
+}
+
+impl<'a> Renames<'a> {
+    fn new(names: &'a Names) -> Self {
+        Self {
+            names,
+            known: HashMap::new(),
+            last: (Names::EMPTY, Names::EMPTY),
+        }
+    }
+
+    fn rename(&mut self, name: NameId, into: &mut Names) -> NameId {
+        if name != self.last.0 {
+            let renamed = *self
+                .known
+                .entry(name)
+                .or_insert_with(|| into.intern(self.names.resolve(name)));
+            self.last = (name, renamed);
+        }
+        self.last.1
+    }
+}
+
+/// See [`Timeline::tiles`].
+pub(crate) struct Tiles<'a> {
+    timeline: &'a Timeline,
+    task: Option<&'a TaskLine>,
+    slices: &'a [StateSlice],
+    at: UnixNanos,
+    end: UnixNanos,
+}
+
+impl Iterator for Tiles<'_> {
+    type Item = (Interval, Standing);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.end {
+            return None;
+        }
+        let (end, standing) = match self.slices.split_first() {
+            Some((slice, rest)) if slice.interval.start() <= self.at => {
+                self.slices = rest;
+                (slice.interval.end(), Standing::Known(slice.state, slice.sub_state))
+            }
+            next => {
+                let next = next.map_or(self.end, |(slice, _)| slice.interval.start());
+                let (end, reason) = self.hole(next.min(self.end));
+                (end, Standing::Unknown(reason))
+            }
+        };
+        let tile = Interval::new(self.at, end.min(self.end))?;
+        self.at = tile.end();
+        Some((tile, standing))
+    }
+}
+
+impl Tiles<'_> {
+    /// Why nothing is known from `self.at` on, and until when, at most until `end`. That the task was not alive is
+    /// knowledge even where nothing was recorded, so it comes first.
+    fn hole(&self, end: UnixNanos) -> (UnixNanos, UnknownReason) {
+        let mut end = end;
+        if let Some(task) = self.task {
+            match task.birth {
+                Some(birth) if self.at < birth => return (end.min(birth), UnknownReason::TaskNotAlive),
+                _ => {}
+            }
+            match task.death {
+                Some(death) if death <= self.at => return (end, UnknownReason::TaskNotAlive),
+                Some(death) => end = end.min(death),
+                None => {}
+            }
+        }
+        match self.timeline.covered_from(self.at).next() {
+            Some(covered) if covered.contains(self.at) => (end.min(covered.end()), UnknownReason::StateNotRecorded),
+            Some(covered) => (end.min(covered.start()), UnknownReason::NotRecorded),
+            None => (end, UnknownReason::NotRecorded),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Invariants of attribution over random programs, named as in the definition.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use spandrel_attribution::*;
+use spandrel_model::*;
+
+use crate::simulator::{Random, Setup, simulate};
+use crate::world::{World, WorldLog, WorldState, interval};
+
+/// A random program; half of the spans have their id logged, so that both kinds of binding occur.
+fn worlds() -> impl Strategy<Value = World> {
+    (any::<u64>(), 1_usize..5, 1_u64..16, 0_u64..20).prop_map(|(seed, processors, requests, lost_percent)| {
+        let setup = Setup {
+            seed,
+            processors,
+            requests,
+            renamed_percent: 30,
+            lost_percent,
+        };
+        let simulation = simulate(setup);
+        let mut world = simulation.world;
+        let mut random = Random(seed);
+        for (span, task) in world.spans.iter().zip(&simulation.truth) {
+            if random.chance(50) {
+                world.logs.push(log_of(span, *task));
+            }
+        }
+        world
+    })
+}
+
+fn log_of(span: &Span, task: TaskId) -> WorldLog {
+    WorldLog {
+        task: task.0,
+        user_task: None,
+        at: span.interval.start().0,
+        category: "otel".to_owned(),
+        message: [&span.trace_id.as_bytes()[..], span.span_id.as_bytes()].concat(),
+    }
+}
+
+/// The world's time from these parts of a thousand on.
+fn windows(world: &World, parts: &[(i64, i64)]) -> Vec<Interval> {
+    let extent = world.extent();
+    let at = |part: i64| extent.start().0 + extent.duration_ns() * part / 1000;
+    parts
+        .iter()
+        .map(|(start, end)| interval(at(*start), at(*end)))
+        .collect()
+}
+
+/// Sometimes all of it, sometimes with gaps and overlaps.
+fn parts() -> impl Strategy<Value = Vec<(i64, i64)>> {
+    prop_oneof![
+        Just(vec![(0, 1000)]),
+        Just(vec![(200, 700)]),
+        Just(vec![(0, 350), (330, 600), (750, 1000)]),
+    ]
+}
+
+fn key(span: &SpanAttribution) -> SpanKey {
+    SpanKey {
+        trace_id: span.trace_id,
+        span_id: span.span_id,
+    }
+}
+
+type Total = BTreeMap<(Layer, State, String), i64>;
+
+fn totals(span: &SpanAttribution) -> Total {
+    let cells = span.cells.iter();
+    cells
+        .map(|cell| ((cell.layer.clone(), cell.state, cell.sub_state.to_string()), cell.ns))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i2_partition_pieces_tile_the_span_and_are_maximal(world in worlds(), parts in parts()) {
+        let analysis = world.analyze(&world.record(&windows(&world, &parts)));
+        for span in &world.spans {
+            let pieces = analysis.pieces(SpanKey::of(span)).unwrap();
+            let mut at = span.interval.start();
+            for piece in &pieces {
+                prop_assert_eq!(piece.interval.start(), at);
+                prop_assert!(!piece.interval.is_empty());
+                at = piece.interval.end();
+            }
+            prop_assert_eq!(at, span.interval.end());
+            for pair in pieces.windows(2) {
+                let cell = |piece: &Piece| (piece.layer.clone(), piece.state, piece.sub_state.clone());
+                prop_assert_ne!(cell(&pair[0]), cell(&pair[1]));
+            }
+        }
+    }
+
+    #[test]
+    fn i3_i4_cells_are_positive_and_sum_to_the_duration(world in worlds(), parts in parts()) {
+        let recordings = world.record(&windows(&world, &parts));
+        let analysis = world.analyze(&recordings);
+        let result = analysis.attributed();
+        prop_assert_eq!(&result.violations, &[]);
+        prop_assert_eq!(result.spans.len(), world.spans.len());
+        for span in &result.spans {
+            prop_assert!(span.cells.iter().all(|cell| cell.ns > 0));
+            let sum: i64 = span.cells.iter().map(|cell| cell.ns).sum();
+            prop_assert_eq!(sum, span.interval.duration_ns());
+            prop_assert_eq!(span.exact_ns + span.unknown_ns, sum);
+            prop_assert!(span.exact_ns <= span.recorded_ns);
+            let mut from_pieces = Total::new();
+            for piece in analysis.pieces(key(span)).unwrap() {
+                let cell = (piece.layer, piece.state, piece.sub_state.to_string());
+                *from_pieces.entry(cell).or_default() += piece.interval.duration_ns();
+            }
+            prop_assert_eq!(totals(span), from_pieces);
+        }
+    }
+
+    #[test]
+    fn i5_evidence_every_known_piece_is_the_recorded_state_of_the_bound_task(world in worlds(), parts in parts()) {
+        let windows = windows(&world, &parts);
+        let analysis = world.analyze(&world.record(&windows));
+        for span in &world.spans {
+            let binding = analysis.binding(SpanKey::of(span)).unwrap();
+            for piece in analysis.pieces(SpanKey::of(span)).unwrap() {
+                let Binding::Bound { task, .. } = binding else {
+                    prop_assert_eq!(piece.state, State::Unknown);
+                    continue;
+                };
+                if piece.state == State::Unknown {
+                    continue;
+                }
+                let states = world.states.iter().filter(|state| state.task == task.0);
+                let same = states.filter(|state| state.state == piece.state && state.sub_state == *piece.sub_state);
+                let shared = same.filter_map(|state| state.interval.intersection(piece.interval));
+                prop_assert_eq!(shared.map(Interval::duration_ns).sum::<i64>(), piece.interval.duration_ns());
+                let recorded = analysis.timeline().covered_ns(piece.interval);
+                prop_assert_eq!(recorded, piece.interval.duration_ns());
+            }
+        }
+    }
+
+    #[test]
+    fn i10_no_instant_of_a_task_is_owned_twice_and_the_innermost_span_owns(world in worlds(), parts in parts()) {
+        let analysis = world.analyze(&world.record(&windows(&world, &parts)));
+        let depth = |span: &Span| {
+            let parent = |span: &&Span| {
+                let id = span.parent_span_id;
+                world.spans.iter().find(|other| Some(other.span_id) == id && other.trace_id == span.trace_id)
+            };
+            std::iter::successors(Some(span), |span| parent(span)).count()
+        };
+        let mut bound: BTreeMap<TaskId, Vec<&Span>> = BTreeMap::new();
+        for span in &world.spans {
+            if let Some(Binding::Bound { task, .. }) = analysis.binding(SpanKey::of(span)) {
+                bound.entry(task).or_default().push(span);
+            }
+        }
+        for (task, spans) in bound {
+            let owned = analysis.owned(task);
+            prop_assert!(owned.windows(2).all(|pair| pair[0].0.end() <= pair[1].0.start()));
+            for (piece, owner) in &owned {
+                let open = spans.iter().filter(|span| span.interval.contains(piece.start()));
+                let innermost = open.max_by_key(|span| (span.interval.start(), depth(span), SpanKey::of(span)));
+                prop_assert_eq!(innermost.map(|span| SpanKey::of(span)), Some(*owner));
+                prop_assert_eq!(analysis.owner_at(task, piece.start()), Some(*owner));
+            }
+            let mut ends: Vec<(i64, i64)> = spans.iter().map(|span| (span.interval.start().0, span.interval.end().0)).collect();
+            ends.sort_unstable();
+            let mut union = 0;
+            let mut reached = i64::MIN;
+            for (start, end) in ends {
+                union += (end - start.max(reached)).max(0);
+                reached = reached.max(end);
+            }
+            prop_assert_eq!(owned.iter().map(|(piece, _)| piece.duration_ns()).sum::<i64>(), union);
+        }
+    }
+
+    #[test]
+    fn i11_cutting_intervals_and_recordings_changes_nothing(world in worlds(), seed in any::<u64>()) {
+        let whole = world.attribute(&world.record(&windows(&world, &[(0, 1000)])));
+        let consecutive = windows(&world, &[(0, 300), (300, 420), (420, 1000)]);
+        prop_assert_eq!(&world.attribute(&world.record(&consecutive)), &whole);
+        let overlapping = windows(&world, &[(0, 300), (250, 420), (419, 1000)]);
+        prop_assert_eq!(&world.attribute(&world.record(&overlapping)), &whole);
+
+        let mut random = Random(seed);
+        let mut cut = world.clone();
+        cut.states = world.states.iter().flat_map(|state| cut_in_two(state, &mut random)).collect();
+        prop_assert_eq!(&cut.attribute(&cut.record(&windows(&world, &[(0, 1000)]))), &whole);
+    }
+
+    #[test]
+    fn i12_a_translation_in_time_and_the_order_of_arrival_change_nothing(
+        world in worlds(), parts in parts(), shift in -1_000_000_000_i64..1_000_000_000, seed in any::<u64>()
+    ) {
+        let recordings = world.record(&windows(&world, &parts));
+        let result = world.attribute(&recordings);
+
+        let moved = translated(&world, shift);
+        let mut there = moved.attribute(&moved.record(&windows(&moved, &parts)));
+        for span in &mut there.spans {
+            span.interval = translate(span.interval, -shift);
+            if let Some(on_task) = &mut span.on_task {
+                on_task.interval = translate(on_task.interval, -shift);
+            }
+        }
+        prop_assert_eq!(&there, &result);
+
+        let mut random = Random(seed);
+        let mut shuffled = world.clone();
+        shuffle(&mut shuffled.spans, &mut random);
+        let mut recordings = recordings;
+        shuffle(&mut recordings, &mut random);
+        prop_assert_eq!(&shuffled.attribute(&recordings), &result);
+    }
+
+    #[test]
+    fn i13_spans_and_recordings_that_arrive_twice_count_once(world in worlds(), parts in parts()) {
+        let mut recordings = world.record(&windows(&world, &parts));
+        let result = world.attribute(&recordings);
+        let mut twice = world.clone();
+        twice.spans.extend(world.spans.iter().step_by(2).cloned());
+        recordings.extend(recordings.clone());
+        prop_assert_eq!(&twice.attribute(&recordings), &result);
+    }
+
+    #[test]
+    fn i14_losing_states_only_moves_time_to_unknown(world in worlds(), seed in any::<u64>()) {
+        let mut random = Random(seed);
+        let mut world = world;
+        let truth: BTreeMap<SpanKey, TaskId> = {
+            let analysis = world.analyze(&[world.record_all()]);
+            let bound = world.spans.iter().filter_map(|span| match analysis.binding(SpanKey::of(span)) {
+                Some(Binding::Bound { task, .. }) => Some((SpanKey::of(span), task)),
+                _ => None,
+            });
+            bound.collect()
+        };
+        world.logs = (world.spans.iter())
+            .filter_map(|span| Some(log_of(span, *truth.get(&SpanKey::of(span))?)))
+            .collect();
+        let window = [world.extent()];
+        let all = world.attribute(&world.record(&window));
+        let mut poorer = world.clone();
+        poorer.states.retain(|_| random.chance(80));
+        let less = poorer.attribute(&poorer.record(&window));
+        prop_assert_eq!(less.violations, []);
+        for (all, less) in all.spans.iter().zip(&less.spans) {
+            prop_assert_eq!(key(all), key(less));
+            let before = totals(all);
+            for (cell, ns) in totals(less).into_iter().filter(|(cell, _)| cell.1 != State::Unknown) {
+                prop_assert!(ns <= before.get(&cell).copied().unwrap_or(0), "{:?} grew", cell);
+            }
+        }
+    }
+
+    #[test]
+    fn i17_a_coarser_state_map_is_the_sum_of_finer_cells(world in worlds()) {
+        let result = world.attribute(&[world.record_all()]);
+        let mut matrix = Matrix::new(std::num::NonZeroI64::new(1_000_000_000).unwrap());
+        result.spans.iter().for_each(|span| matrix.add(span));
+        let cells = result.spans.iter().filter(|span| span.is_request).flat_map(|span| &span.cells);
+        let total: i64 = cells.map(|cell| cell.ns).sum();
+        prop_assert_eq!(matrix.rows().iter().map(|row| row.sum_ns).sum::<i64>(), total);
+        for row in matrix.rows() {
+            prop_assert!(row.n_nonzero <= row.n && row.p50_ns <= row.p95_ns && row.p95_ns <= row.p99_ns);
+        }
+    }
+}
+
+fn cut_in_two(state: &WorldState, random: &mut Random) -> Vec<WorldState> {
+    let (start, end) = (state.interval.start().0, state.interval.end().0);
+    let middle = random.between(start, end);
+    [(start, middle), (middle, end)]
+        .into_iter()
+        .filter(|(start, end)| start < end)
+        .map(|(start, end)| WorldState {
+            interval: interval(start, end),
+            ..state.clone()
+        })
+        .collect()
+}
+
+fn translate(time: Interval, shift: i64) -> Interval {
+    interval(time.start().0 + shift, time.end().0 + shift)
+}
+
+fn translated(world: &World, shift: i64) -> World {
+    let mut moved = world.clone();
+    for task in &mut moved.tasks {
+        task.birth += shift;
+        task.death = task.death.map(|death| death + shift);
+    }
+    moved
+        .states
+        .iter_mut()
+        .for_each(|state| state.interval = translate(state.interval, shift));
+    for user_task in &mut moved.user_tasks {
+        user_task.begin.1 += shift;
+        user_task.end = user_task.end.map(|(task, at)| (task, at + shift));
+    }
+    moved.logs.iter_mut().for_each(|log| log.at += shift);
+    moved
+        .spans
+        .iter_mut()
+        .for_each(|span| span.interval = translate(span.interval, shift));
+    moved
+}
+
+fn shuffle<T>(items: &mut [T], random: &mut Random) {
+    for last in (1..items.len()).rev() {
+        let other = usize::try_from(random.below(u64::try_from(last + 1).unwrap())).unwrap();
+        items.swap(last, other);
+    }
+}

@@ -1,0 +1,18 @@
+//! Attribution from the outside: timelines as text, edge cases by name, invariants over random programs.
+
+#[cfg(test)]
+mod binding;
+#[cfg(test)]
+mod edge_cases;
+#[cfg(test)]
+mod invariants;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod simulator;
+#[cfg(test)]
+mod text;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,86 @@
+//! The matrix over requests.
+
+use std::num::NonZeroI64;
+
+use spandrel_attribution::{Matrix, MatrixRow, Rules, attribute};
+
+use crate::text::parse;
+
+fn matrix(timeline: &str, window_ns: i64) -> Vec<MatrixRow> {
+    let scene = parse(timeline);
+    let recordings: Vec<_> = scene.recordings.iter().collect();
+    let mut matrix = Matrix::new(NonZeroI64::new(window_ns).unwrap());
+    for span in &attribute(&scene.world.process_spans(), &recordings, &Rules::default()).spans {
+        matrix.add(span);
+    }
+    matrix.rows()
+}
+
+fn show(row: &MatrixRow) -> String {
+    format!(
+        "{} {} {} {}/{}: n {} nonzero {} sum {} p50 {} p95 {} p99 {}",
+        row.window_start.0,
+        row.operation,
+        row.view.as_str(),
+        row.layer,
+        row.state,
+        row.n,
+        row.n_nonzero,
+        row.sum_ns,
+        row.p50_ns,
+        row.p95_ns,
+        row.p99_ns
+    )
+}
+
+// Edge case 26.
+#[test]
+fn a_request_with_nothing_in_a_cell_counts_as_zero() {
+    let mut timeline = "g1: run 0..1000, net 1000..1100, run 1100..1200".to_owned();
+    for start in 0..10 {
+        // The last one, from 900 on, waits for the network for 100.
+        let end = if start == 9 { 1150 } else { start * 100 + 50 };
+        timeline.push_str(&format!(" | span s{start} on g1: {}..{end}", start * 100));
+    }
+    let mut scene = parse(&timeline);
+    for span in &mut scene.world.spans {
+        span.name = "GET /".into();
+    }
+    let result = scene.world.attribute(&scene.recordings);
+    let mut matrix = Matrix::new(NonZeroI64::new(10_000).unwrap());
+    result.spans.iter().for_each(|span| matrix.add(span));
+    let rows: Vec<String> = matrix.rows().iter().map(show).collect();
+    assert_eq!(
+        rows,
+        [
+            "0 GET / self service/running: n 10 nonzero 10 sum 600 p50 50 p95 150 p99 150",
+            "0 GET / self service/network: n 10 nonzero 1 sum 100 p50 0 p95 100 p99 100",
+        ]
+    );
+}
+
+#[test]
+fn requests_count_in_the_window_in_which_they_start_and_children_do_not_count() {
+    let rows = matrix(
+        "g1: run 0..300 | span a on g1: 10..150 | span c in a on g1: 20..30 | span b on g1: 160..290",
+        100,
+    );
+    let rows: Vec<String> = rows.iter().map(show).collect();
+    assert_eq!(
+        rows,
+        [
+            "0 a self service/running: n 1 nonzero 1 sum 140 p50 140 p95 140 p99 140",
+            "100 b self service/running: n 1 nonzero 1 sum 130 p50 130 p95 130 p99 130",
+        ]
+    );
+}
+
+#[test]
+fn sub_states_add_up_to_their_state() {
+    let rows = matrix(
+        "g1: ready/created 0..5, run 5..10, ready/preempted 10..17, run 17..20 | span a on g1: 0..20",
+        100,
+    );
+    let sums: Vec<i64> = rows.iter().map(|row| row.sum_ns).collect();
+    assert_eq!(sums, [8, 12]);
+}

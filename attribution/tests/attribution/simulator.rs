@@ -1,0 +1,481 @@
+//! A small scheduler that runs random programs, and what OpenTelemetry's Go SDK would report of them.
+//!
+//! Goroutines share processors in slices, sleep, wait for the network, take locks, start other goroutines and wait for
+//! them. Spans are opened and closed as the SDK does it: the clock is read, some time passes (the lag), the user task
+//! begins or ends. Lags follow the distribution measured with the real SDK. The span clock is a little off, and the times
+//! of the recording are multiples of 64 ns, as on Linux.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+use spandrel_model::*;
+
+use crate::world::*;
+
+/// Pseudo-random numbers (splitmix64), the same for the same seed everywhere.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
+        low + i64::try_from(self.below(u64::try_from(high - low + 1).unwrap())).unwrap()
+    }
+
+    pub(crate) fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// A number with these values at these per mille of the distribution, linear in between.
+    fn quantile(&mut self, points: &[(i64, i64)]) -> i64 {
+        let at = self.between(0, 1000);
+        let pair = points.windows(2).find(|pair| at <= pair[1].0).unwrap();
+        let (low, high) = (pair[0], pair[1]);
+        low.1 + (high.1 - low.1) * (at - low.0) / (high.0 - low.0)
+    }
+}
+
+const BEGIN_LAG: [(i64, i64); 5] = [
+    (0, 3_000),
+    (500, 12_000),
+    (900, 40_000),
+    (990, 500_000),
+    (1000, 1_600_000),
+];
+const END_LAG: [(i64, i64); 6] = [
+    (0, 100),
+    (500, 1_000),
+    (900, 2_000),
+    (970, 10_000),
+    (990, 200_000),
+    (1000, 1_000_000),
+];
+
+/// What to simulate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) processors: usize,
+    pub(crate) requests: u64,
+    /// Share of server spans that get another name before they end.
+    pub(crate) renamed_percent: u64,
+    /// Share of spans that never reach us.
+    pub(crate) lost_percent: u64,
+}
+
+/// The world, and the goroutine each span truly started on (in the order of `world.spans`).
+pub(crate) struct Simulation {
+    pub(crate) world: World,
+    pub(crate) truth: Vec<TaskId>,
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Run(i64),
+    Resume(i64),
+    Wait(State, i64),
+    Lock(usize),
+    Unlock(usize),
+    Start(&'static str),
+    BeginTask,
+    End,
+    EndTask,
+    Spawn(Vec<Op>),
+    Join,
+}
+
+struct Goroutine {
+    program: VecDeque<Op>,
+    creator: Option<usize>,
+    birth: i64,
+    death: Option<i64>,
+    state: (State, &'static str, i64),
+    // Open spans and user tasks, the inherited ones first.
+    spans: Vec<usize>,
+    user_tasks: Vec<u64>,
+    children: usize,
+    joining: bool,
+    user_task_ending: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Ready(usize),
+    Slice(usize),
+}
+
+struct Machine {
+    random: Random,
+    now: i64,
+    sequence: u64,
+    events: BinaryHeap<Reverse<(i64, u64, Event)>>,
+    ready: VecDeque<usize>,
+    idle: usize,
+    goroutines: Vec<Goroutine>,
+    locks: BTreeMap<usize, (bool, VecDeque<usize>)>,
+    clock_error: i64,
+    world: World,
+    truth: Vec<TaskId>,
+    next_user_task: u64,
+}
+
+const SLICE: i64 = 200_000;
+const SPAN_NAMES: [&str; 3] = ["cache.get", "SELECT", "auth"];
+
+/// Runs a random program.
+pub(crate) fn simulate(setup: Setup) -> Simulation {
+    let mut random = Random(setup.seed);
+    let clock_error = random.between(-1_000, 1_000);
+    let mut machine = Machine {
+        random,
+        now: 1_000_000_000,
+        sequence: 0,
+        events: BinaryHeap::new(),
+        ready: VecDeque::new(),
+        idle: setup.processors,
+        goroutines: Vec::new(),
+        locks: BTreeMap::new(),
+        clock_error,
+        world: World {
+            process: Arc::new(ProcessIdentity {
+                service_name: Arc::from("shop"),
+                ..ProcessIdentity::default()
+            }),
+            ..World::default()
+        },
+        truth: Vec::new(),
+        next_user_task: 1,
+    };
+    for _ in 0..setup.requests {
+        let program = machine.request();
+        let goroutine = machine.create(None, program);
+        let at = machine.now
+            + machine
+                .random
+                .between(0, 300_000 * i64::try_from(setup.requests).unwrap());
+        machine.goroutines[goroutine].birth = at;
+        machine.schedule(at, Event::Ready(goroutine));
+    }
+    machine.run();
+    machine.finish(setup)
+}
+
+impl Machine {
+    /// A handler with middleware, a lock, queries, and perhaps a fan-out of equal workers.
+    fn request(&mut self) -> Vec<Op> {
+        let mut ops = vec![Op::Run(self.random.between(500, 20_000))];
+        let body = self.body(0);
+        ops.extend(spanned("HTTP", body));
+        ops.push(Op::Run(self.random.between(500, 5_000)));
+        ops
+    }
+
+    fn body(&mut self, depth: u32) -> Vec<Op> {
+        let mut ops = Vec::new();
+        for _ in 0..self.random.between(1, 4) {
+            ops.push(Op::Run(self.random.between(500, 60_000)));
+            match self.random.below(if depth < 3 { 6 } else { 3 }) {
+                0 => ops.push(Op::Wait(State::Sleep, self.random.between(1_000, 500_000))),
+                1 => ops.push(Op::Wait(State::Network, self.random.between(20_000, 800_000))),
+                2 => {
+                    let lock = usize::try_from(self.random.below(2)).unwrap();
+                    let held = Op::Run(self.random.between(1_000, 80_000));
+                    ops.extend([Op::Lock(lock), held, Op::Unlock(lock)]);
+                }
+                3 | 4 => {
+                    let name = SPAN_NAMES[usize::try_from(self.random.below(3)).unwrap()];
+                    let body = self.body(depth + 1);
+                    ops.extend(spanned(name, body));
+                }
+                _ => ops.extend(self.fan_out(depth)),
+            }
+        }
+        ops
+    }
+
+    /// Workers that do the same at the same time, as far as possible.
+    fn fan_out(&mut self, depth: u32) -> Vec<Op> {
+        let same = self.random.chance(50);
+        let nap = self.random.between(5_000, 300_000);
+        let mut ops = Vec::new();
+        for _ in 0..self.random.between(2, 6) {
+            let body = if same {
+                vec![Op::Run(1_000), Op::Wait(State::Sleep, nap), Op::Run(500)]
+            } else {
+                self.body(depth + 2)
+            };
+            let mut worker = vec![Op::Run(300)];
+            worker.extend(spanned("worker", body));
+            worker.push(Op::Run(200));
+            ops.extend([Op::Run(400), Op::Spawn(worker)]);
+        }
+        ops.push(Op::Join);
+        ops
+    }
+
+    fn create(&mut self, creator: Option<usize>, program: Vec<Op>) -> usize {
+        let (spans, user_tasks) = creator.map_or((Vec::new(), Vec::new()), |creator| {
+            let creator = &self.goroutines[creator];
+            (creator.spans.clone(), creator.user_tasks.clone())
+        });
+        self.goroutines.push(Goroutine {
+            program: program.into(),
+            creator,
+            birth: self.now,
+            death: None,
+            state: (State::Runnable, "created", self.now),
+            spans,
+            user_tasks,
+            children: 0,
+            joining: false,
+            user_task_ending: None,
+        });
+        self.goroutines.len() - 1
+    }
+
+    fn schedule(&mut self, at: i64, event: Event) {
+        self.sequence += 1;
+        self.events.push(Reverse((at, self.sequence, event)));
+    }
+
+    fn run(&mut self) {
+        while let Some(Reverse((at, _, event))) = self.events.pop() {
+            self.now = at;
+            match event {
+                Event::Ready(goroutine) => {
+                    if self.goroutines[goroutine].birth == at && self.goroutines[goroutine].creator.is_none() {
+                        self.goroutines[goroutine].state.2 = at;
+                    } else {
+                        self.enter(goroutine, State::Runnable, "unblocked");
+                    }
+                    self.ready.push_back(goroutine);
+                }
+                Event::Slice(goroutine) => self.step(goroutine),
+            }
+            while self.idle > 0
+                && let Some(goroutine) = self.ready.pop_front()
+            {
+                self.idle -= 1;
+                self.enter(goroutine, State::Running, "");
+                self.schedule(self.now + 100, Event::Slice(goroutine));
+            }
+        }
+    }
+
+    fn enter(&mut self, goroutine: usize, state: State, sub_state: &'static str) {
+        let (old, old_sub, since) = self.goroutines[goroutine].state;
+        let (start, end) = (tick(since), tick(self.now));
+        if start < end {
+            self.world.states.push(WorldState {
+                task: id_of(goroutine).0,
+                interval: interval(start, end),
+                state: old,
+                sub_state: old_sub.to_owned(),
+            });
+        }
+        self.goroutines[goroutine].state = (state, sub_state, self.now);
+    }
+
+    /// Lets a running goroutine go on until it takes time.
+    fn step(&mut self, goroutine: usize) {
+        loop {
+            let Some(op) = self.goroutines[goroutine].program.pop_front() else {
+                return self.die(goroutine);
+            };
+            match op {
+                Op::Resume(ns) if !self.ready.is_empty() => return self.preempt(goroutine, ns),
+                Op::Run(ns) | Op::Resume(ns) => return self.run_slice(goroutine, ns),
+                Op::Wait(state, ns) => {
+                    self.enter(goroutine, state, "");
+                    self.schedule(self.now + ns, Event::Ready(goroutine));
+                    self.idle += 1;
+                    return;
+                }
+                Op::Lock(lock) => {
+                    let (held, waiting) = self.locks.entry(lock).or_default();
+                    if *held {
+                        waiting.push_back(goroutine);
+                        self.enter(goroutine, State::Mutex, "");
+                        self.idle += 1;
+                        return;
+                    }
+                    *held = true;
+                }
+                Op::Unlock(lock) => {
+                    let (held, waiting) = self.locks.get_mut(&lock).unwrap();
+                    let next = waiting.pop_front();
+                    *held = next.is_some();
+                    next.into_iter()
+                        .for_each(|next| self.schedule(self.now, Event::Ready(next)));
+                }
+                Op::Join => {
+                    if self.goroutines[goroutine].children > 0 {
+                        self.goroutines[goroutine].joining = true;
+                        self.enter(goroutine, State::WaitGroup, "");
+                        self.idle += 1;
+                        return;
+                    }
+                }
+                Op::Spawn(program) => {
+                    let child = self.create(Some(goroutine), program);
+                    self.goroutines[goroutine].children += 1;
+                    self.schedule(self.now, Event::Ready(child));
+                }
+                Op::Start(name) => {
+                    let lag = self.random.quantile(&BEGIN_LAG);
+                    self.start_span(goroutine, name);
+                    self.goroutines[goroutine].program.push_front(Op::Run(lag));
+                }
+                Op::BeginTask => self.begin_task(goroutine),
+                Op::End => {
+                    let lag = self.random.quantile(&END_LAG);
+                    self.end_span(goroutine);
+                    self.goroutines[goroutine].program.push_front(Op::Run(lag));
+                }
+                Op::EndTask => self.end_task(goroutine),
+            }
+        }
+    }
+
+    fn run_slice(&mut self, goroutine: usize, ns: i64) {
+        let slice = ns.min(SLICE);
+        if ns > slice {
+            self.goroutines[goroutine].program.push_front(Op::Resume(ns - slice));
+        }
+        self.schedule(self.now + slice, Event::Slice(goroutine));
+    }
+
+    /// At the end of a slice others go first.
+    fn preempt(&mut self, goroutine: usize, ns: i64) {
+        self.enter(goroutine, State::Runnable, "preempted");
+        self.goroutines[goroutine].program.push_front(Op::Run(ns));
+        self.ready.push_back(goroutine);
+        self.idle += 1;
+    }
+
+    fn die(&mut self, goroutine: usize) {
+        self.enter(goroutine, State::Running, "");
+        self.goroutines[goroutine].death = Some(self.now);
+        self.idle += 1;
+        if let Some(creator) = self.goroutines[goroutine].creator {
+            let parent = &mut self.goroutines[creator];
+            parent.children -= 1;
+            if parent.joining && parent.children == 0 {
+                parent.joining = false;
+                self.schedule(self.now, Event::Ready(creator));
+            }
+        }
+    }
+
+    fn start_span(&mut self, goroutine: usize, name: &str) {
+        let parent = self.goroutines[goroutine]
+            .spans
+            .last()
+            .map(|span| &self.world.spans[*span]);
+        let number = self.random.next();
+        let start = self.now + self.clock_error;
+        let span = Span {
+            trace_id: parent.map_or(TraceId::new((u128::from(number) << 1).to_be_bytes()), |parent| {
+                parent.trace_id
+            }),
+            span_id: SpanId::new(number.to_be_bytes()),
+            parent_span_id: parent.map(|parent| parent.span_id),
+            process: self.world.process.clone(),
+            name: Arc::from(name),
+            kind: if name == "HTTP" {
+                SpanKind::Server
+            } else {
+                SpanKind::Internal
+            },
+            scope_name: Arc::from(""),
+            interval: interval(start, start),
+            attributes: vec![("attribution.layer".to_owned(), AttributeValue::String(name.to_owned()))],
+        };
+        self.goroutines[goroutine].spans.push(self.world.spans.len());
+        self.world.spans.push(span);
+        self.truth.push(id_of(goroutine));
+    }
+
+    fn begin_task(&mut self, goroutine: usize) {
+        let span = *self.goroutines[goroutine].spans.last().unwrap();
+        let id = self.next_user_task;
+        self.next_user_task += 1;
+        self.world.user_tasks.push(WorldUserTask {
+            id,
+            parent: self.goroutines[goroutine].user_tasks.last().copied(),
+            name: self.world.spans[span].name.to_string(),
+            begin: (id_of(goroutine).0, tick(self.now)),
+            end: None,
+        });
+        self.goroutines[goroutine].user_tasks.push(id);
+    }
+
+    fn end_span(&mut self, goroutine: usize) {
+        let span = self.goroutines[goroutine].spans.pop().unwrap();
+        let span = &mut self.world.spans[span];
+        span.interval = Interval::new(span.interval.start(), UnixNanos(self.now + self.clock_error)).unwrap();
+        self.goroutines[goroutine].user_task_ending = self.goroutines[goroutine].user_tasks.pop();
+    }
+
+    fn end_task(&mut self, goroutine: usize) {
+        let id = self.goroutines[goroutine].user_task_ending.take().unwrap();
+        let index = usize::try_from(id - 1).unwrap();
+        self.world.user_tasks[index].end = Some((id_of(goroutine).0, tick(self.now)));
+    }
+
+    fn finish(mut self, setup: Setup) -> Simulation {
+        for (index, goroutine) in self.goroutines.iter().enumerate() {
+            self.world.tasks.push(WorldTask {
+                id: id_of(index).0,
+                creator: goroutine.creator.map(|creator| id_of(creator).0),
+                birth: tick(goroutine.birth),
+                death: goroutine.death.map(tick),
+                kind: TaskKind::Application,
+            });
+        }
+        let spans = std::mem::take(&mut self.world.spans);
+        let truth = std::mem::take(&mut self.truth);
+        for (mut span, task) in spans.into_iter().zip(truth) {
+            if self.random.chance(setup.lost_percent) {
+                continue;
+            }
+            if &*span.name == "HTTP" && self.random.chance(setup.renamed_percent) {
+                span.name = Arc::from("GET /item");
+            }
+            self.world.spans.push(span);
+            self.truth.push(task);
+        }
+        Simulation {
+            world: self.world,
+            truth: self.truth,
+        }
+    }
+}
+
+/// The body inside a span.
+fn spanned(name: &'static str, body: Vec<Op>) -> Vec<Op> {
+    let mut ops = vec![Op::Start(name), Op::BeginTask];
+    ops.extend(body);
+    ops.extend([Op::Run(300), Op::End, Op::EndTask]);
+    ops
+}
+
+fn id_of(goroutine: usize) -> TaskId {
+    TaskId(u64::try_from(goroutine + 1).unwrap())
+}
+
+/// The recording's clock: multiples of 64 ns.
+fn tick(at: i64) -> i64 {
+    at - at.rem_euclid(64)
+}

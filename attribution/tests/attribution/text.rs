@@ -1,0 +1,215 @@
+//! Timelines as text.
+//!
+//! Parts are separated by `|`. Numbers are nanoseconds.
+//!
+//! ```text
+//! g2 from g1: run 5..10, chan/recv 10..40      goroutine 2, created by 1 at its first instant, dead after its last
+//! system g3: run 0..9                          goroutine of the runtime
+//! span q in s on g1 layer db kind client: 2..8 span; its id is logged on g1 at its start
+//! span q says g1: 2..8                         span with the attribute go.goroutine.id
+//! task 4 in 3 named q on g1: 2..9              user task; `?` for a time that no recording has
+//! window 0..20                                 a recording; one of everything if there is none
+//! ```
+//!
+//! Goroutines that reach an end of the recorded time live on beyond it. Expected: `s self: run 10, db/net 5`: cells in
+//! the order of the table, the layer only where it is not the span's own, `?reason` for unknown time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use spandrel_attribution::SpanAttribution;
+use spandrel_model::*;
+
+use crate::world::*;
+
+/// A world and the windows in which it is recorded.
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) recordings: Vec<TaskRecording>,
+}
+
+/// Attributes the timeline and compares the spans that `expected` names.
+pub(crate) fn check(timeline: &str, expected: &str) {
+    let scene = parse(timeline);
+    let result = scene.world.attribute(&scene.recordings);
+    assert_eq!(result.violations, []);
+    let wanted = expected.split('|').map(|part| part.trim().split(' ').next().unwrap());
+    let actual: Vec<String> = wanted
+        .map(|name| {
+            let span = result.spans.iter().find(|span| &*span.operation == name);
+            show(span.unwrap_or_else(|| panic!("no span {name}")))
+        })
+        .collect();
+    assert_eq!(actual.join(" | "), expected, "{timeline}");
+}
+
+pub(crate) fn parse(timeline: &str) -> Scene {
+    let mut world = World {
+        process: Arc::new(ProcessIdentity {
+            service_name: Arc::from("shop"),
+            ..ProcessIdentity::default()
+        }),
+        ..World::default()
+    };
+    let mut windows = Vec::new();
+    let mut ids = BTreeMap::new();
+    for part in timeline.split('|').map(str::trim).filter(|part| !part.is_empty()) {
+        let (head, body) = part.split_once(':').unwrap_or((part, ""));
+        let words: Vec<&str> = head.split_whitespace().collect();
+        match words[0] {
+            "window" => windows.push(range(words[1])),
+            "span" => add_span(&mut world, &mut ids, &words, range(body.trim())),
+            "task" => add_user_task(&mut world, &words, body.trim()),
+            "system" => add_goroutine(&mut world, &words[1..], TaskKind::System, body),
+            _ => add_goroutine(&mut world, &words, TaskKind::Application, body),
+        }
+    }
+    world.user_tasks.sort_by_key(|task| task.id);
+    if windows.is_empty() {
+        windows.push(world.extent());
+    }
+    let first = windows.iter().map(|window| window.start()).min().unwrap();
+    let last = windows.iter().map(|window| window.end()).max().unwrap();
+    for task in &mut world.tasks {
+        task.death = task.death.filter(|death| *death < last.0);
+        if task.birth == first.0 && task.creator.is_none() {
+            task.birth -= 1;
+        }
+    }
+    let recordings = world.record(&windows);
+    Scene { world, recordings }
+}
+
+fn range(text: &str) -> Interval {
+    let (start, end) = text.split_once("..").unwrap_or_else(|| panic!("no range in {text:?}"));
+    interval(start.parse().unwrap(), end.parse().unwrap())
+}
+
+fn goroutine(word: &str) -> u64 {
+    word.strip_prefix('g')
+        .and_then(|id| id.parse().ok())
+        .unwrap_or_else(|| panic!("no goroutine in {word:?}"))
+}
+
+fn after<'a>(words: &[&'a str], keyword: &str) -> Option<&'a str> {
+    let at = words.iter().position(|word| *word == keyword)?;
+    words.get(at + 1).copied()
+}
+
+fn add_goroutine(world: &mut World, words: &[&str], kind: TaskKind, body: &str) {
+    let id = goroutine(words[0]);
+    let states: Vec<WorldState> = body
+        .split(',')
+        .map(|state| {
+            let (word, time) = state.trim().split_once(' ').unwrap();
+            let (word, sub_state) = word.split_once('/').unwrap_or((word, ""));
+            WorldState {
+                task: id,
+                interval: range(time.trim()),
+                state: state_of(word),
+                sub_state: sub_state.to_owned(),
+            }
+        })
+        .collect();
+    world.tasks.push(WorldTask {
+        id,
+        creator: after(words, "from").map(goroutine),
+        birth: states[0].interval.start().0,
+        death: states.last().map(|state| state.interval.end().0),
+        kind,
+    });
+    world.states.extend(states);
+}
+
+fn add_span(world: &mut World, ids: &mut BTreeMap<String, (TraceId, SpanId)>, words: &[&str], time: Interval) {
+    let number = u64::try_from(world.spans.len() + 1).unwrap();
+    let parent = after(words, "in").map(|parent| ids[parent]);
+    let trace_id = parent.map_or(TraceId::new(u128::from(number).to_be_bytes()), |parent| parent.0);
+    let span_id = SpanId::new(number.to_be_bytes());
+    ids.insert(words[1].to_owned(), (trace_id, span_id));
+    let mut attributes = Vec::new();
+    if let Some(layer) = after(words, "layer") {
+        attributes.push(("attribution.layer".to_owned(), AttributeValue::String(layer.to_owned())));
+    }
+    if let Some(task) = after(words, "says") {
+        let id = i64::try_from(goroutine(task)).unwrap();
+        attributes.push(("go.goroutine.id".to_owned(), AttributeValue::Int(id)));
+    }
+    if let Some(task) = after(words, "on") {
+        world.logs.push(WorldLog {
+            task: goroutine(task),
+            user_task: None,
+            at: time.start().0,
+            category: "otel".to_owned(),
+            message: [&trace_id.as_bytes()[..], span_id.as_bytes()].concat(),
+        });
+    }
+    world.spans.push(Span {
+        trace_id,
+        span_id,
+        parent_span_id: parent.map(|parent| parent.1),
+        process: world.process.clone(),
+        name: Arc::from(words[1]),
+        kind: after(words, "kind").map(SpanKind::from_column).unwrap_or_default(),
+        scope_name: Arc::from(""),
+        interval: time,
+        attributes,
+    });
+}
+
+fn add_user_task(world: &mut World, words: &[&str], times: &str) {
+    let on = goroutine(after(words, "on").unwrap());
+    let (begin, end) = times.split_once("..").unwrap();
+    world.user_tasks.push(WorldUserTask {
+        id: words[1].parse().unwrap(),
+        parent: after(words, "in").map(|id| id.parse().unwrap()),
+        name: after(words, "named").unwrap().to_owned(),
+        begin: (on, begin.parse().unwrap()),
+        end: end.parse().ok().map(|end| (on, end)),
+    });
+}
+
+const STATES: [(&str, State); 13] = [
+    ("run", State::Running),
+    ("ready", State::Runnable),
+    ("mutex", State::Mutex),
+    ("wg", State::WaitGroup),
+    ("chan", State::Channel),
+    ("select", State::Select),
+    ("sleep", State::Sleep),
+    ("net", State::Network),
+    ("syscall", State::Syscall),
+    ("assist", State::GcAssist),
+    ("stw", State::GcStw),
+    ("other", State::Other),
+    ("?", State::Unknown),
+];
+
+fn state_of(word: &str) -> State {
+    let found = STATES.iter().find(|(name, _)| *name == word);
+    found.unwrap_or_else(|| panic!("no state {word:?}")).1
+}
+
+fn show(span: &SpanAttribution) -> String {
+    let cells: Vec<String> = span
+        .cells
+        .iter()
+        .map(|cell| {
+            let layer = if cell.layer == span.layer {
+                String::new()
+            } else {
+                format!("{}/", cell.layer)
+            };
+            let state = STATES.iter().find(|(_, state)| *state == cell.state).unwrap().0;
+            let slash = if cell.state == State::Unknown || cell.sub_state.is_empty() {
+                ""
+            } else {
+                "/"
+            };
+            format!("{layer}{state}{slash}{} {}", cell.sub_state, cell.ns)
+        })
+        .collect();
+    format!("{} self: {}", span.operation, cells.join(", "))
+        .trim_end()
+        .to_owned()
+}

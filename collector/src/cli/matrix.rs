@@ -1,0 +1,134 @@
+//! `spandrel matrix`: where the time of the slowest operations went.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use spandrel_query::Limits;
+
+use super::sql::query;
+use crate::report::matrix::{OperationMatrix, render};
+
+/// Options of `spandrel matrix`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Directory of the tables.
+    #[arg(long, value_name = "DIR", default_value = "./spandrel-data")]
+    pub data: PathBuf,
+    /// How many operations to show, slowest (by 99th percentile) first.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub top: usize,
+    /// Only operations of this service.
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Only this operation.
+    #[arg(long, value_name = "NAME")]
+    pub operation: Option<String>,
+}
+
+/// Requests with their quantiles: `disc` quantiles are durations of real requests.
+const OPERATIONS: &str = "\
+    SELECT service_name, operation, count(*) AS requests, sum(unknown_ns) AS unknown_ns, \
+           CAST(approx_percentile_cont(duration_ns, 0.50) AS BIGINT) AS p50_ns, \
+           CAST(approx_percentile_cont(duration_ns, 0.95) AS BIGINT) AS p95_ns, \
+           CAST(approx_percentile_cont(duration_ns, 0.99) AS BIGINT) AS p99_ns \
+    FROM span_quality WHERE is_request AND binding NOT IN ('not_recorded', 'began_before_recording') \
+    GROUP BY service_name, operation ORDER BY p99_ns DESC, service_name, operation";
+
+const CELLS: &str = "\
+    SELECT a.service_name, a.operation, a.layer, a.state, sum(a.ns) AS ns \
+    FROM attribution AS a \
+    JOIN span_quality AS q ON a.trace_id = q.trace_id AND a.span_id = q.span_id AND a.process_id = q.process_id \
+    WHERE a.is_request AND a.view = 'self' AND q.binding NOT IN ('not_recorded', 'began_before_recording') \
+    GROUP BY a.service_name, a.operation, a.layer, a.state";
+
+/// Prints the matrices.
+///
+/// # Errors
+/// The directory holds no tables, or no requests that were recorded.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
+    let matrices = runtime.block_on(load(args))?;
+    if matrices.is_empty() {
+        bail!(
+            "no requests with a runtime profile in `{}`; `spandrel sql --data {0} -c 'SELECT binding, count(*) FROM \
+             span_quality GROUP BY 1'` says why",
+            args.data.display()
+        );
+    }
+    let color = std::io::stdout().is_terminal();
+    for matrix in matrices {
+        println!("{}", render(&matrix, color));
+    }
+    Ok(())
+}
+
+async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
+    let limits = Limits { max_rows: 1_000_000, timeout: Duration::from_secs(300) };
+    let mut matrices = Vec::new();
+    for row in rows(&query(&args.data, OPERATIONS, limits).await?)? {
+        let [Value::Text(service), Value::Text(operation), Value::Int(requests), _, Value::Int(p50), Value::Int(p95), Value::Int(p99)] =
+            row.as_slice()
+        else {
+            bail!("the table span_quality has columns of other types than this version of spandrel writes");
+        };
+        matrices.push(OperationMatrix {
+            service: service.clone(),
+            operation: operation.clone(),
+            requests: *requests,
+            quantiles_ns: [*p50, *p95, *p99],
+            cells: BTreeMap::new(),
+        });
+    }
+    matrices.retain(|matrix| {
+        args.service.as_ref().is_none_or(|service| *service == matrix.service)
+            && args.operation.as_ref().is_none_or(|operation| *operation == matrix.operation)
+    });
+    matrices.truncate(args.top);
+    for row in rows(&query(&args.data, CELLS, limits).await?)? {
+        let [Value::Text(service), Value::Text(operation), Value::Text(layer), Value::Text(state), Value::Int(ns)] =
+            row.as_slice()
+        else {
+            bail!("the table attribution has columns of other types than this version of spandrel writes");
+        };
+        let matrix = matrices.iter_mut().find(|matrix| matrix.service == *service && matrix.operation == *operation);
+        if let Some(matrix) = matrix {
+            matrix.cells.insert((layer.clone(), state.clone()), *ns);
+        }
+    }
+    Ok(matrices)
+}
+
+enum Value {
+    Text(String),
+    Int(i64),
+}
+
+fn rows(result: &spandrel_query::QueryResult) -> anyhow::Result<Vec<Vec<Value>>> {
+    let mut rows = Vec::new();
+    for batch in &result.batches {
+        let columns: Vec<ArrayRef> = batch.columns().iter().map(plain).collect::<anyhow::Result<_>>()?;
+        for row in 0..batch.num_rows() {
+            rows.push(columns.iter().map(|column| value(column, row)).collect());
+        }
+    }
+    Ok(rows)
+}
+
+/// Integers as 64 bits, everything else as text.
+fn plain(column: &ArrayRef) -> anyhow::Result<ArrayRef> {
+    let to = if column.data_type().is_integer() { DataType::Int64 } else { DataType::Utf8 };
+    cast(column, &to).map_err(|error| anyhow!("failed to read a result: {error}"))
+}
+
+fn value(column: &ArrayRef, row: usize) -> Value {
+    match column.data_type() {
+        DataType::Int64 => Value::Int(if column.is_null(row) { 0 } else { column.as_primitive::<Int64Type>().value(row) }),
+        _ => Value::Text(column.as_string::<i32>().value(row).to_owned()),
+    }
+}

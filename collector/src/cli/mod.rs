@@ -1,0 +1,55 @@
+//! The command line, one module per command.
+
+use clap::{Parser, Subcommand};
+
+pub mod attribute;
+pub mod components;
+pub mod inspect;
+pub mod matrix;
+pub mod progress;
+pub mod replay;
+pub mod run;
+pub mod sql;
+pub mod validate;
+
+/// The OpenTelemetry collector that can say why a span was slow.
+#[derive(Debug, Parser)]
+#[command(
+    name = "spandrel",
+    version,
+    about,
+    long_about = "The OpenTelemetry collector that can say why a span was slow.\n\n\
+        Spandrel receives spans over OTLP and what the Go runtime knows about the same processes (execution traces), \
+        joins them, and gives every nanosecond of every span to one (layer, state) cell, such as db/network or \
+        service/mutex. Results are Parquet files in Delta tables, read with `spandrel sql` or any other engine.",
+    after_help = "Start here:\n  \
+        spandrel run                      collect on 127.0.0.1:4317 and :4318, store under ./spandrel-data\n  \
+        spandrel matrix                   where the time of the slowest operations went\n  \
+        spandrel sql -c 'SHOW TABLES'     ask anything else"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the collector.
+    Run(run::Args),
+    /// Check configuration files, report every problem, and exit.
+    Validate(validate::Args),
+    /// List the receivers, exporters and connectors of this binary.
+    Components,
+    /// Query the stored tables with SQL, at a prompt or with -c.
+    Sql(sql::Args),
+    /// Show where the time of the slowest operations went.
+    Matrix(matrix::Args),
+    /// Join span files with runtime profiles, without a collector.
+    Attribute(attribute::Args),
+    /// Show what a runtime profile holds.
+    Inspect(inspect::Args),
+    /// Send a recording to a running collector.
+    Replay(replay::Args),
+}

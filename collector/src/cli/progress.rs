@@ -1,0 +1,61 @@
+//! Progress of long steps: bars on a terminal, one line a step elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// One step with a known or unknown amount of work.
+pub struct Step {
+    bar: ProgressBar,
+    label: String,
+}
+
+impl Step {
+    /// A step of `total` units.
+    pub fn counted(label: &str, total: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{prefix:<28} [{bar:40}] {pos}/{len} {msg}");
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self::start(bar, label)
+    }
+
+    /// A step that ends when it ends.
+    pub fn waiting(label: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{prefix:<28} {spinner} {elapsed} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self::start(bar, label)
+    }
+
+    fn start(bar: ProgressBar, label: &str) -> Self {
+        bar.set_prefix(label.to_owned());
+        Self { bar, label: label.to_owned() }
+    }
+
+    /// Moves to `done` units.
+    pub fn set(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
+    /// One more unit.
+    pub fn advance(&self) {
+        self.bar.inc(1);
+    }
+
+    /// Says what is going on.
+    pub fn say(&self, what: impl Into<String>) {
+        self.bar.set_message(what.into());
+    }
+
+    /// Ends the step, with a summary that stays.
+    pub fn finish(self, summary: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{}: {summary}", self.label);
+        }
+        self.bar.finish_with_message(summary.to_owned());
+    }
+}

@@ -1,0 +1,180 @@
+//! `spandrel sql`: SQL over the stored tables, once or at a prompt.
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rustyline::error::ReadlineError;
+use spandrel_query::{Format, Limits, SessionOptions};
+use spandrel_store::StoreReader;
+use tokio::runtime::Runtime;
+
+/// Options of `spandrel sql`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    spandrel sql -c 'SHOW TABLES'\n  \
+    spandrel sql -c \"SELECT layer, state, sum(ns) / 1e6 AS ms FROM attribution WHERE view = 'self' GROUP BY 1, 2 ORDER BY 3 DESC\"\n  \
+    spandrel sql --format csv -c 'SELECT * FROM matrix' > matrix.csv\n\n\
+    Ids are shown as hex and compared with hex: WHERE trace_id = '4bf92f3577b34da6a3ce929d0e0e4736'.\n\
+    Without -c, SQL is read from standard input, or asked for at a prompt.")]
+pub struct Args {
+    /// Directory of the tables.
+    #[arg(long, value_name = "DIR", default_value = "./spandrel-data")]
+    pub data: PathBuf,
+    /// Statement to run; without it, a prompt.
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    pub command: Option<String>,
+    /// Output: table, json (one array of objects) or csv.
+    #[arg(long, default_value = "table")]
+    pub format: Format,
+    /// Most rows to return.
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub max_rows: usize,
+    /// Longest time a statement may take, in seconds.
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+/// Runs the statement, or the prompt.
+///
+/// # Errors
+/// The directory holds no tables, or the statement fails.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("failed to start threads")?;
+    let limits = Limits { max_rows: args.max_rows, timeout: Duration::from_secs(args.timeout) };
+    let shell = Shell { runtime, data: args.data.clone(), format: args.format, limits };
+    if let Some(sql) = &args.command {
+        return shell.execute(sql);
+    }
+    if io::stdin().is_terminal() {
+        return shell.prompt();
+    }
+    let mut sql = String::new();
+    io::stdin().read_to_string(&mut sql).context("failed to read standard input")?;
+    statements(&sql).try_for_each(|statement| shell.execute(statement))
+}
+
+/// A session in which each statement sees the newest snapshot.
+struct Shell {
+    runtime: Runtime,
+    data: PathBuf,
+    format: Format,
+    limits: Limits,
+}
+
+impl Shell {
+    fn execute(&self, sql: &str) -> anyhow::Result<()> {
+        let result = self.runtime.block_on(query(&self.data, sql, self.limits))?;
+        let written = self.format.write(&result, &mut io::stdout().lock());
+        match written {
+            // The reader went away, as `head` does.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.context("failed to write the result")?,
+        }
+        if result.truncated {
+            eprintln!("(the first {} rows; --max-rows shows more)", self.limits.max_rows);
+        }
+        Ok(())
+    }
+
+    fn prompt(&self) -> anyhow::Result<()> {
+        println!("Tables of {}. End statements with `;`. `\\d` lists tables, `\\q` leaves.", self.data.display());
+        let mut editor = rustyline::DefaultEditor::new().context("failed to open the terminal")?;
+        let history = history_file();
+        if let Some(history) = &history {
+            // A first start has no history.
+            let _ = editor.load_history(history);
+        }
+        let mut statement = String::new();
+        loop {
+            let prompt = if statement.is_empty() { "spandrel> " } else { "     ...> " };
+            match editor.readline(prompt) {
+                Ok(line) if statement.is_empty() && matches!(line.trim(), "\\q" | "exit" | "quit") => break,
+                Ok(line) if statement.is_empty() && line.trim() == "\\d" => self.show("SHOW TABLES"),
+                Ok(line) => {
+                    statement.push_str(&line);
+                    statement.push('\n');
+                    if line.trim_end().ends_with(';') {
+                        let complete = std::mem::take(&mut statement);
+                        // Losing a line of history is no reason to stop.
+                        let _ = editor.add_history_entry(complete.trim());
+                        self.show(&complete);
+                    }
+                }
+                Err(ReadlineError::Interrupted) => statement.clear(),
+                Err(ReadlineError::Eof) => break,
+                Err(error) => return Err(error).context("failed to read the terminal"),
+            }
+        }
+        if let Some(history) = &history {
+            editor.save_history(history).context("failed to save the history")?;
+        }
+        Ok(())
+    }
+
+    fn show(&self, sql: &str) {
+        let started = Instant::now();
+        for statement in statements(sql) {
+            match self.execute(statement) {
+                Ok(()) => println!("({:.0?})", started.elapsed()),
+                Err(error) => println!("{error:#}"),
+            }
+        }
+        // A terminal that went away shows at the next line read.
+        let _ = io::stdout().flush();
+    }
+}
+
+/// Statements between semicolons outside of quotes and comments.
+fn statements(sql: &str) -> impl Iterator<Item = &str> {
+    let mut pieces = Vec::new();
+    let (mut start, mut quote, mut comment) = (0, None, false);
+    let mut previous = ' ';
+    for (at, character) in sql.char_indices() {
+        match (comment, quote, character) {
+            (true, _, '\n') => comment = false,
+            (true, _, _) => {}
+            (false, Some(open), _) if character == open => quote = None,
+            (false, Some(_), _) => {}
+            (false, None, '\'' | '"') => quote = Some(character),
+            (false, None, '-') if previous == '-' => comment = true,
+            (false, None, ';') => {
+                pieces.push(&sql[start..at]);
+                start = at + 1;
+            }
+            (false, None, _) => {}
+        }
+        previous = character;
+    }
+    pieces.push(&sql[start..]);
+    pieces.into_iter().map(str::trim).filter(|piece| !piece.is_empty())
+}
+
+/// Runs one statement on the newest snapshot of `data`.
+///
+/// # Errors
+/// The directory holds no tables, or the statement fails.
+pub async fn query(data: &Path, sql: &str, limits: Limits) -> anyhow::Result<spandrel_query::QueryResult> {
+    let reader = StoreReader::open(data)?;
+    let snapshot = reader.snapshot().await?;
+    let session = spandrel_query::session(&snapshot, &SessionOptions::default())?;
+    Ok(spandrel_query::run(&session, sql, limits).await?)
+}
+
+/// `$XDG_STATE_HOME/spandrel_history`, else `~/.spandrel_history`.
+fn history_file() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(|dir| PathBuf::from(dir).join("spandrel_history"));
+    state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".spandrel_history")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::statements;
+
+    #[test]
+    fn semicolons_in_quotes_and_comments_end_nothing() {
+        let sql = "SELECT ';' -- a; b\n, \"x;y\"; SELECT 2;;";
+        assert_eq!(statements(sql).collect::<Vec<_>>(), ["SELECT ';' -- a; b\n, \"x;y\"", "SELECT 2"]);
+    }
+}

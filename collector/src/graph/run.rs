@@ -1,0 +1,99 @@
+//! The life of a [`Graph`] from the first batch to the last flush.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use spandrel_config::ComponentId;
+use spandrel_pipeline::{Connector, Outputs, RunError, Stop, StopSource};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::Graph;
+
+/// How long stopping may take in all, until what is left is given up.
+const STOP_PATIENCE: Duration = Duration::from_secs(40);
+
+/// A running component.
+struct Worker {
+    name: String,
+    source: StopSource,
+    handle: JoinHandle<Result<(), RunError>>,
+}
+
+impl Graph {
+    /// Runs until `stop` or until a component fails, then stops receivers, connectors and exporters in the order of
+    /// the data, each only after all before it have handed on what they held.
+    ///
+    /// # Errors
+    /// Every component that failed or lost something.
+    pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
+        let exporters: Vec<Worker> = self
+            .exporters
+            .into_iter()
+            .map(|(id, exporter)| spawn("exporter", &id, |stop| exporter.run(stop)))
+            .collect();
+        let connectors: Vec<Worker> = self
+            .connectors
+            .into_iter()
+            .map(|(id, connector, outputs)| spawn_connector(&id, connector, outputs))
+            .collect();
+        let receivers: Vec<Worker> = self
+            .receivers
+            .into_iter()
+            .map(|(id, receiver, outputs)| spawn("receiver", &id, |stop| receiver.run(outputs, stop)))
+            .collect();
+
+        let mut workers: Vec<Worker> = receivers.into_iter().chain(connectors).chain(exporters).collect();
+        tokio::select! {
+            () = stop.requested() => {}
+            () = any_finished(&workers) => {}
+        }
+        let deadline = Instant::now() + STOP_PATIENCE;
+        let mut failures = Vec::new();
+        // Receivers first, then connectors, then exporters: the order in which `workers` was put together.
+        for worker in &mut workers {
+            worker.source.request();
+            if let Err(error) = finish(worker, deadline).await {
+                failures.push(format!("{error:#}"));
+            }
+        }
+        match failures.as_slice() {
+            [] => Ok(()),
+            failures => Err(anyhow!("{}", failures.join("; "))),
+        }
+    }
+}
+
+fn spawn<F>(role: &str, id: &ComponentId, run: impl FnOnce(Stop) -> F) -> Worker
+where
+    F: Future<Output = Result<(), RunError>> + Send + 'static,
+{
+    let source = StopSource::new();
+    let handle = tokio::spawn(run(source.stop()));
+    Worker { name: format!("{role} `{id}`"), source, handle }
+}
+
+fn spawn_connector(id: &ComponentId, connector: Arc<dyn Connector>, outputs: Outputs) -> Worker {
+    spawn("connector", id, |stop| connector.run(outputs, stop))
+}
+
+async fn finish(worker: &mut Worker, deadline: Instant) -> anyhow::Result<()> {
+    let name = &worker.name;
+    match timeout_at(deadline, &mut worker.handle).await {
+        Ok(Ok(outcome)) => outcome.with_context(|| format!("{name} failed")),
+        Ok(Err(panic)) => Err(anyhow!("{name} ended unexpectedly: {panic}")),
+        Err(_) => {
+            worker.handle.abort();
+            Err(anyhow!("{name} did not stop within {STOP_PATIENCE:?}"))
+        }
+    }
+}
+
+/// Resolves when a component has ended by itself, which only a failure makes it do.
+async fn any_finished(workers: &[Worker]) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(200));
+    while !workers.iter().any(|worker| worker.handle.is_finished()) {
+        ticks.tick().await;
+    }
+}

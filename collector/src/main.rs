@@ -1,0 +1,26 @@
+//! The `spandrel` command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use spandrel::cli::{Cli, Command, attribute, components, inspect, matrix, replay, run, sql, validate};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Validate(args) => validate::run(&args),
+        Command::Components => components::run(),
+        Command::Sql(args) => sql::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
+        Command::Attribute(args) => attribute::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Replay(args) => replay::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("spandrel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The attribution matrix of an operation as a table: layers down, states across, mean time per request in the cells.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use spandrel_model::State;
+
+use super::duration::human;
+
+/// Where the time of the requests of one operation went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationMatrix {
+    /// `service.name`.
+    pub service: String,
+    /// Span name of the requests.
+    pub operation: String,
+    /// Number of requests.
+    pub requests: i64,
+    /// Duration of the requests: median, 95th and 99th percentile.
+    pub quantiles_ns: [i64; 3],
+    /// Total time by (layer, state), over all requests.
+    pub cells: BTreeMap<(String, String), i64>,
+}
+
+impl OperationMatrix {
+    /// Total time of all requests.
+    pub fn total_ns(&self) -> i64 {
+        self.cells.values().sum()
+    }
+}
+
+/// A cell below this share of the operation's time is shown as a dot, so that the eye finds what matters.
+const VISIBLE_SHARE: f64 = 0.001;
+
+/// Renders one operation. `color` decides whether terminal colors mark the heavy cells.
+pub fn render(matrix: &OperationMatrix, color: bool) -> String {
+    let total_ns = matrix.total_ns().max(1);
+    let states: Vec<&str> = State::ALL
+        .iter()
+        .map(|state| state.as_str())
+        .filter(|state| share(state_total(matrix, state), total_ns) >= VISIBLE_SHARE)
+        .collect();
+    let mut layers: Vec<(&str, i64)> = layer_totals(matrix).into_iter().collect();
+    layers.sort_by_key(|(layer, ns)| (-ns, layer.to_string()));
+
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header([&["layer"], states.as_slice(), &["total", "share"]].concat());
+    for (layer, layer_ns) in layers {
+        let mut row = vec![Cell::new(layer)];
+        for state in &states {
+            let ns = matrix.cells.get(&(layer.to_owned(), (*state).to_owned())).copied().unwrap_or(0);
+            row.push(time_cell(ns, matrix.requests, total_ns, color));
+        }
+        row.push(Cell::new(human(layer_ns / matrix.requests.max(1))));
+        row.push(Cell::new(percent(layer_ns, total_ns)));
+        table.add_row(row);
+    }
+    let mut footer = vec![Cell::new("share")];
+    footer.extend(states.iter().map(|state| Cell::new(percent(state_total(matrix, state), total_ns))));
+    footer.extend([Cell::new(human(matrix.total_ns() / matrix.requests.max(1))), Cell::new("100 %")]);
+    table.add_row(footer);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{}\n{table}\n", headline(matrix))
+}
+
+fn headline(matrix: &OperationMatrix) -> String {
+    let [p50, p95, p99] = matrix.quantiles_ns.map(human);
+    format!(
+        "{}  {}   {} requests   p50 {p50}   p95 {p95}   p99 {p99}   (mean per request, self view)",
+        matrix.service, matrix.operation, matrix.requests
+    )
+}
+
+fn time_cell(ns: i64, requests: i64, total_ns: i64, color: bool) -> Cell {
+    if share(ns, total_ns) < VISIBLE_SHARE {
+        return Cell::new(if ns == 0 { "" } else { "." });
+    }
+    let cell = Cell::new(human(ns / requests.max(1)));
+    match share(ns, total_ns) {
+        _ if !color => cell,
+        heavy if heavy >= 0.30 => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+        warm if warm >= 0.10 => cell.fg(Color::Yellow),
+        _ => cell,
+    }
+}
+
+fn layer_totals(matrix: &OperationMatrix) -> BTreeMap<&str, i64> {
+    let mut totals = BTreeMap::new();
+    for ((layer, _), ns) in &matrix.cells {
+        *totals.entry(layer.as_str()).or_insert(0) += ns;
+    }
+    totals
+}
+
+fn state_total(matrix: &OperationMatrix, state: &str) -> i64 {
+    matrix.cells.iter().filter(|((_, name), _)| name == state).map(|(_, ns)| ns).sum()
+}
+
+fn share(ns: i64, total_ns: i64) -> f64 {
+    ns as f64 / total_ns as f64
+}
+
+fn percent(ns: i64, total_ns: i64) -> String {
+    format!("{:.1} %", 100.0 * share(ns, total_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(cells: &[(&str, &str, i64)]) -> OperationMatrix {
+        OperationMatrix {
+            service: "shop".into(),
+            operation: "GET /report".into(),
+            requests: 2,
+            quantiles_ns: [1_000_000, 2_000_000, 3_000_000],
+            cells: cells.iter().map(|(layer, state, ns)| ((layer.to_string(), state.to_string()), *ns)).collect(),
+        }
+    }
+
+    #[test]
+    fn shows_mean_time_per_request_and_shares_that_sum_to_all() {
+        let shown = render(&matrix(&[("db", "network", 3_000_000), ("handler", "running", 1_000_000)]), false);
+        for part in ["shop  GET /report", "2 requests", "1.50 ms", "500 us", "75.0 %", "25.0 %", "100 %"] {
+            assert!(shown.contains(part), "{part} missing in\n{shown}");
+        }
+    }
+
+    #[test]
+    fn leaves_out_states_without_time() {
+        let shown = render(&matrix(&[("db", "network", 1_000)]), false);
+        assert!(!shown.contains("mutex"), "{shown}");
+    }
+}

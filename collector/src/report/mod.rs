@@ -1,0 +1,4 @@
+//! What the command line shows a person.
+
+pub mod duration;
+pub mod matrix;

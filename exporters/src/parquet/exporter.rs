@@ -1,0 +1,187 @@
+//! Accepting rows, and the worker that flushes them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use spandrel_model::Table;
+use spandrel_pipeline::{Batch, BuildContext, BuildError, Consumer, Exporter, Payload, Refusal, RunError, Stop};
+use spandrel_store::{CommitKey, Store};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+
+use super::ParquetConfig;
+use super::buffer::{Buffer, Flush, Full};
+use super::metrics::Metrics;
+
+/// How long a refused sender should wait: about the time of a flush.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Wait after a failed commit: doubled from the first to the last.
+const RETRY_COMMIT_FIRST: Duration = Duration::from_millis(200);
+const RETRY_COMMIT_LAST: Duration = Duration::from_secs(10);
+/// How long a stopping exporter goes on trying to commit what it holds.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Writes rows to a [`Store`].
+pub struct ParquetExporter {
+    config: ParquetConfig,
+    store: Store,
+    buffer: Buffer,
+    metrics: Metrics,
+    /// Makes commit keys of this process distinct from those of earlier ones.
+    run_id: String,
+    flush_now: Notify,
+    stopped: AtomicBool,
+}
+
+impl ParquetExporter {
+    /// Opens the store, which no other process may be writing.
+    ///
+    /// # Errors
+    /// The directory cannot be used; the cause says why.
+    pub async fn open(config: ParquetConfig, context: &BuildContext) -> Result<Self, BuildError> {
+        let store = Store::open(&config.directory).await.map_err(|error| {
+            BuildError::caused_by(format!("cannot open the store in `{}`", config.directory.display()), error)
+        })?;
+        Ok(Self {
+            buffer: Buffer::new(config.buffer_limit_bytes),
+            metrics: Metrics::register(&context.id, &context.registry)?,
+            run_id: format!("{}/{}", context.id, uuid::Uuid::new_v4()),
+            flush_now: Notify::new(),
+            stopped: AtomicBool::new(false),
+            config,
+            store,
+        })
+    }
+
+    fn accept(&self, rows: Vec<(Table, RecordBatch)>) -> Result<(), Refusal> {
+        let counts: Vec<(Table, u64)> = rows.iter().map(|(table, batch)| (*table, batch.num_rows() as u64)).collect();
+        let waiting_bytes = self.buffer.push(rows).map_err(|Full { held_bytes, limit_bytes }| Refusal::Refused {
+            reason: format!("parquet buffer is full ({held_bytes} of {limit_bytes} bytes)"),
+            retry_after: Some(RETRY_AFTER),
+        })?;
+        for (table, count) in counts {
+            self.metrics.accepted_rows.with_label_values(&[table.name()]).inc_by(count);
+        }
+        self.observe_buffer();
+        if waiting_bytes >= self.config.flush_size_bytes {
+            self.flush_now.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Commits everything that waits, however often it takes, until `deadline` (if any).
+    async fn flush(&self, sequence: &mut i64, deadline: Option<Instant>) -> Result<(), RunError> {
+        let Some(flush) = self.buffer.take() else {
+            return Ok(());
+        };
+        *sequence += 1;
+        let committed = self.commit(&flush, *sequence, deadline).await;
+        self.buffer.flushed(&flush);
+        self.observe_buffer();
+        committed
+    }
+
+    async fn commit(&self, flush: &Flush, version: i64, deadline: Option<Instant>) -> Result<(), RunError> {
+        let mut wait = RETRY_COMMIT_FIRST;
+        loop {
+            let key = CommitKey { app_id: self.run_id.clone(), version };
+            let error = match self.store.commit(flush.rows.clone(), Some(key)).await {
+                Ok(_) => {
+                    self.count_sent(flush);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            self.metrics.failed_commits.inc();
+            if deadline.is_some_and(|deadline| Instant::now() + wait >= deadline) {
+                return Err(RunError::caused_by(
+                    format!("{} accepted rows could not be written", flush.row_count()),
+                    error,
+                ));
+            }
+            tracing::warn!(error = %chain(&error), rows = flush.row_count(), "commit failed, trying again in {wait:?}");
+            sleep(wait).await;
+            wait = (wait * 2).min(RETRY_COMMIT_LAST);
+        }
+    }
+
+    fn count_sent(&self, flush: &Flush) {
+        for (table, batches) in &flush.rows {
+            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+            self.metrics.sent_rows.with_label_values(&[table.name()]).inc_by(rows as u64);
+        }
+    }
+
+    fn observe_buffer(&self) {
+        self.metrics.buffered_bytes.set(i64::try_from(self.buffer.held_bytes()).unwrap_or(i64::MAX));
+    }
+}
+
+#[async_trait]
+impl Consumer for ParquetExporter {
+    async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(Refusal::Shutdown);
+        }
+        let signal = batch.signal();
+        let rows = match &batch.payload {
+            Payload::Otlp(request) => {
+                vec![(request.table(), request.rows().map_err(Refusal::permanent)?.clone())]
+            }
+            Payload::Tables(tables) => tables.iter().map(|rows| (rows.table, rows.rows.clone())).collect(),
+            Payload::Profile(_) => {
+                return Err(Refusal::permanent("the parquet exporter takes no profiles; send them to a connector"));
+            }
+        };
+        self.accept(rows).inspect_err(|_| self.metrics.refused(signal))
+    }
+}
+
+#[async_trait]
+impl Exporter for ParquetExporter {
+    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), RunError> {
+        let mut sequence = 0;
+        let mut ticks = interval(self.config.flush_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !stop.is_requested() {
+            tokio::select! {
+                () = stop.requested() => break,
+                _ = ticks.tick() => {}
+                () = self.flush_now.notified() => {}
+            }
+            // A commit that fails for ever must not keep the collector from stopping.
+            tokio::select! {
+                flushed = self.flush(&mut sequence, None) => flushed?,
+                deadline = stop_deadline(&stop) => {
+                    return Err(RunError::new(format!("a commit did not end within {:?}", deadline)));
+                }
+            }
+        }
+        self.stopped.store(true, Ordering::Release);
+        let deadline = Instant::now() + STOP_PATIENCE;
+        timeout_at(deadline, self.flush(&mut sequence, Some(deadline)))
+            .await
+            .unwrap_or_else(|_| Err(RunError::new(format!("the last commit did not end within {STOP_PATIENCE:?}"))))
+    }
+}
+
+/// Resolves [`STOP_PATIENCE`] after `stop` was requested.
+async fn stop_deadline(stop: &Stop) -> Duration {
+    stop.requested().await;
+    sleep(STOP_PATIENCE).await;
+    STOP_PATIENCE
+}
+
+/// An error with its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

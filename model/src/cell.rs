@@ -1,0 +1,170 @@
+//! The result of attribution: where the time of a span went, and how we know.
+
+use std::sync::Arc;
+
+use crate::{Layer, State, TaskId};
+
+/// Which question a cell answers. Each view of a span sums to the span's duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum View {
+    /// What the span's own task did.
+    SelfView,
+    /// What the span's task was really waiting for.
+    Root,
+}
+
+impl View {
+    /// The word in `view` columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SelfView => "self",
+            Self::Root => "root",
+        }
+    }
+}
+
+/// Time of one span in one view, given to one cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// Question answered.
+    pub view: View,
+    /// Layer of the span that owned the task at that time.
+    pub layer: Layer,
+    /// State of the task.
+    pub state: State,
+    /// Finer kind of the state; for [`State::Unknown`], the [`UnknownReason`].
+    pub sub_state: Arc<str>,
+    /// Whose doing it was.
+    pub relation: Relation,
+    /// How it is known.
+    pub evidence: Evidence,
+    /// Nanoseconds, greater than zero.
+    pub ns: i64,
+}
+
+/// Whose doing the time was, seen from the span. The self view knows only [`Relation::Same`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Relation {
+    /// The span's own trace.
+    Same,
+    /// A task that no span owns, working for this one.
+    Helper,
+    /// A task of another trace.
+    Interference,
+    /// A task of the runtime.
+    Runtime,
+}
+
+impl Relation {
+    /// The word in `relation` columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Helper => "helper",
+            Self::Interference => "interference",
+            Self::Runtime => "runtime",
+        }
+    }
+}
+
+/// How the state of a cell is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Evidence {
+    /// From the runtime's own transitions.
+    Exact,
+    /// From samples.
+    Sampled,
+    /// From the spans alone.
+    Inferred,
+    /// Not known.
+    None,
+}
+
+impl Evidence {
+    /// The word in `evidence` columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Sampled => "sampled",
+            Self::Inferred => "inferred",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Why time is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnknownReason {
+    /// No recording of the process covers the time.
+    NotRecorded,
+    /// A recording covers the time, and nothing in it can be the span's beginning.
+    NoMatchingTask,
+    /// Several beginnings fit the span equally well.
+    AmbiguousTask,
+    /// The span began before the recording, so its task was never named.
+    BeganBeforeRecording,
+    /// The span's task had ended, or had not begun.
+    TaskNotAlive,
+    /// The recording does not say what the task did.
+    StateNotRecorded,
+}
+
+impl UnknownReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::NotRecorded,
+        Self::NoMatchingTask,
+        Self::AmbiguousTask,
+        Self::BeganBeforeRecording,
+        Self::TaskNotAlive,
+        Self::StateNotRecorded,
+    ];
+
+    /// The word in `sub_state` and `binding` columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRecorded => "not_recorded",
+            Self::NoMatchingTask => "no_matching_task",
+            Self::AmbiguousTask => "ambiguous_task",
+            Self::BeganBeforeRecording => "began_before_recording",
+            Self::TaskNotAlive => "task_not_alive",
+            Self::StateNotRecorded => "state_not_recorded",
+        }
+    }
+}
+
+/// Which task a span ran on, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// The span ran on this task.
+    Bound {
+        /// The task it started on.
+        task: TaskId,
+        /// How that is known.
+        kind: BindingKind,
+    },
+    /// The task is not known.
+    Unbound(UnknownReason),
+}
+
+/// Evidence for a binding, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BindingKind {
+    /// The span id was logged into the recording.
+    LoggedId,
+    /// The span carries the task id as an attribute.
+    TaskAttribute,
+    /// A user task of the same name, begin, end and parent, unique.
+    UserTask,
+}
+
+impl BindingKind {
+    /// The word in `binding` columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LoggedId => "logged_id",
+            Self::TaskAttribute => "task_attribute",
+            Self::UserTask => "user_task",
+        }
+    }
+}

@@ -1,0 +1,685 @@
+//! The tables that Spandrel writes: the contract with analysts, also shown in `docs/tables.md`.
+//!
+//! Conventions: `snake_case`; the unit stands last in a name; ids are fixed-size binary; times are `i64` nanoseconds
+//! since the Unix epoch beside one microsecond timestamp for engines without nanoseconds. A change is additive.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+
+use crate::{SpanId, TraceId};
+
+/// Columns that exist in the directory names of every table and not in its files: UTC date and hour of
+/// [`Table::time_column`], as `dt=2026-11-21/hr=09`.
+pub const PARTITION_COLUMNS: [&str; 2] = ["dt", "hr"];
+
+/// A table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// One row per span.
+    Spans,
+    /// One row per log record.
+    Logs,
+    /// One row per metric data point.
+    Metrics,
+    /// One row per runtime task and recording.
+    Tasks,
+    /// One row per state of a task.
+    TaskStates,
+    /// One row per span bound to a task.
+    TaskSpans,
+    /// One row per distinct call stack and recording.
+    Stacks,
+    /// One row per garbage collection phase or stop-the-world pause.
+    RuntimeEvents,
+    /// One row per span, view, layer and state with time in it.
+    Attribution,
+    /// One row per span: how well its time is known.
+    SpanQuality,
+    /// One row per window, service, operation, view, layer and state.
+    Matrix,
+}
+
+impl Table {
+    /// Every table, in the order of dependence: what others refer to comes first.
+    pub const ALL: [Self; 11] = [
+        Self::Stacks,
+        Self::Tasks,
+        Self::TaskStates,
+        Self::RuntimeEvents,
+        Self::Logs,
+        Self::Metrics,
+        Self::Spans,
+        Self::TaskSpans,
+        Self::Attribution,
+        Self::SpanQuality,
+        Self::Matrix,
+    ];
+
+    /// Name in SQL and directory in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+            Self::Tasks => "tasks",
+            Self::TaskStates => "task_states",
+            Self::TaskSpans => "task_spans",
+            Self::Stacks => "stacks",
+            Self::RuntimeEvents => "runtime_events",
+            Self::Attribution => "attribution",
+            Self::SpanQuality => "span_quality",
+            Self::Matrix => "matrix",
+        }
+    }
+
+    /// The inverse of [`Self::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+
+    /// The `i64` nanosecond column that decides the partition of a row.
+    pub const fn time_column(self) -> &'static str {
+        match self {
+            Self::Logs | Self::Metrics => "time_ns",
+            Self::Stacks | Self::Tasks => "recording_start_ns",
+            Self::Matrix => "window_start_ns",
+            _ => "start_ns",
+        }
+    }
+
+    /// Columns by which the rows of a file are sorted.
+    pub const fn sort_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Spans => &["trace_id", "start_ns"],
+            Self::Logs => &["service_name", "time_ns"],
+            Self::Metrics => &["service_name", "metric_name", "time_ns"],
+            Self::Tasks => &["process_id", "task_id"],
+            Self::TaskStates => &["process_id", "task_id", "start_ns"],
+            Self::TaskSpans => &["process_id", "task_id", "start_ns"],
+            Self::Stacks => &["stack_id"],
+            Self::RuntimeEvents => &["process_id", "start_ns"],
+            Self::Attribution => &["service_name", "operation", "view", "trace_id", "span_id"],
+            Self::SpanQuality => &["service_name", "operation", "trace_id", "span_id"],
+            Self::Matrix => &["window_start_ns", "service_name", "operation", "view", "layer", "state"],
+        }
+    }
+
+    /// What a row is, for documentation.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::Spans => "One row per span, as reported over OTLP.",
+            Self::Logs => "One row per log record, as reported over OTLP.",
+            Self::Metrics => "One row per data point of a metric, as reported over OTLP.",
+            Self::Tasks => "One row per runtime task (goroutine) and recording in which it was seen.",
+            Self::TaskStates => "One row per interval in which a runtime task was in one state.",
+            Self::TaskSpans => "One row per span that is bound to a runtime task, with the evidence.",
+            Self::Stacks => "One row per distinct call stack and recording.",
+            Self::RuntimeEvents => "One row per garbage collection mark phase and stop-the-world pause.",
+            Self::Attribution => {
+                "One row per span, view, layer, state, sub-state and evidence. `ns` over the rows of one span and \
+                 view is the duration of the span, to the nanosecond."
+            }
+            Self::SpanQuality => "One row per span: how it was bound and how much of its time is known.",
+            Self::Matrix => {
+                "One row per window, service, operation, view, layer and state, over the requests (the spans without a \
+                 parent in their process) that began in the window. Requests with nothing in a cell count as zero."
+            }
+        }
+    }
+
+    /// Columns with types; each field carries its description in the metadata key `doc`.
+    pub fn schema(self) -> SchemaRef {
+        static SCHEMAS: LazyLock<Vec<(Table, SchemaRef)>> = LazyLock::new(|| {
+            Table::ALL
+                .iter()
+                .map(|table| (*table, Arc::new(Schema::new(table.fields()))))
+                .collect()
+        });
+        SCHEMAS
+            .iter()
+            .find(|(table, _)| *table == self)
+            .map(|(_, schema)| schema.clone())
+            .expect("ALL holds every table")
+    }
+
+    fn fields(self) -> Vec<Field> {
+        match self {
+            Self::Spans => spans(),
+            Self::Logs => logs(),
+            Self::Metrics => metrics(),
+            Self::Tasks => tasks(),
+            Self::TaskStates => task_states(),
+            Self::TaskSpans => task_spans(),
+            Self::Stacks => stacks(),
+            Self::RuntimeEvents => runtime_events(),
+            Self::Attribution => attribution(),
+            Self::SpanQuality => span_quality(),
+            Self::Matrix => matrix(),
+        }
+    }
+}
+
+/// Attributes that the `spans` table holds a second time, in a typed column of their own: (key, column, type).
+pub const PROMOTED_ATTRIBUTES: [(&str, &str, DataType); 12] = [
+    ("http.request.method", "attr_http_request_method", DataType::Utf8),
+    ("http.route", "attr_http_route", DataType::Utf8),
+    (
+        "http.response.status_code",
+        "attr_http_response_status_code",
+        DataType::Int64,
+    ),
+    ("url.path", "attr_url_path", DataType::Utf8),
+    ("db.system.name", "attr_db_system_name", DataType::Utf8),
+    ("db.operation.name", "attr_db_operation_name", DataType::Utf8),
+    ("db.query.text", "attr_db_query_text", DataType::Utf8),
+    ("rpc.service", "attr_rpc_service", DataType::Utf8),
+    ("rpc.method", "attr_rpc_method", DataType::Utf8),
+    (
+        "messaging.destination.name",
+        "attr_messaging_destination_name",
+        DataType::Utf8,
+    ),
+    ("error.type", "attr_error_type", DataType::Utf8),
+    ("go.goroutine.id", "attr_go_goroutine_id", DataType::Int64),
+];
+
+fn required(name: &str, data_type: DataType, doc: &str) -> Field {
+    field(name, data_type, false, doc)
+}
+
+fn optional(name: &str, data_type: DataType, doc: &str) -> Field {
+    field(name, data_type, true, doc)
+}
+
+fn field(name: &str, data_type: DataType, nullable: bool, doc: &str) -> Field {
+    Field::new(name, data_type, nullable).with_metadata([("doc".to_owned(), doc.to_owned())].into())
+}
+
+fn id_type(len: usize) -> DataType {
+    DataType::FixedSizeBinary(i32::try_from(len).expect("ids are 8 or 16 bytes"))
+}
+
+fn trace_id() -> Field {
+    required("trace_id", id_type(TraceId::LEN), "Trace id")
+}
+
+fn span_id() -> Field {
+    required("span_id", id_type(SpanId::LEN), "Span id, unique within its trace")
+}
+
+fn timestamp_us(name: &str, doc: &str) -> Field {
+    required(
+        name,
+        DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        doc,
+    )
+}
+
+fn attributes(name: &str, doc: &str) -> Field {
+    required(name, attributes_type(), doc)
+}
+
+fn attributes_type() -> DataType {
+    let entries = Fields::from(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", DataType::Utf8, true),
+    ]);
+    DataType::Map(
+        Arc::new(Field::new("key_value", DataType::Struct(entries), false)),
+        false,
+    )
+}
+
+fn list_of_structs(name: &str, members: Vec<Field>, doc: &str) -> Field {
+    let item = Field::new("element", DataType::Struct(members.into()), false);
+    required(name, DataType::List(Arc::new(item)), doc)
+}
+
+fn list_of(name: &str, item: DataType, doc: &str) -> Field {
+    optional(name, DataType::List(Arc::new(Field::new("element", item, false))), doc)
+}
+
+fn service_columns() -> [Field; 2] {
+    [
+        required(
+            "service_name",
+            DataType::Utf8,
+            "Resource attribute `service.name`; empty if not reported",
+        ),
+        required(
+            "process_id",
+            DataType::Utf8,
+            "`service.instance.id`, else `host.name:process.pid`; empty if not reported",
+        ),
+    ]
+}
+
+fn spans() -> Vec<Field> {
+    let mut fields = vec![
+        trace_id(),
+        span_id(),
+        optional(
+            "parent_span_id",
+            id_type(SpanId::LEN),
+            "Parent span; null for the root of a trace",
+        ),
+        optional("trace_state", DataType::Utf8, "W3C trace state"),
+        required("flags", DataType::Int32, "W3C trace flags and OTLP context flags"),
+    ];
+    fields.extend(service_columns());
+    fields.extend([
+        required("scope_name", DataType::Utf8, "Instrumentation scope"),
+        optional("scope_version", DataType::Utf8, "Version of the instrumentation scope"),
+        required("name", DataType::Utf8, "Span name"),
+        required(
+            "kind",
+            DataType::Utf8,
+            "`unspecified`, `internal`, `server`, `client`, `producer`, `consumer`",
+        ),
+        required("start_ns", DataType::Int64, "Start, nanoseconds since the Unix epoch"),
+        timestamp_us("start_time", "Start, truncated to microseconds"),
+        required(
+            "duration_ns",
+            DataType::Int64,
+            "Length; 0 for a span that ends before it starts",
+        ),
+        required("status_code", DataType::Utf8, "`unset`, `ok`, `error`"),
+        optional("status_message", DataType::Utf8, "Message of an error status"),
+    ]);
+    for (key, column, data_type) in PROMOTED_ATTRIBUTES {
+        fields.push(optional(
+            column,
+            data_type,
+            &format!("Span attribute `{key}`, if it has this type"),
+        ));
+    }
+    let event = vec![
+        Field::new("time_ns", DataType::Int64, false),
+        Field::new("name", DataType::Utf8, false),
+        Field::new("attributes", attributes_type(), false),
+    ];
+    let link = vec![
+        Field::new("trace_id", id_type(TraceId::LEN), true),
+        Field::new("span_id", id_type(SpanId::LEN), true),
+        Field::new("trace_state", DataType::Utf8, true),
+        Field::new("attributes", attributes_type(), false),
+    ];
+    fields.extend([
+        attributes("attributes", "All span attributes as text, promoted ones included"),
+        attributes("resource_attributes", "All resource attributes as text"),
+        list_of_structs("events", event, "Span events"),
+        list_of_structs("links", link, "Span links"),
+        required(
+            "dropped_attributes_count",
+            DataType::Int64,
+            "Attributes that the SDK dropped",
+        ),
+        required("dropped_events_count", DataType::Int64, "Events that the SDK dropped"),
+        required("dropped_links_count", DataType::Int64, "Links that the SDK dropped"),
+    ]);
+    fields
+}
+
+fn logs() -> Vec<Field> {
+    let mut fields = vec![
+        required("time_ns", DataType::Int64, "Time of the event, else of its observation"),
+        timestamp_us("time", "The same, truncated to microseconds"),
+        required(
+            "observed_time_ns",
+            DataType::Int64,
+            "Time of observation; 0 if not reported",
+        ),
+    ];
+    fields.extend(service_columns());
+    fields.extend([
+        required("scope_name", DataType::Utf8, "Instrumentation scope"),
+        required(
+            "severity_number",
+            DataType::Int32,
+            "Severity, 1 (trace) to 24 (fatal); 0 if not reported",
+        ),
+        optional("severity_text", DataType::Utf8, "Severity as the source spells it"),
+        optional("event_name", DataType::Utf8, "Name of the event type"),
+        optional("body", DataType::Utf8, "Body as text; structured bodies as JSON"),
+        optional("trace_id", id_type(TraceId::LEN), "Trace in which it was logged"),
+        optional("span_id", id_type(SpanId::LEN), "Span in which it was logged"),
+        required("flags", DataType::Int32, "W3C trace flags"),
+        attributes("attributes", "Log attributes as text"),
+        attributes("resource_attributes", "All resource attributes as text"),
+        required(
+            "dropped_attributes_count",
+            DataType::Int64,
+            "Attributes that the SDK dropped",
+        ),
+    ]);
+    fields
+}
+
+fn metrics() -> Vec<Field> {
+    let mut fields = vec![
+        required("time_ns", DataType::Int64, "Time of the data point"),
+        timestamp_us("time", "The same, truncated to microseconds"),
+        optional(
+            "start_ns",
+            DataType::Int64,
+            "Start of the accumulation; null if not reported",
+        ),
+    ];
+    fields.extend(service_columns());
+    fields.extend([
+        required("scope_name", DataType::Utf8, "Instrumentation scope"),
+        required("metric_name", DataType::Utf8, "Metric name"),
+        required(
+            "metric_type",
+            DataType::Utf8,
+            "`gauge`, `sum`, `histogram`, `exponential_histogram`, `summary`",
+        ),
+        optional("unit", DataType::Utf8, "Unit, UCUM"),
+        optional("temporality", DataType::Utf8, "`delta` or `cumulative`"),
+        optional("is_monotonic", DataType::Boolean, "For sums"),
+        optional(
+            "value_double",
+            DataType::Float64,
+            "Value of a gauge or sum, if it is a float",
+        ),
+        optional(
+            "value_int",
+            DataType::Int64,
+            "Value of a gauge or sum, if it is an integer",
+        ),
+        optional("count", DataType::Int64, "Number of observations"),
+        optional("sum", DataType::Float64, "Sum of observations"),
+        optional("min", DataType::Float64, "Smallest observation"),
+        optional("max", DataType::Float64, "Largest observation"),
+        list_of(
+            "explicit_bounds",
+            DataType::Float64,
+            "Histogram bucket bounds; quantiles of a summary",
+        ),
+        list_of(
+            "bucket_counts",
+            DataType::Int64,
+            "Histogram bucket counts; positive buckets of an exponential histogram",
+        ),
+        list_of(
+            "quantile_values",
+            DataType::Float64,
+            "Values at the quantiles of a summary",
+        ),
+        optional("scale", DataType::Int32, "Scale of an exponential histogram"),
+        optional("zero_count", DataType::Int64, "Zero bucket of an exponential histogram"),
+        optional("positive_offset", DataType::Int32, "Index of the first positive bucket"),
+        optional("negative_offset", DataType::Int32, "Index of the first negative bucket"),
+        list_of(
+            "negative_bucket_counts",
+            DataType::Int64,
+            "Negative buckets of an exponential histogram",
+        ),
+        attributes("attributes", "Data point attributes as text"),
+        attributes("resource_attributes", "All resource attributes as text"),
+    ]);
+    fields
+}
+
+fn tasks() -> Vec<Field> {
+    let mut fields = Vec::from(service_columns());
+    fields.extend([
+        required("recording_start_ns", DataType::Int64, "Start of the recording"),
+        required("recording_end_ns", DataType::Int64, "End of the recording"),
+        required("task_id", DataType::Int64, "Goroutine id"),
+        required(
+            "entry_function",
+            DataType::Utf8,
+            "Function it was started with; empty if not recorded",
+        ),
+        optional("creator_task_id", DataType::Int64, "Goroutine that started it"),
+        optional("birth_ns", DataType::Int64, "Creation; null if before the recording"),
+        optional("death_ns", DataType::Int64, "End; null if after the recording"),
+        required("is_system", DataType::Boolean, "Whether it belongs to the runtime"),
+    ]);
+    fields
+}
+
+fn task_states() -> Vec<Field> {
+    let mut fields = Vec::from(service_columns());
+    fields.extend([
+        required("task_id", DataType::Int64, "Goroutine id"),
+        required("start_ns", DataType::Int64, "Start"),
+        timestamp_us("start_time", "Start, truncated to microseconds"),
+        required("duration_ns", DataType::Int64, "Length, greater than 0"),
+        required("state", DataType::Utf8, "State"),
+        required("sub_state", DataType::Utf8, "Finer kind; empty if there is none"),
+        required(
+            "reason",
+            DataType::Utf8,
+            "The runtime's own reason string; empty if it gave none",
+        ),
+        optional(
+            "stack_id",
+            DataType::Int64,
+            "Stack at which the state was entered, see `stacks`",
+        ),
+        required(
+            "waker",
+            DataType::Utf8,
+            "`task`, `external` (network poller, timer), `none`",
+        ),
+        optional("waker_task_id", DataType::Int64, "Goroutine that ended the wait"),
+    ]);
+    fields
+}
+
+fn task_spans() -> Vec<Field> {
+    let mut fields = Vec::from(service_columns());
+    fields.extend([
+        required("task_id", DataType::Int64, "Goroutine id"),
+        trace_id(),
+        span_id(),
+        required("start_ns", DataType::Int64, "Start of the span on the task"),
+        timestamp_us("start_time", "Start, truncated to microseconds"),
+        required("duration_ns", DataType::Int64, "Time of the span on the task"),
+        required(
+            "binding",
+            DataType::Utf8,
+            "Evidence: `logged_id`, `task_attribute`, `user_task`",
+        ),
+    ]);
+    fields
+}
+
+fn stacks() -> Vec<Field> {
+    let frame = vec![
+        Field::new("function", DataType::Utf8, false),
+        Field::new("file", DataType::Utf8, false),
+        Field::new("line", DataType::Int32, false),
+    ];
+    vec![
+        required(
+            "stack_id",
+            DataType::Int64,
+            "Hash of the frames: the same stack has the same id everywhere",
+        ),
+        required(
+            "recording_start_ns",
+            DataType::Int64,
+            "Start of the recording in which it was seen",
+        ),
+        list_of_structs("frames", frame, "Frames, innermost first"),
+    ]
+}
+
+fn runtime_events() -> Vec<Field> {
+    let mut fields = Vec::from(service_columns());
+    fields.extend([
+        required("start_ns", DataType::Int64, "Start"),
+        timestamp_us("start_time", "Start, truncated to microseconds"),
+        required("duration_ns", DataType::Int64, "Length"),
+        required("kind", DataType::Utf8, "`gc`, `stw`"),
+        required("detail", DataType::Utf8, "The runtime's own name"),
+        optional("task_id", DataType::Int64, "Goroutine on which it ran"),
+    ]);
+    fields
+}
+
+fn attribution() -> Vec<Field> {
+    let mut fields = vec![trace_id(), span_id()];
+    fields.extend(service_columns());
+    fields.extend([
+        required("operation", DataType::Utf8, "Span name"),
+        required(
+            "is_request",
+            DataType::Boolean,
+            "Whether the span has no parent in its process",
+        ),
+        required("start_ns", DataType::Int64, "Start of the span"),
+        timestamp_us("start_time", "Start of the span, truncated to microseconds"),
+        required(
+            "view",
+            DataType::Utf8,
+            "`self` (what the span's task did) or `root` (what it was really waiting for)",
+        ),
+        required(
+            "layer",
+            DataType::Utf8,
+            "Layer of the innermost span on the task at that time",
+        ),
+        required("state", DataType::Utf8, "State of the task at that time"),
+        required("sub_state", DataType::Utf8, "Finer kind; for `unknown`, the reason"),
+        required(
+            "relation",
+            DataType::Utf8,
+            "`same`, `helper`, `interference`, `runtime`",
+        ),
+        optional(
+            "culprit_operation",
+            DataType::Utf8,
+            "For `interference`: operation of the other request",
+        ),
+        optional(
+            "culprit_layer",
+            DataType::Utf8,
+            "For `interference`: layer in the other request",
+        ),
+        optional(
+            "culprit_state",
+            DataType::Utf8,
+            "For `interference`: state of the other request's task",
+        ),
+        required("evidence", DataType::Utf8, "`exact`, `sampled`, `inferred`, `none`"),
+        required("ns", DataType::Int64, "Nanoseconds, greater than 0"),
+    ]);
+    fields
+}
+
+fn span_quality() -> Vec<Field> {
+    let mut fields = vec![trace_id(), span_id()];
+    fields.extend(service_columns());
+    fields.extend([
+        required("operation", DataType::Utf8, "Span name"),
+        required(
+            "is_request",
+            DataType::Boolean,
+            "Whether the span has no parent in its process",
+        ),
+        required("start_ns", DataType::Int64, "Start of the span"),
+        timestamp_us("start_time", "Start of the span, truncated to microseconds"),
+        required("duration_ns", DataType::Int64, "Length of the span"),
+        required("layer", DataType::Utf8, "Layer of the span itself"),
+        required(
+            "binding",
+            DataType::Utf8,
+            "Evidence as in `task_spans`, else the reason why it is unbound",
+        ),
+        optional("task_id", DataType::Int64, "Goroutine, if bound"),
+        required(
+            "recorded_ns",
+            DataType::Int64,
+            "Time of the span that recordings of its process cover",
+        ),
+        required("exact_ns", DataType::Int64, "Time with exact evidence in the self view"),
+        required("unknown_ns", DataType::Int64, "Time without evidence in the self view"),
+    ]);
+    fields
+}
+
+fn matrix() -> Vec<Field> {
+    vec![
+        required("window_start_ns", DataType::Int64, "Start of the window"),
+        timestamp_us("window_start", "The same, truncated to microseconds"),
+        required("window_ns", DataType::Int64, "Length of the window"),
+        required(
+            "emission",
+            DataType::Int32,
+            "0 for the requests known when the window closed; 1, 2 ... for requests that arrived later, each counted \
+             once: `n`, `n_nonzero` and `sum_ns` add up over emissions, quantiles do not",
+        ),
+        required("service_name", DataType::Utf8, "Resource attribute `service.name`"),
+        required("operation", DataType::Utf8, "Span name of the request"),
+        required("view", DataType::Utf8, "`self` or `root`"),
+        required("layer", DataType::Utf8, "Layer"),
+        required("state", DataType::Utf8, "State"),
+        required("n", DataType::Int64, "Requests of the operation"),
+        required("n_nonzero", DataType::Int64, "Requests with time in this cell"),
+        required("sum_ns", DataType::Int64, "Time of all requests in this cell"),
+        required("p50_ns", DataType::Int64, "Median over requests, zeros included"),
+        required(
+            "p95_ns",
+            DataType::Int64,
+            "95th percentile over requests, zeros included",
+        ),
+        required(
+            "p99_ns",
+            DataType::Int64,
+            "99th percentile over requests, zeros included",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_and_sort_columns_exist() {
+        for table in Table::ALL {
+            let schema = table.schema();
+            let time = schema.field_with_name(table.time_column()).unwrap();
+            assert_eq!(
+                (time.data_type(), time.is_nullable()),
+                (&DataType::Int64, false),
+                "{}",
+                table.name()
+            );
+            for column in table.sort_columns() {
+                assert!(schema.field_with_name(column).is_ok(), "{}.{column}", table.name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_column_is_described_and_named_with_its_unit() {
+        for table in Table::ALL {
+            for field in table.schema().fields() {
+                let place = format!("{}.{}", table.name(), field.name());
+                assert!(
+                    field.metadata().get("doc").is_some_and(|doc| !doc.is_empty()),
+                    "{place}"
+                );
+                assert_eq!(field.name(), &field.name().to_lowercase(), "{place}");
+                assert!(!PARTITION_COLUMNS.contains(&field.name().as_str()), "{place}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_unsigned_or_nanosecond_columns_which_delta_lacks() {
+        for table in Table::ALL {
+            for field in table.schema().flattened_fields() {
+                let unfit = field.data_type().is_unsigned_integer()
+                    || matches!(field.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, _));
+                assert!(!unfit, "{}.{}", table.name(), field.name());
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Accepting spans and profiles, and the worker that joins them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use spandrel_attribution::{Attributed, ProcessSpans, Rules, attribute, binding_word};
+use spandrel_model::{TaskRecording, UnixNanos};
+use spandrel_pipeline::{
+    Batch, BuildContext, BuildError, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal,
+    RequestContext, RunError, RuntimeProfile, Signal, Stop, TableRows, otlp,
+};
+use spandrel_profiles::{columns, go_execution_trace};
+
+use super::metrics::Metrics;
+use super::pending::{Join, Pending};
+use super::rows::{attribution_rows, matrix_rows};
+use super::windows::{Closed, Windows};
+use super::AttributionConfig;
+
+/// How often due spans are looked for.
+const JOIN_INTERVAL: Duration = Duration::from_millis(500);
+/// Rows of recordings that may wait to be sent before profiles are refused.
+const OUTGOING_LIMIT: usize = 64;
+/// Wait before rows are offered again to a consumer that was busy and named no time.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How long a stopping connector goes on offering rows to a busy consumer.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Joins spans with runtime profiles.
+pub struct AttributionConnector {
+    config: AttributionConfig,
+    id: Arc<str>,
+    metrics: Metrics,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: Pending,
+    /// Rows of recordings, waiting for the worker to send them.
+    outgoing: VecDeque<Vec<TableRows>>,
+    stopped: bool,
+}
+
+impl AttributionConnector {
+    /// A connector that holds nothing.
+    ///
+    /// # Errors
+    /// Its metrics are registered already.
+    pub fn new(config: AttributionConfig, context: &BuildContext) -> Result<Self, BuildError> {
+        let metrics = Metrics::register(&context.id, &context.registry)?;
+        Ok(Self { config, id: context.id.clone(), metrics, state: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent between any two statements, so a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn consume_spans(&self, request: Arc<OtlpRequest>) -> Result<(), Refusal> {
+        let decode = move || -> Result<_, Refusal> {
+            let rows = request.rows().map_err(Refusal::permanent)?;
+            otlp::spans_from_rows(rows).map_err(Refusal::permanent)
+        };
+        let spans = off_executor(decode).await??;
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(Refusal::Shutdown);
+        }
+        if !state.pending.make_room(spans.len(), self.config.span_limit) {
+            self.metrics.refused_batches.inc();
+            return Err(Refusal::Refused {
+                reason: format!(
+                    "{} spans wait to be joined, the limit is {}",
+                    state.pending.waiting_count(),
+                    self.config.span_limit
+                ),
+                retry_after: Some(self.config.join_delay),
+            });
+        }
+        let added = state.pending.add_spans(spans, Instant::now());
+        self.metrics.accepted_spans.inc_by(added.accepted);
+        self.metrics.duplicate_spans.inc_by(added.duplicates);
+        self.metrics.pending_spans.add(i64::try_from(added.accepted).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    async fn consume_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
+        if self.lock().outgoing.len() >= OUTGOING_LIMIT {
+            self.metrics.refused_batches.inc();
+            return Err(Refusal::Refused {
+                reason: format!("{OUTGOING_LIMIT} decoded recordings wait to be written"),
+                retry_after: Some(RETRY_AFTER),
+            });
+        }
+        let (recording, rows) = off_executor(move || decode_profile(&profile))
+            .await?
+            .inspect_err(|_| self.metrics.rejected_recordings.inc())?;
+        for warning in &recording.warnings {
+            tracing::warn!(process = %recording.process, "{warning}");
+        }
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(Refusal::Shutdown);
+        }
+        state.outgoing.push_back(rows);
+        let evicted = state.pending.add_recording(recording, Instant::now(), self.config.recording_limit_bytes);
+        self.metrics.accepted_recordings.inc();
+        self.metrics.evicted_recordings.inc_by(evicted);
+        Ok(())
+    }
+
+    /// Joins the spans that are due, or all of them, and returns their rows.
+    async fn join(&self, windows: &mut Windows, everything: bool) -> Result<Joined, RunError> {
+        let now = Instant::now();
+        let due = if everything { Some(now) } else { now.checked_sub(self.config.join_delay) };
+        let joins = match due {
+            Some(due) => {
+                let mut state = self.lock();
+                let joins = state.pending.take_due(due, now, &self.config.rules);
+                state.pending.forget(now, self.config.retention);
+                joins
+            }
+            None => Vec::new(),
+        };
+        let mut joined = Joined::default();
+        for join in joins {
+            let rules = self.config.rules.clone();
+            let spans = join.due.len();
+            let attributed = off_executor(move || run_join(&join, &rules))
+                .await
+                .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
+            self.count(&attributed);
+            for span in &attributed.spans {
+                windows.add(span, now);
+            }
+            joined.spans += spans;
+            joined.rows.extend(attribution_rows(&attributed.spans).map_err(unfit_rows)?);
+        }
+        Ok(joined)
+    }
+
+    fn count(&self, attributed: &Attributed) {
+        for span in &attributed.spans {
+            self.metrics.joined_spans.with_label_values(&[binding_word(span.binding)]).inc();
+        }
+        for violation in &attributed.violations {
+            self.metrics.conservation_violations.inc();
+            tracing::error!("{violation}");
+        }
+    }
+
+    /// One round of work: rows of recordings, joined spans and closed windows, sent on.
+    async fn round(&self, windows: &mut Windows, outputs: &Outputs, last: bool) -> Result<(), RunError> {
+        loop {
+            let Some(rows) = self.lock().outgoing.pop_front() else { break };
+            self.send(rows, outputs, last).await?;
+        }
+        let joined = self.join(windows, last).await?;
+        self.send(joined.rows, outputs, last).await?;
+        self.metrics.pending_spans.sub(i64::try_from(joined.spans).unwrap_or(i64::MAX));
+        let closed = if last { windows.close_all() } else { windows.close_due(Instant::now(), wall_clock()) };
+        for Closed { rows, emission } in closed {
+            self.send(vec![matrix_rows(&rows, emission).map_err(unfit_rows)?], outputs, last).await?;
+        }
+        self.metrics.open_windows.set(i64::try_from(windows.open_count()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Offers rows until they are accepted; when stopping, for [`STOP_PATIENCE`].
+    async fn send(&self, rows: Vec<TableRows>, outputs: &Outputs, last: bool) -> Result<(), RunError> {
+        let Some(consumer) = outputs.get(Signal::Tables) else {
+            return Ok(());
+        };
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let context = Arc::new(RequestContext { receiver: self.id.clone(), transport: "" });
+        let batch = Batch { payload: Payload::Tables(rows.into()), context };
+        let started = Instant::now();
+        loop {
+            let (reason, retry_after) = match consumer.consume(batch.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Refused { reason, retry_after }) => (reason, retry_after.unwrap_or(RETRY_AFTER)),
+                Err(refusal) => {
+                    return Err(RunError::caused_by("attribution rows were not accepted and are lost", refusal));
+                }
+            };
+            if last && started.elapsed() > STOP_PATIENCE {
+                return Err(RunError::new(format!("attribution rows are lost: {reason}")));
+            }
+            tokio::time::sleep(retry_after).await;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Joined {
+    rows: Vec<TableRows>,
+    spans: usize,
+}
+
+fn run_join(join: &Join, rules: &Rules) -> Attributed {
+    let spans = ProcessSpans {
+        process: join.process.clone(),
+        spans: join.due.iter().map(AsRef::as_ref).collect(),
+        context: join.context.iter().map(AsRef::as_ref).collect(),
+    };
+    let recordings: Vec<&TaskRecording> = join.recordings.iter().map(AsRef::as_ref).collect();
+    attribute(&spans, &recordings, rules)
+}
+
+fn decode_profile(profile: &RuntimeProfile) -> Result<(TaskRecording, Vec<TableRows>), Refusal> {
+    let process = Arc::new(profile.process.clone());
+    let recording = match profile.format {
+        ProfileFormat::GoExecutionTrace => {
+            go_execution_trace::decode(&profile.bytes, process, profile.source.clone()).map_err(permanent_chain)?
+        }
+    };
+    let tables = columns::tables(&recording).map_err(Refusal::permanent)?;
+    let rows = tables.into_iter().map(|(table, rows)| TableRows { table, rows }).collect();
+    Ok((recording, rows))
+}
+
+/// A refusal whose reason is the error with all its causes, because the sender sees nothing else.
+fn permanent_chain(error: impl std::error::Error) -> Refusal {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        reason.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    Refusal::Permanent { reason }
+}
+
+/// Runs work that takes long beside the async executor.
+async fn off_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| Refusal::Permanent { reason: format!("internal error: {panic}") })
+}
+
+fn unfit_rows(error: arrow::error::ArrowError) -> RunError {
+    RunError::caused_by("rows do not fit their table", error)
+}
+
+fn wall_clock() -> UnixNanos {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixNanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
+}
+
+#[async_trait]
+impl Consumer for AttributionConnector {
+    async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
+        match batch.payload {
+            Payload::Otlp(request) if request.signal() == Signal::Traces => self.consume_spans(request).await,
+            Payload::Profile(profile) => self.consume_profile(profile).await,
+            Payload::Otlp(_) | Payload::Tables(_) => {
+                Err(Refusal::permanent("the attribution connector takes traces and profiles only"))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for AttributionConnector {
+    async fn run(self: Arc<Self>, outputs: Outputs, stop: Stop) -> Result<(), RunError> {
+        let mut windows = Windows::new(self.config.window_ns, self.config.join_delay);
+        let mut ticks = tokio::time::interval(JOIN_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !stop.is_requested() {
+            tokio::select! {
+                () = stop.requested() => break,
+                _ = ticks.tick() => self.round(&mut windows, &outputs, false).await?,
+            }
+        }
+        self.lock().stopped = true;
+        self.round(&mut windows, &outputs, true).await
+    }
+}

@@ -1,0 +1,27 @@
+//! The `attribution` connector: spans and runtime profiles in, attribution tables out.
+//!
+//! ```text
+//! traces   --consume--> spans wait `join_delay` --.
+//!                                                 +--> join (spandrel-attribution) --> attribution, span_quality,
+//! profiles --consume--> decode --> recordings ----'                |                   task_spans
+//!                          `--> tasks, task_states, stacks,        `--> windows --> matrix
+//!                               runtime_events
+//! ```
+//!
+//! A span is joined `join_delay` after it arrived, with every recording of its process that has arrived by then; it
+//! then stays as context for its neighbors for `retention`. Each span is joined once: a duplicate that arrives within
+//! the retention is dropped, a recording that arrives later than the delay is not used for spans joined already.
+//! Everything held is bounded; beyond the bound batches are refused, so senders wait.
+
+mod config;
+mod connector;
+mod metrics;
+mod pending;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod windows;
+
+pub use config::{AttributionConfig, FACTORY, check_layers};
+pub use connector::AttributionConnector;
+pub use rows::{attribution_rows, matrix_rows};

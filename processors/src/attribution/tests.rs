@@ -1,0 +1,187 @@
+//! Behavior of the `attribution` connector: what it accepts, when it joins, what it sends on.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prometheus::Registry;
+use prost::Message;
+use spandrel_config::{Problems, Section};
+use spandrel_model::{ProcessIdentity, Table};
+use spandrel_pipeline::{
+    Batch, BuildContext, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal, RequestContext,
+    RuntimeProfile, Signal, StopSource,
+};
+
+use super::{AttributionConfig, AttributionConnector};
+
+/// Takes tables and remembers them.
+#[derive(Default)]
+struct Sink(Mutex<Vec<(Table, RecordBatch)>>);
+
+#[async_trait]
+impl Consumer for Sink {
+    async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
+        let Payload::Tables(tables) = batch.payload else {
+            return Err(Refusal::permanent("not tables"));
+        };
+        self.0.lock().unwrap().extend(tables.iter().map(|rows| (rows.table, rows.rows.clone())));
+        Ok(())
+    }
+}
+
+impl Sink {
+    fn sum(&self, table: Table, column: &str) -> i64 {
+        let tables = self.0.lock().unwrap();
+        let batches = tables.iter().filter(|(name, _)| *name == table);
+        batches
+            .map(|(_, rows)| rows.column_by_name(column).unwrap().as_primitive::<Int64Type>().iter().flatten().sum::<i64>())
+            .sum()
+    }
+
+    fn rows(&self, table: Table) -> usize {
+        let tables = self.0.lock().unwrap();
+        tables.iter().filter(|(name, _)| *name == table).map(|(_, rows)| rows.num_rows()).sum()
+    }
+
+    fn outputs(self: &Arc<Self>) -> Outputs {
+        Outputs::new([(Signal::Tables, self.clone() as Arc<dyn Consumer>)])
+    }
+}
+
+fn connector(yaml: &str) -> Arc<AttributionConnector> {
+    let section = Section::from_yaml("connectors::attribution", yaml).unwrap();
+    let config = AttributionConfig::check(&section, &mut Problems::new()).expect("the section is valid");
+    let context = BuildContext { id: "attribution".into(), registry: Registry::new() };
+    Arc::new(AttributionConnector::new(config, &context).unwrap())
+}
+
+fn batch(payload: Payload) -> Batch {
+    Batch { payload, context: Arc::new(RequestContext::default()) }
+}
+
+/// `count` spans of 1000 ns, ids from `first`.
+fn spans(first: u64, count: u64) -> Batch {
+    let service = KeyValue {
+        key: "service.name".into(),
+        value: Some(AnyValue { value: Some(any_value::Value::StringValue("shop".into())) }),
+        ..KeyValue::default()
+    };
+    let span = |id: u64| Span {
+        trace_id: vec![1; 16],
+        span_id: id.to_be_bytes().to_vec(),
+        name: "GET /".into(),
+        kind: 2,
+        start_time_unix_nano: 1_000_000 + id,
+        end_time_unix_nano: 1_001_000 + id,
+        ..Span::default()
+    };
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            resource: Some(Resource { attributes: vec![service], ..Resource::default() }),
+            scope_spans: vec![ScopeSpans { spans: (first..first + count).map(span).collect(), ..ScopeSpans::default() }],
+            ..ResourceSpans::default()
+        }],
+    };
+    batch(Payload::Otlp(Arc::new(OtlpRequest::traces(request.encode_to_vec().into()))))
+}
+
+fn profile(bytes: &'static [u8]) -> Batch {
+    batch(Payload::Profile(Arc::new(RuntimeProfile {
+        format: ProfileFormat::GoExecutionTrace,
+        bytes: bytes.into(),
+        process: ProcessIdentity::default(),
+        source: "test.trace".into(),
+        fetched: None,
+    })))
+}
+
+/// Gives `batches` to a connector, stops it, and returns what it sent on.
+async fn run(yaml: &str, batches: Vec<Batch>) -> Arc<Sink> {
+    let (connector, sink, source) = (connector(yaml), Arc::new(Sink::default()), StopSource::new());
+    let running = tokio::spawn(connector.clone().run(sink.outputs(), source.stop()));
+    for batch in batches {
+        connector.consume(batch).await.unwrap();
+    }
+    source.request();
+    running.await.unwrap().unwrap();
+    assert_eq!(connector.consume(spans(1, 1)).await, Err(Refusal::Shutdown));
+    sink
+}
+
+#[tokio::test]
+async fn a_stopping_connector_joins_and_sends_all_it_holds() {
+    let sink = run("join_delay: 1m\nretention: 1m", vec![spans(1, 3), spans(4, 2)]).await;
+    assert_eq!(sink.rows(Table::SpanQuality), 5);
+    assert_eq!(sink.sum(Table::Attribution, "ns"), 5_000, "every nanosecond is somewhere");
+    assert_eq!(sink.sum(Table::SpanQuality, "unknown_ns"), 5_000, "without a recording nothing is known");
+    assert_eq!(sink.sum(Table::Matrix, "n"), 5);
+}
+
+#[tokio::test]
+async fn a_span_sent_twice_counts_once() {
+    let sink = run("", vec![spans(1, 3), spans(2, 3)]).await;
+    assert_eq!(sink.rows(Table::SpanQuality), 4);
+}
+
+#[tokio::test]
+async fn spans_are_joined_when_their_delay_is_over() {
+    let (connector, sink, source) = (connector("join_delay: 10ms"), Arc::new(Sink::default()), StopSource::new());
+    let running = tokio::spawn(connector.clone().run(sink.outputs(), source.stop()));
+    connector.consume(spans(1, 3)).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while sink.rows(Table::SpanQuality) < 3 {
+        assert!(Instant::now() < deadline, "nothing was joined");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    source.request();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn beyond_the_span_limit_batches_are_refused_for_a_while() {
+    let connector = connector("span_limit: 4");
+    connector.consume(spans(1, 3)).await.unwrap();
+    let refusal = connector.consume(spans(10, 3)).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::Refused { retry_after: Some(_), .. }), "{refusal:?}");
+    connector.consume(spans(20, 1)).await.expect("what fits is taken");
+}
+
+#[tokio::test]
+async fn what_is_no_trace_is_refused_with_the_reason_and_the_source() {
+    let connector = connector("");
+    for bytes in [&b""[..], b"<!DOCTYPE html><html>", b"go 1.19 trace\0\0\0", b"go 1.99 trace\0\0\0"] {
+        let refusal = connector.consume(profile(bytes)).await.unwrap_err();
+        let Refusal::Permanent { reason } = refusal else { panic!("{refusal:?}") };
+        assert!(reason.contains("test.trace"), "{reason}");
+    }
+    connector.consume(spans(1, 1)).await.expect("nothing else is lost");
+}
+
+#[test]
+fn every_problem_of_a_section_is_reported() {
+    let yaml = "join_delay: 2m\nretention: 1m\nwindow: 0s\nspan_limit: 0\nlayers:\n- layer: db\n- {layer: x, value: [y]}";
+    let section = Section::from_yaml("connectors::attribution", yaml).unwrap();
+    let mut problems = Problems::new();
+    assert!(AttributionConfig::check(&section, &mut problems).is_none());
+    let shown = problems.to_string();
+    for path in ["retention", "window", "span_limit", "layers::0", "layers::1::value"] {
+        assert!(shown.contains(&format!("connectors::attribution::{path}")), "{path} missing in {shown}");
+    }
+}
+
+#[test]
+fn user_rules_come_before_the_default_ones() {
+    let yaml = "layers:\n- {layer: warehouse, attribute: [db.system.name], value: [click*]}";
+    let section = Section::from_yaml("connectors::attribution", yaml).unwrap();
+    let config = AttributionConfig::check(&section, &mut Problems::new()).unwrap();
+    let defaults = spandrel_attribution::LayerRules::default().rules.len();
+    assert_eq!(config.rules.layers.rules.len(), defaults + 1);
+    assert_eq!(format!("{:?}", config.rules.layers.rules[0].layer), "Named(Layer(\"warehouse\"))");
+}

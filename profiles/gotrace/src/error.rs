@@ -1,0 +1,260 @@
+//! What can be wrong with a trace, each with the byte where it was found.
+//!
+//! A file that is no trace at all is an [`OpenError`]. Damage inside a trace costs at most the generation it is in: it is
+//! a [`Warning`], unless nothing at all could be decoded.
+
+use crate::clock::TraceNanos;
+use crate::ids::GoroutineId;
+
+/// Why bytes are not a trace that this crate reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No bytes.
+    #[error("byte 0: the file is empty, expected a Go execution trace; was the recording stopped before it began?")]
+    Empty,
+    /// Some other format.
+    #[error(
+        "byte 0: expected `go 1.N trace`, found {found}; a Go execution trace comes from /debug/pprof/trace or runtime/trace"
+    )]
+    NotATrace {
+        /// What the bytes look like.
+        found: String,
+    },
+    /// The header is cut.
+    #[error("byte {length}: the file ends inside the 16-byte header of a Go execution trace; record it again")]
+    HeaderCut {
+        /// Length of the file.
+        length: u64,
+    },
+    /// Format 1, of Go 1.21 and earlier.
+    #[error("byte 5: trace version 1.{minor} is the old format of Go 1.21 and earlier; record with Go 1.22 or later")]
+    OldFormat {
+        /// The header's number: 21 in `go 1.21 trace`.
+        minor: u32,
+    },
+    /// A version that does not exist yet.
+    #[error(
+        "byte 5: unknown trace version 1.{minor}, known are 1.22, 1.23, 1.25 and 1.26; use a newer release of this program"
+    )]
+    UnknownVersion {
+        /// The header's number.
+        minor: u32,
+    },
+}
+
+impl OpenError {
+    /// The byte where the problem shows.
+    pub fn offset_bytes(&self) -> u64 {
+        match self {
+            Self::Empty | Self::NotATrace { .. } => 0,
+            Self::HeaderCut { length } => *length,
+            Self::OldFormat { .. } | Self::UnknownVersion { .. } => 5,
+        }
+    }
+}
+
+/// Why a trace as a whole could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceError {
+    /// Not a trace, or one of another version.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A trace of which no generation is whole.
+    #[error("the trace holds no complete generation (a generation lasts about one second): {first}")]
+    NoGeneration {
+        /// The first damage.
+        first: DecodeError,
+    },
+}
+
+impl TraceError {
+    /// The byte where the problem shows.
+    pub fn offset_bytes(&self) -> u64 {
+        match self {
+            Self::Open(error) => error.offset_bytes(),
+            Self::NoGeneration { first } => first.offset_bytes,
+        }
+    }
+}
+
+/// Damage at one place of a trace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("byte {offset_bytes}: {kind}")]
+pub struct DecodeError {
+    /// Where, counted from the start of the file.
+    pub offset_bytes: u64,
+    /// What.
+    pub kind: DecodeErrorKind,
+}
+
+/// What is damaged. Limits are those of `internal/trace/tracev2/events.go`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the message says what each field is")]
+pub enum DecodeErrorKind {
+    #[error("the bytes end where {what} was expected")]
+    Truncated { what: &'static str },
+    #[error("{what} is not a 64-bit LEB128 number")]
+    VarintOverflow { what: &'static str },
+    #[error("{declared} {what} announced, at most {possible} fit")]
+    CountTooLarge {
+        what: &'static str,
+        declared: u64,
+        possible: u64,
+    },
+    #[error("expected {expected}, found type byte {found}")]
+    UnexpectedByte { expected: &'static str, found: u8 },
+    #[error("{what} {value} is out of range")]
+    OutOfRange { what: &'static str, value: u64 },
+    #[error("a second {what} in one generation")]
+    Duplicate { what: &'static str },
+    #[error("{what} id {id} is defined twice in one generation")]
+    DuplicateId { what: &'static str, id: u64 },
+    #[error("{what} id {id} is not defined in its generation")]
+    UnknownId { what: &'static str, id: u64 },
+    #[error("the generation has no {what}")]
+    Missing { what: &'static str },
+    #[error("generation {number} is cut off after {kept_bytes} bytes")]
+    GenerationCut { number: u64, kept_bytes: u64 },
+    #[error("expected a batch of generation {expected}, found one of generation {found}")]
+    GenerationMixed { expected: u64, found: u64 },
+    #[error("{event}: expected {expected}")]
+    Order {
+        event: &'static str,
+        expected: &'static str,
+    },
+    #[error("{event}: goroutine {goroutine} is {found}, expected {expected}")]
+    GoroutineState {
+        event: &'static str,
+        goroutine: u64,
+        found: &'static str,
+        expected: &'static str,
+    },
+    #[error("{event}: proc {proc} is {found}, expected {expected}")]
+    ProcState {
+        event: &'static str,
+        proc: u64,
+        found: &'static str,
+        expected: &'static str,
+    },
+    #[error("{event}: sequence number {found} of proc {proc}, expected {expected}")]
+    ProcSequence {
+        event: &'static str,
+        proc: u64,
+        found: u64,
+        expected: u64,
+    },
+    #[error("no thread can go on: the next event, {event}, waits for a state that never comes")]
+    Stuck { event: &'static str },
+    #[error("threads wait for each other more often than any runtime makes them")]
+    TooManyRetries,
+}
+
+/// Something odd that did not stop the decoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The generation it concerns, if its number is known.
+    pub generation: Option<u64>,
+    /// The damage that was survived, or the contradiction that was noted.
+    pub kind: WarningKind,
+}
+
+/// Kinds of [`Warning`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the message says what each field is")]
+pub enum WarningKind {
+    #[error("left out: {0}")]
+    GenerationDropped(DecodeError),
+    #[error("cut after {events_kept} events: {error}")]
+    GenerationShortened { events_kept: u64, error: DecodeError },
+    #[error("the rest of the file ({lost_bytes} bytes) is unreadable: {error}")]
+    RestUnreadable { lost_bytes: u64, error: DecodeError },
+    #[error("generations are missing after generation {after}")]
+    GenerationsMissing { after: u64 },
+    #[error("at {} ns: {what}{}", at.0, on_goroutine(*goroutine))]
+    Contradiction {
+        at: TraceNanos,
+        goroutine: Option<GoroutineId>,
+        what: &'static str,
+    },
+}
+
+fn on_goroutine(goroutine: Option<GoroutineId>) -> String {
+    goroutine.map(|id| format!(" on goroutine {id}")).unwrap_or_default()
+}
+
+impl WarningKind {
+    /// The byte where the damage shows; `None` for a contradiction between events.
+    pub fn offset_bytes(&self) -> Option<u64> {
+        match self {
+            Self::GenerationDropped(error)
+            | Self::GenerationShortened { error, .. }
+            | Self::RestUnreadable { error, .. } => Some(error.offset_bytes),
+            Self::GenerationsMissing { .. } | Self::Contradiction { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(generation) = self.generation {
+            write!(f, "generation {generation}: ")?;
+        }
+        self.kind.fmt(f)
+    }
+}
+
+/// Warnings kept per trace; more are only counted.
+pub(crate) const WARNINGS_MAX: usize = 200;
+
+/// The warnings of a trace: the first ones in full, the rest as a count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Warnings {
+    kept: Vec<Warning>,
+    dropped_count: u64,
+}
+
+impl Warnings {
+    pub(crate) fn push(&mut self, generation: Option<u64>, kind: WarningKind) {
+        if self.kept.len() < WARNINGS_MAX {
+            self.kept.push(Warning { generation, kind });
+        } else {
+            self.dropped_count = self.dropped_count.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn append(&mut self, later: Self) {
+        for Warning { generation, kind } in later.kept {
+            self.push(generation, kind);
+        }
+        self.dropped_count = self.dropped_count.saturating_add(later.dropped_count);
+    }
+
+    /// The warnings that were kept, oldest first.
+    pub fn as_slice(&self) -> &[Warning] {
+        &self.kept
+    }
+
+    /// How many more there were.
+    pub fn dropped_count(&self) -> u64 {
+        self.dropped_count
+    }
+
+    /// Whether nothing odd was seen.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The first damage with a place in the file.
+    pub(crate) fn first_error(&self) -> Option<&DecodeError> {
+        self.kept.iter().find_map(|warning| match &warning.kind {
+            WarningKind::GenerationDropped(error)
+            | WarningKind::GenerationShortened { error, .. }
+            | WarningKind::RestUnreadable { error, .. } => Some(error),
+            WarningKind::GenerationsMissing { .. } | WarningKind::Contradiction { .. } => None,
+        })
+    }
+}

@@ -1,0 +1,12 @@
+//! Runtime task profiles decoded into Spandrel's model, one module per format.
+//!
+//! * [`go_execution_trace`]: what `runtime/trace` writes.
+//! * [`columns`]: a recording as rows of Spandrel's tables.
+//!
+//! Pure: bytes in, plain data out. Fetching is the receivers' business, joining with spans that of
+//! `spandrel-attribution`.
+
+#![forbid(unsafe_code)]
+
+pub mod columns;
+pub mod go_execution_trace;

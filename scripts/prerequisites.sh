@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Installs what `make test` needs beside Rust, Go and make, says what it installs, and is silent when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "prerequisites: $*" >&2; }
+
+require() {
+    if ! command -v "$1" >/dev/null; then
+        say "$1 is missing: $2"
+        exit 1
+    fi
+}
+
+# A C compiler builds the compression and TLS libraries; venv isolates the Python packages.
+install_debian_packages() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(build-essential)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+    if [ ${#missing[@]} -eq 0 ]; then return; fi
+    command -v apt-get >/dev/null || { say "no apt-get here: install ${missing[*]} by hand"; exit 1; }
+    say "installing Debian packages: ${missing[*]}"
+    as_root apt-get update -qq >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+download_go_modules() {
+    cd tests/services/shop
+    if GOPROXY=off go mod download 2>/dev/null; then return; fi
+    say "downloading the Go modules that tests/services/shop/go.sum lists"
+    go mod download
+}
+
+require cargo "install Rust 1.95 or newer, https://rustup.rs"
+require go "install Go 1.26 or newer, https://go.dev/dl"
+install_debian_packages
+scripts/services/services.sh install
+scripts/python-env.sh
+(download_go_modules)

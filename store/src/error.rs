@@ -1,0 +1,101 @@
+//! What can go wrong in the store, with the table, the place and the operation.
+
+use std::path::PathBuf;
+
+use arrow::error::ArrowError;
+use deltalake::DeltaTableError;
+use parquet::errors::ParquetError;
+use spandrel_model::Table;
+
+/// Why the store could not be opened, written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process, or another [`crate::Store`] of this one, writes to the directory.
+    #[error("store `{}` is in use by another writer; stop it, or choose another directory", dir.display())]
+    Locked {
+        /// Directory of the store.
+        dir: PathBuf,
+    },
+
+    /// The operating system refused an operation on a file or directory.
+    #[error("failed to {operation} `{}`", path.display())]
+    Io {
+        /// What was tried, as a verb phrase.
+        operation: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// The answer of the operating system.
+        source: std::io::Error,
+    },
+
+    /// A batch given to [`crate::Store::commit`] has other columns than [`Table::schema`]. Nothing was written.
+    #[error("rows for table `{}` do not have its columns", table.name())]
+    Rows {
+        /// The table they were meant for.
+        table: Table,
+        /// Which column differs, and how.
+        source: ArrowError,
+    },
+
+    /// The rows could not be sorted or copied.
+    #[error("failed to sort rows of table `{}`", table.name())]
+    Sort {
+        /// The table.
+        table: Table,
+        /// What Arrow says.
+        source: ArrowError,
+    },
+
+    /// The rows could not be encoded.
+    #[error("failed to write Parquet file `{}` of table `{}`", path.display(), table.name())]
+    Parquet {
+        /// The table.
+        table: Table,
+        /// The file under its temporary name.
+        path: PathBuf,
+        /// What the Parquet writer says.
+        source: ParquetError,
+    },
+
+    /// The Delta log of a table could not be read or written.
+    #[error("failed to {operation} the Delta log of table `{}` in `{}`", table.name(), path.display())]
+    Delta {
+        /// What was tried, as a verb.
+        operation: &'static str,
+        /// The table.
+        table: Table,
+        /// Directory of the table.
+        path: PathBuf,
+        /// What the Delta library says.
+        source: Box<DeltaTableError>,
+    },
+
+    /// The table on the disk lacks a column of this version, or has it with another type.
+    #[error(
+        "table `{}` in `{}` has no column `{column}` of type {expected}: another version of Spandrel wrote it; \
+         choose a new directory",
+        table.name(), path.display()
+    )]
+    Columns {
+        /// The table.
+        table: Table,
+        /// Directory of the table.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Its Delta type in this version.
+        expected: String,
+    },
+
+    /// The directory's path cannot be written as a URL, which the Delta library asks for.
+    #[error("path `{}` cannot be written as a URL; choose an absolute path without unusual characters", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+    },
+
+    /// The runtime shut down while a file was being written. The commit did not happen.
+    #[error("the runtime shut down during a commit")]
+    Shutdown,
+}

@@ -1,0 +1,29 @@
+//! Durable tables: sorted Parquet files committed to Delta logs, one Delta table per [`spandrel_model::Table`].
+//!
+//! [`Store`] is the one writer of a directory: [`Store::commit`] writes the rows of a flush and returns when they are
+//! on the disk. [`StoreReader`] reads the logs, in any process and without a lock, and yields a [`Snapshot`]: the files
+//! that hold the rows committed so far. What is in a directory, and what is durable when: `docs/storage.md`.
+//!
+//! ```text
+//! <dir>/.lock                                     held by the writer
+//!       spans/_delta_log/00000000000000000000.json   one entry per commit
+//!       spans/dt=2026-11-21/hr=09/part-<uuid>.parquet  rows of that UTC hour
+//!       spans/.<uuid>.tmp                         a file being written, or left by a crash
+//! ```
+//!
+//! Not here: acknowledgment, a write-ahead log, compaction, reading of rows (`spandrel-query` does).
+
+mod delta_log;
+mod disk;
+mod durable_object_store;
+mod error;
+mod parquet_file;
+mod partition;
+mod reader;
+mod statistics;
+mod sweep;
+mod writer;
+
+pub use error::StoreError;
+pub use reader::{DataFile, Snapshot, StoreReader, TableSnapshot};
+pub use writer::{CommitKey, Committed, Store};

@@ -1,0 +1,160 @@
+//! What must hold for every join of real spans with real recordings, asked in SQL.
+
+use std::collections::BTreeMap;
+
+use crate::slow_operations::SLOW_OPERATIONS;
+use crate::sql::{Tables, integer, text};
+
+/// Share of the spans inside recordings, in percent, that must be bound to goroutines.
+const BOUND_PERCENT_MIN: i64 = 95;
+
+/// `recordings`: what is covered. `inside`: spans of which a recording of their own process covers all.
+const INSIDE: &str = "\
+    WITH recordings AS (SELECT DISTINCT process_id, recording_start_ns, recording_end_ns FROM tasks), \
+    inside AS (SELECT q.* FROM span_quality AS q JOIN recordings AS r ON q.process_id = r.process_id \
+               AND q.start_ns >= r.recording_start_ns AND q.start_ns + q.duration_ns <= r.recording_end_ns) ";
+
+/// Every stored span has one row of quality, and its cells of the self view last exactly as long as it.
+///
+/// # Panics
+/// There is a span for which this does not hold.
+pub fn every_nanosecond_is_attributed(tables: &Tables) {
+    let wrong = tables.rows(
+        "SELECT s.process_id, s.name, s.trace_id, s.span_id, s.duration_ns, q.duration_ns AS quality_ns, a.ns \
+         FROM spans AS s \
+         FULL JOIN span_quality AS q \
+         ON s.process_id = q.process_id AND s.trace_id = q.trace_id AND s.span_id = q.span_id \
+         LEFT JOIN (SELECT process_id, trace_id, span_id, sum(ns) AS ns FROM attribution \
+                    WHERE view = 'self' GROUP BY process_id, trace_id, span_id) AS a \
+         ON q.process_id = a.process_id AND q.trace_id = a.trace_id AND q.span_id = a.span_id \
+         WHERE s.duration_ns IS DISTINCT FROM q.duration_ns OR coalesce(a.ns, 0) <> q.duration_ns",
+    );
+    assert!(wrong.is_empty(), "{} spans, the first: {:?}", wrong.len(), wrong[0]);
+    let spans = tables.number("SELECT count(*) FROM spans");
+    assert_eq!(tables.number("SELECT count(*) FROM span_quality"), spans);
+    assert_eq!(
+        tables.number("SELECT sum(ns) FROM attribution WHERE view = 'self'"),
+        tables.number("SELECT sum(duration_ns) FROM spans"),
+    );
+    println!("{spans} spans, each attributed to the nanosecond");
+}
+
+/// Nearly all spans inside recordings of their process are bound to a goroutine.
+///
+/// # Panics
+/// Too few are, or there are none at all.
+pub fn spans_inside_recordings_are_bound(tables: &Tables) {
+    let row = tables.row(&format!(
+        "{INSIDE} SELECT count(*) AS spans, \
+         count(*) FILTER (WHERE binding IN ('logged_id', 'task_attribute', 'user_task')) AS bound FROM inside"
+    ));
+    let (spans, bound) = (integer(&row, "spans"), integer(&row, "bound"));
+    println!("{bound} of {spans} spans inside recordings are bound to a goroutine");
+    let unbound = || {
+        tables.rows(&format!(
+            "{INSIDE} SELECT process_id, binding, count(*) FROM inside GROUP BY 1, 2"
+        ))
+    };
+    assert!(spans > 0 && bound * 100 >= spans * BOUND_PERCENT_MIN, "{:?}", unbound());
+}
+
+/// Time by (layer, state).
+type Cells = BTreeMap<(String, String), i64>;
+
+/// The requests of every slow operation that lie inside recordings spent most of their time in the cell that the
+/// injected cause must show in.
+///
+/// # Panics
+/// An operation shows another cell, or has fewer than `requests_min` such requests.
+pub fn slow_operations_show_their_cause(tables: &Tables, process: &str, requests_min: i64) {
+    let requests = requests_inside(tables, process);
+    let cells = cells_inside(tables, process);
+    let mut wrong = Vec::new();
+    for expected in SLOW_OPERATIONS {
+        let count = requests.get(expected.operation).copied().unwrap_or(0);
+        assert!(
+            count >= requests_min,
+            "{count} requests of {} inside recordings",
+            expected.operation
+        );
+        let cells = &cells[expected.operation];
+        let total_ns: i64 = cells.values().sum();
+        let ((layer, state), ns) = cells.iter().max_by_key(|(_, ns)| **ns).expect("a request lasts");
+        let line = format!(
+            "{:<22} {count:>4} requests  {layer} / {state} {}%",
+            expected.operation,
+            ns * 100 / total_ns
+        );
+        println!("{line}");
+        if (layer.as_str(), state.as_str()) != (expected.layer, expected.state) {
+            wrong.push(format!("{line}\n  expected {expected:?}\n  found {cells:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn requests_inside(tables: &Tables, process: &str) -> BTreeMap<String, i64> {
+    let rows = tables.rows(&format!(
+        "{INSIDE} SELECT operation, count(*) AS requests FROM inside \
+         WHERE is_request AND process_id = '{process}' GROUP BY operation"
+    ));
+    rows.iter()
+        .map(|row| (text(row, "operation").to_owned(), integer(row, "requests")))
+        .collect()
+}
+
+fn cells_inside(tables: &Tables, process: &str) -> BTreeMap<String, Cells> {
+    let rows = tables.rows(&format!(
+        "{INSIDE} SELECT a.operation, a.layer, a.state, sum(a.ns) AS ns FROM attribution AS a JOIN inside AS i \
+         ON a.process_id = i.process_id AND a.trace_id = i.trace_id AND a.span_id = i.span_id \
+         WHERE a.view = 'self' AND i.is_request AND i.process_id = '{process}' \
+         GROUP BY a.operation, a.layer, a.state"
+    ));
+    let mut operations: BTreeMap<String, Cells> = BTreeMap::new();
+    for row in &rows {
+        let cell = (text(row, "layer").to_owned(), text(row, "state").to_owned());
+        operations
+            .entry(text(row, "operation").to_owned())
+            .or_default()
+            .insert(cell, integer(row, "ns"));
+    }
+    operations
+}
+
+/// The time of every bound span that a recording covers, by state, is the time that the goroutine it is bound to spent
+/// in that state, in the recording of the span's own process.
+///
+/// # Panics
+/// A span has states that its goroutine has not.
+pub fn states_are_those_of_the_own_goroutine(tables: &Tables, process: &str) {
+    let row = tables.row(&format!(
+        "{INSIDE}, \
+         bound AS (SELECT * FROM inside WHERE task_id IS NOT NULL AND process_id = '{process}'), \
+         of_tasks AS ( \
+             SELECT b.trace_id, b.span_id, s.state, \
+                    sum(least(s.start_ns + s.duration_ns, b.start_ns + b.duration_ns) \
+                        - greatest(s.start_ns, b.start_ns)) AS ns \
+             FROM bound AS b JOIN task_states AS s ON b.process_id = s.process_id AND b.task_id = s.task_id \
+             AND s.start_ns < b.start_ns + b.duration_ns AND b.start_ns < s.start_ns + s.duration_ns \
+             GROUP BY b.trace_id, b.span_id, s.state), \
+         of_spans AS ( \
+             SELECT b.trace_id, b.span_id, a.state, sum(a.ns) AS ns \
+             FROM bound AS b JOIN attribution AS a \
+             ON a.process_id = b.process_id AND a.trace_id = b.trace_id AND a.span_id = b.span_id \
+             WHERE a.view = 'self' AND a.state <> 'unknown' GROUP BY b.trace_id, b.span_id, a.state) \
+         SELECT count(*) AS cells, count(*) FILTER (WHERE t.ns IS DISTINCT FROM s.ns) AS wrong \
+         FROM of_tasks AS t FULL JOIN of_spans AS s \
+         ON t.trace_id = s.trace_id AND t.span_id = s.span_id AND t.state = s.state"
+    ));
+    println!(
+        "{process}: {} cells are those of the own goroutine",
+        integer(&row, "cells")
+    );
+    assert!(integer(&row, "cells") > 0);
+    assert_eq!(
+        integer(&row, "wrong"),
+        0,
+        "of {} cells of {process}",
+        integer(&row, "cells")
+    );
+}

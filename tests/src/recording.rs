@@ -1,0 +1,56 @@
+//! `examples/recording`: what a real service sent and recorded.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::repository;
+
+/// The process that got the whole load, and is recorded from start to end.
+pub const FIRST: &str = "shop-1";
+/// The process that got the ordinary load only, and is recorded for a while.
+pub const SECOND: &str = "shop-2";
+
+/// The directory of the recording.
+pub fn dir() -> PathBuf {
+    repository::root().join("examples/recording")
+}
+
+/// How many spans the manifest announces.
+///
+/// # Panics
+/// The manifest cannot be read.
+pub fn span_count() -> i64 {
+    items().iter().filter_map(|item| item.get("spans")?.as_i64()).sum()
+}
+
+/// The files with span requests, compressed with zstd.
+///
+/// # Panics
+/// The manifest cannot be read.
+pub fn span_files() -> Vec<PathBuf> {
+    files(|item| item["kind"] == "otlp.traces")
+}
+
+/// The execution traces of a process, compressed with zstd.
+///
+/// # Panics
+/// The manifest cannot be read.
+pub fn profile_files(process: &str) -> Vec<PathBuf> {
+    files(|item| item["kind"] == "go.execution_trace" && item["resource"]["service.instance.id"] == process)
+}
+
+fn files(wanted: impl Fn(&Value) -> bool) -> Vec<PathBuf> {
+    let wanted_items = items().into_iter().filter(|item| wanted(item));
+    wanted_items
+        .filter_map(|item| Some(dir().join(item["file"].as_str()?)))
+        .collect()
+}
+
+fn items() -> Vec<Value> {
+    let path = dir().join("manifest.json");
+    let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let manifest: Value = serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    manifest["items"].as_array().cloned().expect("a manifest lists items")
+}

@@ -1,0 +1,102 @@
+//! The real service, live: two instances of shop on PostgreSQL and Redis, load, and a collector that pulls their
+//! execution traces back to back.
+//!
+//! Nothing here depends on how fast the machine is: no duration is compared with a constant.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use spandrel_tests::attribution_checks as check;
+use spandrel_tests::collector::Collector;
+use spandrel_tests::process;
+use spandrel_tests::recording::{FIRST, SECOND};
+use spandrel_tests::repository;
+use spandrel_tests::services::{self, Databases, Programs, Shop};
+
+/// How long load sends requests: somewhat more than a second for each slow operation.
+const LOAD_SECONDS: u64 = 12;
+const LOAD_LIMIT: Duration = Duration::from_secs(120);
+const RECORDINGS_LIMIT: Duration = Duration::from_secs(60);
+
+/// Fewest requests of a slow operation inside the recorded time. The rarest comes four times a second.
+const REQUESTS_MIN: i64 = 2;
+
+/// Slices much shorter than the load, so that several follow each other; a span waits for the slice that covers it.
+const SETTINGS: [&str; 5] = [
+    "receivers.go_runtime.collection_interval=3s",
+    "receivers.go_runtime.trace_duration=3s",
+    "connectors.attribution.join_delay=10s",
+    "connectors.attribution.window=10s",
+    "exporters.parquet.flush_interval=1s",
+];
+
+#[test]
+fn a_live_service_is_explained_to_the_nanosecond() {
+    if !services::available() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let databases = Databases::start(&dir.path().join("services"));
+    let programs = Programs::build(dir.path());
+    // Shop must know where to send before the collector knows where to pull.
+    let grpc = services::free_address();
+    let first = programs.start_shop(FIRST, &databases, grpc);
+    let second = programs.start_shop(SECOND, &databases, grpc);
+
+    let targets = dir.path().join("targets.yaml");
+    fs::write(&targets, targets_config(&[(FIRST, &first), (SECOND, &second)])).unwrap();
+    let example = repository::root().join("examples/live.yaml");
+    let grpc_setting = format!("receivers.otlp.protocols.grpc.endpoint={grpc}");
+    let settings: Vec<&str> = SETTINGS.into_iter().chain([grpc_setting.as_str()]).collect();
+    let collector = Collector::start(dir.path(), &[&example, &targets], &settings);
+    process::wait_for("the first recording of each instance", RECORDINGS_LIMIT, || {
+        (collector.metric("spandrel_attribution_accepted_recordings") >= 2.0).then_some(())
+    });
+
+    let mut loads = [
+        programs.start_load("load-1", &first, LOAD_SECONDS, &[]),
+        programs.start_load("load-2", &second, LOAD_SECONDS, &["-base-only"]),
+    ];
+    for load in &mut loads {
+        let status = load.wait(LOAD_LIMIT);
+        assert!(status.success(), "{}", load.log());
+    }
+    println!("{}", loads[0].log());
+    let load_end_ns = now_ns();
+    process::wait_for("recordings until the end of the load", RECORDINGS_LIMIT, || {
+        let ends = "SELECT process_id, max(recording_end_ns) AS end_ns FROM tasks GROUP BY process_id";
+        let complete = format!("SELECT count(*) FROM ({ends}) WHERE end_ns >= {load_end_ns}");
+        (collector.tables().number(&complete) == 2).then_some(())
+    });
+    first.stop();
+    second.stop();
+    let tables = collector.stop();
+
+    assert!(
+        tables.number("SELECT count(DISTINCT recording_start_ns) FROM tasks") >= 8,
+        "slices follow each other"
+    );
+    check::every_nanosecond_is_attributed(&tables);
+    check::spans_inside_recordings_are_bound(&tables);
+    check::slow_operations_show_their_cause(&tables, FIRST, REQUESTS_MIN);
+    check::states_are_those_of_the_own_goroutine(&tables, SECOND);
+}
+
+/// The targets in place of the one that the example names. JSON is YAML.
+fn targets_config(shops: &[(&str, &Shop)]) -> String {
+    let targets = shops.iter().map(|(instance, shop)| {
+        json!({
+            "endpoint": format!("http://{}", shop.debug),
+            "resource": {"service.name": "shop", "service.instance.id": instance},
+        })
+    });
+    json!({"receivers": {"go_runtime": {"targets": targets.collect::<Vec<_>>()}}}).to_string()
+}
+
+fn now_ns() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since_epoch.as_nanos()).unwrap()
+}
