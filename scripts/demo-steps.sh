@@ -29,7 +29,7 @@ require_free_ports() {
 build_spandrel() {
     command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newer, https://rustup.rs"
     heading "Building spandrel (the first time takes minutes)"
-    cargo build --locked -p spandrel
+    cargo build --locked --workspace --bins
     spandrel=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug/spandrel
 }
 

@@ -48,7 +48,11 @@ mod tests {
     fn compression_is_recognized_by_content() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(b"content").unwrap();
-        let forms = [b"content".to_vec(), gzip.finish().unwrap(), zstd::encode_all(&b"content"[..], 1).unwrap()];
+        let forms = [
+            b"content".to_vec(),
+            gzip.finish().unwrap(),
+            zstd::encode_all(&b"content"[..], 1).unwrap(),
+        ];
         for stored in forms {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(&stored).unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use prometheus::Registry;
-use spandrel_config::{CollectorConfig, ConfigSource, Loaded, ProcessEnvironment, Problems, RenderStyle};
+use spandrel_config::{CollectorConfig, ConfigSource, Loaded, Problems, ProcessEnvironment, RenderStyle};
 use spandrel_pipeline::{Stop, StopSource};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,17 +33,32 @@ pub struct Checked {
 /// Every problem, each with file, line and column.
 pub fn load(files: &[PathBuf], overrides: &[String]) -> Result<Checked, Problems> {
     let sources: Vec<ConfigSource> = if files.is_empty() {
-        vec![ConfigSource::Text { name: "default.yaml (embedded)".to_owned(), text: DEFAULT_CONFIG.to_owned() }]
+        vec![ConfigSource::Text {
+            name: "default.yaml (embedded)".to_owned(),
+            text: DEFAULT_CONFIG.to_owned(),
+        }]
     } else {
         files.iter().cloned().map(ConfigSource::File).collect()
     };
     let mut sections = Sections::default();
-    let loaded = spandrel_config::load_with(&sources, overrides, &ProcessEnvironment, &mut |kind, id, section, problems| {
-        sections.check(kind, id, section, problems);
-    });
-    let Loaded { config, warnings: mut problems } = loaded?;
+    let loaded = spandrel_config::load_with(
+        &sources,
+        overrides,
+        &ProcessEnvironment,
+        &mut |kind, id, section, problems| {
+            sections.check(kind, id, section, problems);
+        },
+    );
+    let Loaded {
+        config,
+        warnings: mut problems,
+    } = loaded?;
     match graph::plan(&config, sections, &mut problems) {
-        Some(plan) => Ok(Checked { config, plan, warnings: problems }),
+        Some(plan) => Ok(Checked {
+            config,
+            plan,
+            warnings: problems,
+        }),
         None => Err(problems),
     }
 }
@@ -51,7 +66,11 @@ pub fn load(files: &[PathBuf], overrides: &[String]) -> Result<Checked, Problems
 /// Problems as the terminal shows them, or as plain lines elsewhere.
 pub fn render(problems: &Problems) -> String {
     use std::io::IsTerminal;
-    let style = if std::io::stderr().is_terminal() { RenderStyle::Terminal { width: 100 } } else { RenderStyle::Plain };
+    let style = if std::io::stderr().is_terminal() {
+        RenderStyle::Terminal { width: 100 }
+    } else {
+        RenderStyle::Plain
+    };
     problems.render(style)
 }
 
@@ -74,18 +93,36 @@ impl Service {
         let mut extensions = Vec::new();
         let mut plan = checked.plan;
         for (id, config) in std::mem::take(&mut plan.extensions) {
-            let built = config.build().await.with_context(|| format!("failed to build extension `{id}`"))?;
+            let built = config
+                .build()
+                .await
+                .with_context(|| format!("failed to build extension `{id}`"))?;
             extensions.push((id.to_string(), built));
         }
         let graph = Graph::build(plan, &registry).await?;
-        Ok(Self { graph, extensions, metrics })
+        Ok(Self {
+            graph,
+            extensions,
+            metrics,
+        })
     }
 
     /// Everything that listens: what it is, and where.
     pub fn listening_on(&self) -> Vec<(String, SocketAddr)> {
-        let extensions = self.extensions.iter().filter_map(|(id, extension)| Some((id.clone(), extension.listening_on()?)));
-        let metrics = self.metrics.listening_on().map(|address| ("metrics".to_owned(), address));
-        self.graph.listening_on().into_iter().chain(extensions).chain(metrics).collect()
+        let extensions = self
+            .extensions
+            .iter()
+            .filter_map(|(id, extension)| Some((id.clone(), extension.listening_on()?)));
+        let metrics = self
+            .metrics
+            .listening_on()
+            .map(|address| ("metrics".to_owned(), address));
+        self.graph
+            .listening_on()
+            .into_iter()
+            .chain(extensions)
+            .chain(metrics)
+            .collect()
     }
 
     /// Runs until `stop`, then hands on everything that was accepted.

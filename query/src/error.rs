@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// Why a query has no result.
@@ -43,6 +44,10 @@ pub enum QueryError {
         source: Box<DataFusionError>,
     },
 
+    /// The runtime shut down while the query ran.
+    #[error("the runtime shut down during the query")]
+    Shutdown,
+
     /// The session could not be built.
     #[error("failed to open a query session")]
     Session {
@@ -64,8 +69,10 @@ impl QueryError {
             | DataFusionError::NotImplemented(_)
             | DataFusionError::Diagnostic(..)
             | DataFusionError::Collection(_)
-            | DataFusionError::ArrowError(..)
             | DataFusionError::Execution(_) => Self::Statement {
+                message: error.strip_backtrace(),
+            },
+            DataFusionError::ArrowError(cause, _) if is_about_values(cause) => Self::Statement {
                 message: error.strip_backtrace(),
             },
             _ => Self::Execution {
@@ -79,4 +86,17 @@ impl QueryError {
             source: Box::new(error),
         }
     }
+}
+
+/// Whether a value did not fit an operation of the statement, such as a division by zero.
+fn is_about_values(error: &ArrowError) -> bool {
+    matches!(
+        error,
+        ArrowError::DivideByZero
+            | ArrowError::ArithmeticOverflow(_)
+            | ArrowError::CastError(_)
+            | ArrowError::ComputeError(_)
+            | ArrowError::InvalidArgumentError(_)
+            | ArrowError::ParseError(_)
+    )
 }

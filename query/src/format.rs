@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::presets::ASCII_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
 use crate::QueryResult;
@@ -64,7 +64,7 @@ fn rows(result: &QueryResult) -> impl Iterator<Item = (&RecordBatch, usize)> {
 
 fn write_table(result: &QueryResult, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED);
+    table.load_preset(ASCII_FULL_CONDENSED);
     table.set_header(result.schema.fields().iter().map(|field| field.name()));
     for (batch, row) in rows(result) {
         table.add_row(texts(batch, row)?);

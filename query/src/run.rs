@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionContext};
 use futures::TryStreamExt;
@@ -47,9 +48,16 @@ impl QueryResult {
 }
 
 /// Answers one statement. Anything but a query (also `EXPLAIN`, `SHOW TABLES`, `DESCRIBE`) is refused.
+///
+/// The query is a task of its own, so that the timeout also ends the wait for one that computes without pause. It
+/// computes on the caller's runtime: a server keeps a second runtime for queries.
 pub async fn run(ctx: &SessionContext, sql: &str, limits: Limits) -> Result<QueryResult, QueryError> {
-    match tokio::time::timeout(limits.timeout, answer(ctx, sql, limits.max_rows)).await {
-        Ok(result) => result,
+    let (ctx, sql) = (ctx.clone(), sql.to_owned());
+    // Dropping the task aborts it at its next pause.
+    let task = SpawnedTask::spawn(async move { answer(&ctx, &sql, limits.max_rows).await });
+    match tokio::time::timeout(limits.timeout, task.join_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(QueryError::Shutdown),
         Err(_) => Err(QueryError::Timeout {
             timeout: limits.timeout,
         }),

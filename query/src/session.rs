@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use datafusion::config::Dialect;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -74,6 +75,8 @@ fn config(options: &SessionOptions) -> SessionConfig {
     if let Some(threads) = options.threads {
         config = config.with_target_partitions(threads.get());
     }
+    // The generic dialect allows a comma after the last column and so takes `view`, a column of ours, for a keyword.
+    config.options_mut().sql_parser.dialect = Dialect::PostgreSQL;
     let parquet = &mut config.options_mut().execution.parquet;
     // Spans are wide, and most queries filter on few columns: decode the others for matching rows only.
     parquet.pushdown_filters = true;

@@ -255,8 +255,12 @@ async fn an_error_names_what_is_wrong() {
     );
     let table = fixture.error("SELECT * FROM span").await;
     assert!(table.contains("span' not found"), "{table}");
-    let syntax = fixture.error("SELECT FROM WHERE").await;
-    assert!(syntax.contains("WHERE"), "{syntax}");
+    let syntax = fixture.error("SELECT name FROM spans WHERE").await;
+    assert!(syntax.contains("Expected: an expression, found: EOF"), "{syntax}");
+    let value = fixture
+        .error("SELECT 1 / (kind - kind) FROM spans WHERE duration_ns = 0")
+        .await;
+    assert!(value.contains("ivide by zero"), "{value}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,8 +282,7 @@ async fn results_are_cut_and_queries_stopped_at_the_limits() {
         let result = run(&fixture.ctx, sql, generous).await.unwrap();
         assert_eq!((result.row_count(), result.truncated), (rows, truncated), "{sql}");
     }
-    let endless = "SELECT count(*) FROM generate_series(1, 1000000) a CROSS JOIN generate_series(1, 1000000) b \
-                   WHERE a.value + b.value = -1";
+    let endless = "SELECT max(value % 7) FROM generate_series(1, 1000000000000)";
     let error = run(&fixture.ctx, endless, limits).await.unwrap_err();
     assert!(matches!(error, QueryError::Timeout { .. }), "{error}");
 }
@@ -289,8 +292,7 @@ async fn a_query_above_the_memory_limit_fails_and_says_so() {
     let fixture = Fixture::new().await;
     let snapshot = fixture.store.reader().snapshot().await.unwrap();
     let options = SessionOptions {
-        memory_limit_bytes: 64 * 1024,
-        spill_limit_bytes: 64 * 1024,
+        memory_limit_bytes: 1024,
         ..SessionOptions::default()
     };
     let ctx = session(&snapshot, &options).unwrap();
@@ -302,8 +304,9 @@ async fn a_query_above_the_memory_limit_fails_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn results_are_written_as_table_json_and_csv() {
     let fixture = Fixture::new().await;
-    let sql = "SELECT x'4BF9' AS id, TIMESTAMP '2026-11-21T09:00:00.000001Z' AS at, 9007199254740993 AS n, \
-               NULL AS missing, '' AS empty, 'a,\"b\"' AS n, map {'k': [1, 2]} AS m";
+    let sql = "SELECT x'4BF9' AS id, TIMESTAMP '2026-11-21T09:00:00.000001Z' AS at, a.n, \
+               NULL AS missing, '' AS empty, b.n, map(['k'], [[1, 2]]) AS m \
+               FROM (SELECT 9007199254740993 AS n) a, (SELECT 'a,\"b\"' AS n) b";
     let result = fixture.run(sql).await.unwrap();
     assert_eq!(
         written(Format::Json, &result),
@@ -320,18 +323,15 @@ async fn results_are_written_as_table_json_and_csv() {
         .await
         .unwrap();
     let expected = "\
-┌─────────────────────────┬─────────────┐
-│ start_time              ┆ duration_ns │
-╞═════════════════════════╪═════════════╡
-│ 2026-11-21T09:00:00Z    ┆           0 │
-│ 2026-11-21T09:01:12Z    ┆           1 │
-└─────────────────────────┴─────────────┘
++----------------------+-------------+
+| start_time           | duration_ns |
++====================================+
+| 2026-11-21T09:00:00Z |           0 |
+| 2026-11-21T09:01:12Z |           1 |
++----------------------+-------------+
 2 rows
 ";
-    assert_eq!(
-        written(Format::Table, &times).replace(' ', ""),
-        expected.replace(' ', "").replace("─────", "─────")
-    );
+    assert_eq!(written(Format::Table, &times), expected);
     let none = fixture.run("SELECT name FROM spans WHERE false").await.unwrap();
     assert_eq!(written(Format::Json, &none), "[]\n");
 }

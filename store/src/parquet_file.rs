@@ -152,7 +152,7 @@ impl HourFile<'_> {
         );
         let path: PathBuf = self.table_dir.join(&relative_path);
         self.disk
-            .publish(temporary, file, &path, IfExists::Fail)
+            .publish(temporary, file, &path, IfExists::Replace)
             .map_err(|source| StoreError::Io {
                 operation: "make durable",
                 path,

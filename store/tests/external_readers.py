@@ -32,7 +32,7 @@ def check_delta(path, expected):
     check("sum of times", pc.sum(times).as_py(), expected["time_sum"])
     check("dates", pc.unique(rows["dt"]).to_pylist(), ["2026-11-21"])
 
-    nine = table.to_pyarrow_table(partitions=[("hr", "=", "09")])
+    nine = table.to_pyarrow_table(filters=[("hr", "=", "09")])
     check("rows of nine", nine.num_rows, expected["rows_of_nine"])
     if "trace_id" in expected["columns"]:
         lengths = pc.unique(pc.binary_length(pc.drop_null(rows["trace_id"]))).to_pylist()
@@ -41,19 +41,19 @@ def check_delta(path, expected):
 
 def check_parquet(path, expected):
     """DuckDB reads the files by their names alone."""
-    rows, time_sum, nine = duckdb.sql(
+    [(rows, time_sum, nine)] = duckdb.sql(
         f"""
         SELECT count(*), sum({expected["time_column"]} - {expected["time_origin"]}), count(*) FILTER (hr = '09')
         FROM read_parquet('{path}/**/part-*.parquet', hive_partitioning = true, hive_types_autocast = false)
         """
-    ).fetchone()
+    ).fetchall()
     check("rows", rows, expected["rows"])
     check("sum of times", time_sum, expected["time_sum"])
     check("rows of nine", nine, expected["rows_of_nine"])
     if "attributes" in expected["columns"]:
-        (routes,) = duckdb.sql(
+        [(routes,)] = duckdb.sql(
             f"SELECT count(DISTINCT attributes['http.route']) FROM read_parquet('{path}/**/part-*.parquet')"
-        ).fetchone()
+        ).fetchall()
         check("routes", routes, 5)
 
 

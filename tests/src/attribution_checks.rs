@@ -27,7 +27,7 @@ pub fn every_nanosecond_is_attributed(tables: &Tables) {
          LEFT JOIN (SELECT process_id, trace_id, span_id, sum(ns) AS ns FROM attribution \
                     WHERE view = 'self' GROUP BY process_id, trace_id, span_id) AS a \
          ON q.process_id = a.process_id AND q.trace_id = a.trace_id AND q.span_id = a.span_id \
-         WHERE s.duration_ns IS DISTINCT FROM q.duration_ns OR coalesce(a.ns, 0) <> q.duration_ns",
+         WHERE (s.duration_ns IS DISTINCT FROM q.duration_ns) OR coalesce(a.ns, 0) <> q.duration_ns",
     );
     assert!(wrong.is_empty(), "{} spans, the first: {:?}", wrong.len(), wrong[0]);
     let spans = tables.number("SELECT count(*) FROM spans");

@@ -46,10 +46,8 @@ fn build() -> PathBuf {
     cargo.current_dir(repository::root());
     cargo.args([
         "build",
-        "--package",
-        "spandrel",
-        "--bin",
-        "spandrel",
+        "--workspace",
+        "--bins",
         "--message-format",
         "json-render-diagnostics",
     ]);

@@ -91,7 +91,7 @@ fn the_matrix_counts_all_requests_and_all_their_time() {
          SELECT r.operation, r.n, w.n AS matrix_n, r.sum_ns, w.sum_ns AS matrix_ns \
          FROM requests AS r FULL JOIN windows AS w ON r.window_start_ns = w.window_start_ns \
          AND r.service_name = w.service_name AND r.operation = w.operation \
-         WHERE r.n IS DISTINCT FROM w.n OR r.sum_ns IS DISTINCT FROM w.sum_ns",
+         WHERE (r.n IS DISTINCT FROM w.n) OR (r.sum_ns IS DISTINCT FROM w.sum_ns)",
     );
     assert!(wrong.is_empty(), "{wrong:?}");
     assert!(

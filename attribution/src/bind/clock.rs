@@ -72,6 +72,7 @@ mod tests {
                 row: index,
                 begin_lag_ns: 10_000,
                 end_lag_ns: Some(lag),
+                witnessed: true,
                 near_border: false,
             })
             .collect()

@@ -5,7 +5,9 @@
 //!
 //! * both lags lie between the clock's offset and their limit;
 //! * between the two readings of a beginning (or end) the goroutine began (ended) no other task;
-//! * the goroutine was running when the span's clock was read. On a machine with few processors this leaves few.
+//! * the goroutine was running when the span's clock was read. On a machine with few processors this leaves few. Where
+//!   its state is not recorded, the pair stays a rival of others and is never accepted itself: less evidence must not make
+//!   more bindings.
 
 use spandrel_model::{Interval, State, UnixNanos, UnknownReason};
 
@@ -28,6 +30,8 @@ pub(super) struct Edge {
     pub(super) begin_lag_ns: i64,
     /// `None` if the end of the task is not recorded.
     pub(super) end_lag_ns: Option<i64>,
+    /// Whether the goroutine is known to have run at the span's times.
+    pub(super) witnessed: bool,
     /// Whether the true partner of either side may have its beginning outside the recordings.
     pub(super) near_border: bool,
 }
@@ -191,16 +195,17 @@ fn edge(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> Option<Edge>
         Some(end) => Some(lag(matching.clock, end, interval.end(), limits.end_lag_ns)?),
         None => None,
     };
-    let running = may_run(matching, begin, interval.start())
-        && task
-            .end
-            .as_ref()
-            .is_none_or(|end| may_run(matching, end, interval.end()));
-    running.then(|| Edge {
+    let at_begin = ran(matching, begin, interval.start())?;
+    let at_end = match &task.end {
+        Some(end) => ran(matching, end, interval.end())?,
+        None => true,
+    };
+    Some(Edge {
         span,
         row,
         begin_lag_ns,
         end_lag_ns,
+        witnessed: at_begin && at_end,
         near_border: !all_recorded(matching, interval.start(), interval.start().plus(limits.begin_lag_ns))
             || !all_recorded(matching, begin.at.plus(-limits.begin_lag_ns), begin.at),
     })
@@ -219,17 +224,17 @@ fn lag(clock: ClockOffset, mark: &Mark<'_>, of_span: UnixNanos, limit_ns: i64) -
     ((clock.least_ns..=limit_ns).contains(&lag_ns) && first_after).then_some(lag_ns)
 }
 
-/// Whether the mark's goroutine may have executed code of the program at the span's time `at`.
-fn may_run(matching: &Matching<'_>, mark: &Mark<'_>, at: UnixNanos) -> bool {
+/// Whether the mark's goroutine certainly executed code of the program at the span's time `at`; `None` if it did not.
+fn ran(matching: &Matching<'_>, mark: &Mark<'_>, at: UnixNanos) -> Option<bool> {
     let clock = matching.clock;
-    let Some(around) = Interval::new(at.plus(clock.least_ns), at.plus(clock.most_ns.saturating_add(1))) else {
-        return true;
-    };
-    matching
-        .timeline
-        .tiles(mark.line, around)
-        .any(|(_, standing)| match standing {
-            Standing::Known(state, _) => matches!(state, State::Running | State::GcAssist | State::GcSweep),
-            Standing::Unknown(reason) => reason != UnknownReason::TaskNotAlive,
-        })
+    let around = Interval::new(at.plus(clock.least_ns), at.plus(clock.most_ns.saturating_add(1)))?;
+    let mut unknown = false;
+    for (_, standing) in matching.timeline.tiles(mark.line, around) {
+        match standing {
+            Standing::Known(State::Running | State::GcAssist | State::GcSweep, _) => return Some(true),
+            Standing::Known(..) | Standing::Unknown(UnknownReason::TaskNotAlive) => {}
+            Standing::Unknown(_) => unknown = true,
+        }
+    }
+    unknown.then_some(false)
 }

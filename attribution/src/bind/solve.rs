@@ -200,7 +200,8 @@ impl Solver<'_, '_> {
 
     /// Whether the evidence for an edge without rivals at the level is good enough for the pass.
     fn accepts(&self, edge: &Edge, level: usize) -> bool {
-        self.graph.is_complete(edge, level)
+        edge.witnessed
+            && self.graph.is_complete(edge, level)
             && match self.pass {
                 Pass::Named => LEVELS[level].accepts(edge),
                 Pass::Renamed => passes::is_tight(edge) || kinship::is_confirmed(self.matching, edge),

@@ -60,7 +60,7 @@ fn a_goroutine_that_was_not_running_at_the_start_or_the_end_is_out() {
     );
     assert_eq!(
         words(&format!("g1: run 0..4000000, ? 4000000..9000000 {tail}")),
-        ["q: user_task g1"]
+        ["q: ambiguous_task"]
     );
 }
 

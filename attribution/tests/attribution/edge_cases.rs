@@ -14,6 +14,19 @@ fn wait_on_a_channel_is_a_cell_of_its_own() {
 }
 
 #[test]
+fn the_worked_example_of_the_documentation_comes_out_as_written() {
+    check(
+        "window 0..98
+         | g1: run 0..30, net 30..60, ready/unblocked 60..65, run 65..80, wg 80..95, run 95..100
+         | g2 from g1: ready/created 70..74, run 74..94
+         | span GET on g1 layer handler: 0..100 | span SELECT in GET on g1 layer db: 20..68
+         | span render in GET on g2 layer service: 75..92",
+        "GET self: db/run 13, db/ready/unblocked 5, db/net 30, run 35, wg 15, ?not_recorded 2 \
+         | SELECT self: run 13, ready/unblocked 5, net 30 | render self: run 17",
+    );
+}
+
+#[test]
 fn sub_states_are_cells_of_their_own() {
     check(
         "g1: ready/created 0..3, run 3..10, ready/preempted 10..12, run 12..20 | span s on g1: 1..20",

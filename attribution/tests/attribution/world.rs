@@ -120,7 +120,10 @@ impl World {
         let mut tasks: Vec<Task> = self
             .tasks
             .iter()
-            .filter(|task| states.iter().any(|state| state.task.0 == task.id))
+            .filter(|task| {
+                let event_inside = inside(task.birth) || task.death.is_some_and(inside);
+                event_inside || states.iter().any(|state| state.task.0 == task.id)
+            })
             .map(|task| Task {
                 id: TaskId(task.id),
                 entry_function: Names::EMPTY,

@@ -13,7 +13,7 @@ use spandrel_attribution::{
     Attributed, Matrix, MatrixRow, ProcessChoice, ProcessSpans, Rules, SpanAttribution, attribute, choose_process,
 };
 use spandrel_config::Problems;
-use spandrel_model::{ProcessIdentity, Span, Table, TaskRecording};
+use spandrel_model::{Binding, ProcessIdentity, Span, Table, TaskRecording, UnknownReason, View};
 use spandrel_pipeline::{OtlpRequest, Signal, TableRows, otlp};
 use spandrel_processors::attribution::{attribution_rows, check_layers, matrix_rows};
 use spandrel_profiles::{columns, go_execution_trace};
@@ -78,12 +78,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let step = Step::counted("join", processes.len() as u64);
     let mut results = Vec::new();
     for (process, process_spans) in &processes {
-        let input = ProcessSpans { process: process.clone(), spans: process_spans.clone(), context: Vec::new() };
-        let own: Vec<&TaskRecording> =
-            recordings.iter().filter(|(owner, _)| owner.as_ref() == Some(process)).map(|(_, recording)| recording).collect();
+        let input = ProcessSpans {
+            process: process.clone(),
+            spans: process_spans.clone(),
+            context: Vec::new(),
+        };
+        let own: Vec<&TaskRecording> = recordings
+            .iter()
+            .filter(|(owner, _)| owner.as_ref() == Some(process))
+            .map(|(_, recording)| recording)
+            .collect();
         let Attributed { spans, violations } = attribute(&input, &own, &rules);
         if let Some(violation) = violations.first() {
-            bail!("{} spans do not conserve their time, which is a defect of spandrel; the first: {violation}", violations.len());
+            bail!(
+                "{} spans do not conserve their time, which is a defect of spandrel; the first: {violation}",
+                violations.len()
+            );
         }
         results.extend(spans);
         step.advance();
@@ -98,7 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match args.format {
         Output::Json => print_json(&matrix),
         Output::Text => {
-            print_text(&matrix, &results, args.top);
+            print_text(&results, args.top);
             Ok(())
         }
     }
@@ -113,7 +123,11 @@ fn rules(config: Option<&Path>) -> anyhow::Result<Rules> {
         anyhow!("`{}` has problems", file.display())
     };
     let checked = service::load(&[file.to_owned()], &[]).map_err(|problems| reported(&problems))?;
-    let mut sections = checked.config.connectors.iter().filter(|(id, _)| id.component_type() == "attribution");
+    let mut sections = checked
+        .config
+        .connectors
+        .iter()
+        .filter(|(id, _)| id.component_type() == "attribution");
     let (Some((_, section)), None) = (sections.next(), sections.next()) else {
         bail!("`{}` must configure exactly one attribution connector", file.display());
     };
@@ -126,8 +140,12 @@ fn read_spans(paths: &[PathBuf]) -> anyhow::Result<(Vec<RecordBatch>, Vec<Span>)
     let (mut batches, mut spans) = (Vec::new(), Vec::new());
     for path in paths {
         for request in span_requests(path, files::read(path)?)? {
-            let rows = request.rows().with_context(|| format!("cannot decode spans of `{}`", path.display()))?;
-            spans.extend(otlp::spans_from_rows(rows).with_context(|| format!("cannot read spans of `{}`", path.display()))?);
+            let rows = request
+                .rows()
+                .with_context(|| format!("cannot decode spans of `{}`", path.display()))?;
+            spans.extend(
+                otlp::spans_from_rows(rows).with_context(|| format!("cannot read spans of `{}`", path.display()))?,
+            );
             batches.push(rows.clone());
         }
         step.advance();
@@ -196,12 +214,19 @@ fn decode(
     }
     let candidates: Vec<ProcessSpans<'_>> = processes
         .iter()
-        .map(|(process, spans)| ProcessSpans { process: process.clone(), spans: spans.clone(), context: Vec::new() })
+        .map(|(process, spans)| ProcessSpans {
+            process: process.clone(),
+            spans: spans.clone(),
+            context: Vec::new(),
+        })
         .filter(|candidate| identity.is_none_or(|identity| identity.is_compatible_with(&candidate.process)))
         .collect();
     // Without --resource a profile may belong to any process, of whichever service.
     let mut choices = Vec::new();
-    for service in candidates.iter().map(|candidate| candidate.process.service_name.clone()) {
+    for service in candidates
+        .iter()
+        .map(|candidate| candidate.process.service_name.clone())
+    {
         if identity.is_none() && !choices.contains(&service) {
             choices.push(service);
         }
@@ -209,7 +234,10 @@ fn decode(
     let owner = match (identity, choices.as_slice()) {
         (Some(_), _) => chosen(&recording, &candidates, rules),
         (None, [only]) => {
-            recording.process = Arc::new(ProcessIdentity { service_name: only.clone(), ..ProcessIdentity::default() });
+            recording.process = Arc::new(ProcessIdentity {
+                service_name: only.clone(),
+                ..ProcessIdentity::default()
+            });
             chosen(&recording, &candidates, rules)
         }
         (None, services) => {
@@ -280,28 +308,42 @@ fn write_tables(
         let store = Store::open(out).await?;
         store.commit(grouped.into_iter().collect(), None).await
     })?;
-    step.finish(&format!("{} rows in {} files under {}", committed.rows, committed.files, out.display()));
+    step.finish(&format!(
+        "{} rows in {} files under {}",
+        committed.rows,
+        committed.files,
+        out.display()
+    ));
     Ok(())
 }
 
-fn print_text(matrix: &[MatrixRow], results: &[SpanAttribution], top: usize) {
+fn print_text(results: &[SpanAttribution], top: usize) {
     use std::io::IsTerminal;
     let color = std::io::stdout().is_terminal();
-    for operation in operations(matrix, results).into_iter().take(top) {
+    let operations = operations(results);
+    if operations.is_empty() {
+        println!("no request began while a profile was being recorded; `spandrel inspect` shows what a profile covers");
+    }
+    for operation in operations.into_iter().take(top) {
         println!("{}", render(&operation, color));
     }
 }
 
-/// The matrices by operation, slowest 99th percentile first.
-fn operations(matrix: &[MatrixRow], results: &[SpanAttribution]) -> Vec<OperationMatrix> {
+/// The matrices by operation, slowest 99th percentile first, over the requests whose beginning was recorded.
+fn operations(results: &[SpanAttribution]) -> Vec<OperationMatrix> {
+    let unseen = [UnknownReason::NotRecorded, UnknownReason::BeganBeforeRecording].map(Binding::Unbound);
     let mut operations: BTreeMap<(&str, &str), (Vec<i64>, BTreeMap<(String, String), i64>)> = BTreeMap::new();
-    for span in results.iter().filter(|span| span.is_request) {
+    for span in results
+        .iter()
+        .filter(|span| span.is_request && !unseen.contains(&span.binding))
+    {
         let key = (&*span.process.service_name, &*span.operation);
-        operations.entry(key).or_default().0.push(span.interval.duration_ns());
-    }
-    for row in matrix {
-        if let Some((_, cells)) = operations.get_mut(&(&*row.service_name, &*row.operation)) {
-            *cells.entry((row.layer.to_string(), row.state.to_string())).or_insert(0) += row.sum_ns;
+        let (durations, cells) = operations.entry(key).or_default();
+        durations.push(span.interval.duration_ns());
+        for cell in span.cells.iter().filter(|cell| cell.view == View::SelfView) {
+            *cells
+                .entry((cell.layer.to_string(), cell.state.to_string()))
+                .or_insert(0) += cell.ns;
         }
     }
     let mut operations: Vec<OperationMatrix> = operations
@@ -359,6 +401,9 @@ fn print_json(matrix: &[MatrixRow]) -> anyhow::Result<()> {
             p99_ns: row.p99_ns,
         })
         .collect();
-    println!("{}", serde_json::to_string_pretty(&rows).context("failed to write JSON")?);
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&rows).context("failed to write JSON")?
+    );
     Ok(())
 }

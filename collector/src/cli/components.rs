@@ -11,16 +11,29 @@ use crate::components::{CONNECTORS, EXPORTERS, EXTENSIONS, RECEIVERS};
 pub fn run() -> anyhow::Result<()> {
     println!("receivers:");
     for factory in RECEIVERS {
-        println!("  {:<14} {} [emits {}]", factory.kind, factory.summary, names(factory.emits));
+        println!(
+            "  {:<14} {} [emits {}]",
+            factory.kind,
+            factory.summary,
+            names(factory.emits)
+        );
     }
     println!("connectors:");
     for factory in CONNECTORS {
         let (accepts, emits) = (names(factory.accepts), names(factory.emits));
-        println!("  {:<14} {} [accepts {accepts}; emits {emits}]", factory.kind, factory.summary);
+        println!(
+            "  {:<14} {} [accepts {accepts}; emits {emits}]",
+            factory.kind, factory.summary
+        );
     }
     println!("exporters:");
     for factory in EXPORTERS {
-        println!("  {:<14} {} [accepts {}]", factory.kind, factory.summary, names(factory.accepts));
+        println!(
+            "  {:<14} {} [accepts {}]",
+            factory.kind,
+            factory.summary,
+            names(factory.accepts)
+        );
     }
     println!("extensions:");
     for factory in EXTENSIONS {
@@ -30,5 +43,9 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 fn names(signals: &[Signal]) -> String {
-    signals.iter().map(|signal| signal.as_str()).collect::<Vec<_>>().join(", ")
+    signals
+        .iter()
+        .map(|signal| signal.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

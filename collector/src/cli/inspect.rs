@@ -129,8 +129,14 @@ fn summary(inspection: &Inspection, recording: &Recording) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{label:<14}{value}");
     };
-    line("format", format!("Go execution trace, format of {}", inspection.go_version));
-    line("covers", format!("{} in {} generations", human(length_ns), inspection.generations));
+    line(
+        "format",
+        format!("Go execution trace, format of {}", inspection.go_version),
+    );
+    line(
+        "covers",
+        format!("{} in {} generations", human(length_ns), inspection.generations),
+    );
     let clock = match inspection.clock {
         "unix" => "wall clock present",
         _ => "none (Go before 1.25): cannot be joined with spans",
@@ -144,18 +150,32 @@ fn summary(inspection: &Inspection, recording: &Recording) -> String {
         ranges.map(|range| range.end.0.saturating_sub(range.start.0)).sum()
     };
     line("GC mark", human(total_of(|kind| matches!(kind, RangeKind::GcMark))));
-    line("GC assist", human(total_of(|kind| matches!(kind, RangeKind::MarkAssist))));
-    line("world stopped", human(total_of(|kind| matches!(kind, RangeKind::StopTheWorld { .. }))));
+    line(
+        "GC assist",
+        human(total_of(|kind| matches!(kind, RangeKind::MarkAssist))),
+    );
+    line(
+        "world stopped",
+        human(total_of(|kind| matches!(kind, RangeKind::StopTheWorld { .. }))),
+    );
     let mut states: BTreeMap<&str, i64> = BTreeMap::new();
-    for (name, ns) in inspection.goroutines.iter().flat_map(|goroutine| &goroutine.raw_states_ns) {
+    for (name, ns) in inspection
+        .goroutines
+        .iter()
+        .flat_map(|goroutine| &goroutine.raw_states_ns)
+    {
         *states.entry(name).or_insert(0) += ns;
     }
     let mut states: Vec<_> = states.into_iter().collect();
     states.sort_by_key(|(name, ns)| (-ns, *name));
-    line("", String::new());
-    line("state", "time over all goroutines".to_owned());
+    line("states", "time over all goroutines".to_owned());
     for (name, ns) in states {
-        line(&format!("  {name:<34}"), human(ns));
+        let name = if name == "Waiting:" {
+            "Waiting (since before the trace)"
+        } else {
+            name
+        };
+        line(&format!("  {name:<36}"), human(ns));
     }
     for warning in &inspection.warnings {
         line("warning", warning.clone());

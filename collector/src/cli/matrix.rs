@@ -69,11 +69,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
-    let limits = Limits { max_rows: 1_000_000, timeout: Duration::from_secs(300) };
+    let limits = Limits {
+        max_rows: 1_000_000,
+        timeout: Duration::from_secs(300),
+    };
     let mut matrices = Vec::new();
     for row in rows(&query(&args.data, OPERATIONS, limits).await?)? {
-        let [Value::Text(service), Value::Text(operation), Value::Int(requests), _, Value::Int(p50), Value::Int(p95), Value::Int(p99)] =
-            row.as_slice()
+        let [
+            Value::Text(service),
+            Value::Text(operation),
+            Value::Int(requests),
+            _,
+            Value::Int(p50),
+            Value::Int(p95),
+            Value::Int(p99),
+        ] = row.as_slice()
         else {
             bail!("the table span_quality has columns of other types than this version of spandrel writes");
         };
@@ -87,16 +97,26 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
     }
     matrices.retain(|matrix| {
         args.service.as_ref().is_none_or(|service| *service == matrix.service)
-            && args.operation.as_ref().is_none_or(|operation| *operation == matrix.operation)
+            && args
+                .operation
+                .as_ref()
+                .is_none_or(|operation| *operation == matrix.operation)
     });
     matrices.truncate(args.top);
     for row in rows(&query(&args.data, CELLS, limits).await?)? {
-        let [Value::Text(service), Value::Text(operation), Value::Text(layer), Value::Text(state), Value::Int(ns)] =
-            row.as_slice()
+        let [
+            Value::Text(service),
+            Value::Text(operation),
+            Value::Text(layer),
+            Value::Text(state),
+            Value::Int(ns),
+        ] = row.as_slice()
         else {
             bail!("the table attribution has columns of other types than this version of spandrel writes");
         };
-        let matrix = matrices.iter_mut().find(|matrix| matrix.service == *service && matrix.operation == *operation);
+        let matrix = matrices
+            .iter_mut()
+            .find(|matrix| matrix.service == *service && matrix.operation == *operation);
         if let Some(matrix) = matrix {
             matrix.cells.insert((layer.clone(), state.clone()), *ns);
         }
@@ -122,13 +142,21 @@ fn rows(result: &spandrel_query::QueryResult) -> anyhow::Result<Vec<Vec<Value>>>
 
 /// Integers as 64 bits, everything else as text.
 fn plain(column: &ArrayRef) -> anyhow::Result<ArrayRef> {
-    let to = if column.data_type().is_integer() { DataType::Int64 } else { DataType::Utf8 };
+    let to = if column.data_type().is_integer() {
+        DataType::Int64
+    } else {
+        DataType::Utf8
+    };
     cast(column, &to).map_err(|error| anyhow!("failed to read a result: {error}"))
 }
 
 fn value(column: &ArrayRef, row: usize) -> Value {
     match column.data_type() {
-        DataType::Int64 => Value::Int(if column.is_null(row) { 0 } else { column.as_primitive::<Int64Type>().value(row) }),
+        DataType::Int64 => Value::Int(if column.is_null(row) {
+            0
+        } else {
+            column.as_primitive::<Int64Type>().value(row)
+        }),
         _ => Value::Text(column.as_string::<i32>().value(row).to_owned()),
     }
 }

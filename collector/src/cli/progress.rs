@@ -33,7 +33,10 @@ impl Step {
 
     fn start(bar: ProgressBar, label: &str) -> Self {
         bar.set_prefix(label.to_owned());
-        Self { bar, label: label.to_owned() }
+        Self {
+            bar,
+            label: label.to_owned(),
+        }
     }
 
     /// Moves to `done` units.

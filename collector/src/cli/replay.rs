@@ -80,7 +80,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     runtime.block_on(async {
         replay(args, &manifest).await?;
-        if args.no_wait { Ok(()) } else { wait(&args.metrics).await }
+        if args.no_wait {
+            Ok(())
+        } else {
+            wait(&args.metrics).await
+        }
     })
 }
 
@@ -89,7 +93,11 @@ fn read_manifest(dir: &Path) -> anyhow::Result<Manifest> {
     let manifest: Manifest =
         serde_json::from_slice(&files::read(&path)?).with_context(|| format!("cannot read `{}`", path.display()))?;
     if manifest.format != "spandrel-recording/1" {
-        bail!("`{}` is of format `{}`, expected `spandrel-recording/1`", path.display(), manifest.format);
+        bail!(
+            "`{}` is of format `{}`, expected `spandrel-recording/1`",
+            path.display(),
+            manifest.format
+        );
     }
     Ok(manifest)
 }
@@ -100,7 +108,10 @@ async fn replay(args: &Args, manifest: &Manifest) -> anyhow::Result<()> {
     for item in &manifest.items {
         let path = args.recording.join(&item.file);
         let bytes = files::read(&path)?;
-        sender.send(item, bytes).await.with_context(|| format!("failed to send `{}`", path.display()))?;
+        sender
+            .send(item, bytes)
+            .await
+            .with_context(|| format!("failed to send `{}`", path.display()))?;
         step.advance();
     }
     step.finish(&format!("{} requests accepted", manifest.items.len()));
@@ -121,7 +132,12 @@ impl Sender {
             .with_context(|| format!("`{}` is not a URL", args.grpc))?
             .connect()
             .await
-            .with_context(|| format!("no collector answers at `{}` (start one with `spandrel run`)", args.grpc))?;
+            .with_context(|| {
+                format!(
+                    "no collector answers at `{}` (start one with `spandrel run`)",
+                    args.grpc
+                )
+            })?;
         Ok(Self {
             traces: TraceServiceClient::new(channel.clone()),
             metrics: MetricsServiceClient::new(channel.clone()),
@@ -134,13 +150,19 @@ impl Sender {
     async fn send(&mut self, item: &Item, bytes: Vec<u8>) -> anyhow::Result<()> {
         match item.kind {
             Kind::Traces => {
-                self.traces.export(ExportTraceServiceRequest::decode(bytes.as_slice())?).await?;
+                self.traces
+                    .export(ExportTraceServiceRequest::decode(bytes.as_slice())?)
+                    .await?;
             }
             Kind::Metrics => {
-                self.metrics.export(ExportMetricsServiceRequest::decode(bytes.as_slice())?).await?;
+                self.metrics
+                    .export(ExportMetricsServiceRequest::decode(bytes.as_slice())?)
+                    .await?;
             }
             Kind::Logs => {
-                self.logs.export(ExportLogsServiceRequest::decode(bytes.as_slice())?).await?;
+                self.logs
+                    .export(ExportLogsServiceRequest::decode(bytes.as_slice())?)
+                    .await?;
             }
             Kind::GoExecutionTrace => self.send_profile(item, bytes).await?,
         }
@@ -152,12 +174,23 @@ impl Sender {
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let pairs: Vec<String> = item.resource.iter().map(|(key, value)| format!("{key}={}", text(value))).collect();
-        let request = self.http.post(&self.profiles_url).header("X-Spandrel-Resource", pairs.join(",")).body(bytes);
+        let pairs: Vec<String> = item
+            .resource
+            .iter()
+            .map(|(key, value)| format!("{key}={}", text(value)))
+            .collect();
+        let request = self
+            .http
+            .post(&self.profiles_url)
+            .header("X-Spandrel-Resource", pairs.join(","))
+            .body(bytes);
         let response = request.send().await?;
         let status = response.status();
         if !status.is_success() {
-            bail!("the collector answered {status}: {}", response.text().await.unwrap_or_default());
+            bail!(
+                "the collector answered {status}: {}",
+                response.text().await.unwrap_or_default()
+            );
         }
         Ok(())
     }
@@ -169,12 +202,20 @@ async fn wait(metrics_url: &str) -> anyhow::Result<()> {
     let started = Instant::now();
     loop {
         let now = scrape(metrics_url).await?;
-        let (pending, windows) = (now.sum("spandrel_attribution_pending_spans"), now.sum("spandrel_attribution_open_windows"));
+        let (pending, windows) = (
+            now.sum("spandrel_attribution_pending_spans"),
+            now.sum("spandrel_attribution_open_windows"),
+        );
         if pending == 0.0 && windows == 0.0 {
-            join.finish(&format!("{} spans joined", now.sum("spandrel_attribution_joined_spans")));
+            join.finish(&format!(
+                "{} spans joined",
+                now.sum("spandrel_attribution_joined_spans")
+            ));
             break;
         }
-        join.say(format!("{pending} spans wait for their neighbors, {windows} windows are open"));
+        join.say(format!(
+            "{pending} spans wait for their neighbors, {windows} windows are open"
+        ));
         if started.elapsed() > PATIENCE {
             bail!("{pending} spans are still waiting to be joined after {PATIENCE:?}");
         }
@@ -204,7 +245,11 @@ impl Metrics {
     fn sum(&self, name: &str) -> f64 {
         let values = self.0.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
-            let value = if rest.starts_with('{') { rest.rsplit_once('}')?.1 } else { rest.strip_prefix(' ')? };
+            let value = if rest.starts_with('{') {
+                rest.rsplit_once('}')?.1
+            } else {
+                rest.strip_prefix(' ')?
+            };
             value.trim().parse::<f64>().ok()
         });
         values.sum()
@@ -213,7 +258,9 @@ impl Metrics {
 
 async fn scrape(url: &str) -> anyhow::Result<Metrics> {
     let text = async { reqwest::get(url).await?.error_for_status()?.text().await };
-    Ok(Metrics(text.await.with_context(|| format!("cannot read the metrics of the collector at `{url}`"))?))
+    Ok(Metrics(text.await.with_context(|| {
+        format!("cannot read the metrics of the collector at `{url}`")
+    })?))
 }
 
 #[cfg(test)]
@@ -223,6 +270,13 @@ mod tests {
     #[test]
     fn series_of_a_metric_are_summed() {
         let text = "# HELP a x\na{k=\"1\"} 2\na{k=\"2\"} 3.5\nab 9\nb 1\n".to_owned();
-        assert_eq!((Metrics(text.clone()).sum("a"), Metrics(text.clone()).sum("b"), Metrics(text).sum("c")), (5.5, 1.0, 0.0));
+        assert_eq!(
+            (
+                Metrics(text.clone()).sum("a"),
+                Metrics(text.clone()).sum("b"),
+                Metrics(text).sum("c")
+            ),
+            (5.5, 1.0, 0.0)
+        );
     }
 }

@@ -10,8 +10,10 @@ use crate::telemetry::logs;
 
 /// Options of `spandrel run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without --config, an embedded configuration listens on 127.0.0.1 (OTLP on 4317 and 4318, metrics on \
-    8888, health on 13133) and stores under ./spandrel-data. `spandrel run --print-config` shows it.")]
+#[command(
+    after_help = "Without --config, an embedded configuration listens on 127.0.0.1 (OTLP on 4317 and 4318, metrics on \
+    8888, health on 13133) and stores under ./spandrel-data. `spandrel run --print-config` shows it."
+)]
 pub struct Args {
     /// Configuration file, YAML. Given several times, later files are merged over earlier ones.
     #[arg(short, long, value_name = "FILE")]
@@ -29,7 +31,10 @@ pub struct Args {
 
 impl Args {
     fn overrides(&self) -> Vec<String> {
-        let data = self.data.iter().map(|dir| format!("exporters.parquet.directory={}", dir.display()));
+        let data = self
+            .data
+            .iter()
+            .map(|dir| format!("exporters.parquet.directory={}", dir.display()));
         self.set.iter().cloned().chain(data).collect()
     }
 }
@@ -54,7 +59,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         eprintln!("{}", service::render(&checked.warnings));
     }
     logs::start(checked.config.service.telemetry.logs.level);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start threads")?;
     runtime.block_on(serve(checked))
 }
 

@@ -42,8 +42,16 @@ pub struct Args {
 /// The directory holds no tables, or the statement fails.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = Runtime::new().context("failed to start threads")?;
-    let limits = Limits { max_rows: args.max_rows, timeout: Duration::from_secs(args.timeout) };
-    let shell = Shell { runtime, data: args.data.clone(), format: args.format, limits };
+    let limits = Limits {
+        max_rows: args.max_rows,
+        timeout: Duration::from_secs(args.timeout),
+    };
+    let shell = Shell {
+        runtime,
+        data: args.data.clone(),
+        format: args.format,
+        limits,
+    };
     if let Some(sql) = &args.command {
         return shell.execute(sql);
     }
@@ -51,7 +59,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return shell.prompt();
     }
     let mut sql = String::new();
-    io::stdin().read_to_string(&mut sql).context("failed to read standard input")?;
+    io::stdin()
+        .read_to_string(&mut sql)
+        .context("failed to read standard input")?;
     statements(&sql).try_for_each(|statement| shell.execute(statement))
 }
 
@@ -79,7 +89,10 @@ impl Shell {
     }
 
     fn prompt(&self) -> anyhow::Result<()> {
-        println!("Tables of {}. End statements with `;`. `\\d` lists tables, `\\q` leaves.", self.data.display());
+        println!(
+            "Tables of {}. End statements with `;`. `\\d` lists tables, `\\q` leaves.",
+            self.data.display()
+        );
         let mut editor = rustyline::DefaultEditor::new().context("failed to open the terminal")?;
         let history = history_file();
         if let Some(history) = &history {
@@ -88,7 +101,11 @@ impl Shell {
         }
         let mut statement = String::new();
         loop {
-            let prompt = if statement.is_empty() { "spandrel> " } else { "     ...> " };
+            let prompt = if statement.is_empty() {
+                "spandrel> "
+            } else {
+                "     ...> "
+            };
             match editor.readline(prompt) {
                 Ok(line) if statement.is_empty() && matches!(line.trim(), "\\q" | "exit" | "quit") => break,
                 Ok(line) if statement.is_empty() && line.trim() == "\\d" => self.show("SHOW TABLES"),
@@ -175,6 +192,9 @@ mod tests {
     #[test]
     fn semicolons_in_quotes_and_comments_end_nothing() {
         let sql = "SELECT ';' -- a; b\n, \"x;y\"; SELECT 2;;";
-        assert_eq!(statements(sql).collect::<Vec<_>>(), ["SELECT ';' -- a; b\n, \"x;y\"", "SELECT 2"]);
+        assert_eq!(
+            statements(sql).collect::<Vec<_>>(),
+            ["SELECT ';' -- a; b\n, \"x;y\"", "SELECT 2"]
+        );
     }
 }

@@ -48,7 +48,9 @@ impl HealthCheckConfig {
             problems.push(section.at("path"), "must begin with `/` and hold no braces");
             return None;
         }
-        let endpoint = raw.endpoint.map_or_else(|| "localhost:13133".to_owned(), |endpoint| endpoint.to_string());
+        let endpoint = raw
+            .endpoint
+            .map_or_else(|| "localhost:13133".to_owned(), |endpoint| endpoint.to_string());
         Some(Self { endpoint, path })
     }
 }
@@ -59,7 +61,10 @@ impl ExtensionConfig for HealthCheckConfig {
         let listener = TcpListener::bind(&self.endpoint)
             .await
             .map_err(|error| BuildError::caused_by(format!("cannot listen on `{}`", self.endpoint), error))?;
-        Ok(Box::new(HealthCheck { listener, path: self.path }))
+        Ok(Box::new(HealthCheck {
+            listener,
+            path: self.path,
+        }))
     }
 }
 
@@ -87,6 +92,9 @@ async fn answer(State(ready): State<watch::Receiver<bool>>) -> impl IntoResponse
     if *ready.borrow() {
         (StatusCode::OK, Json(serde_json::json!({ "status": "StatusOK" })))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({ "status": "StatusStarting" })))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(serde_json::json!({ "status": "StatusStarting" })),
+        )
     }
 }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use prometheus::Registry;
 use spandrel_config::ComponentId;
-use spandrel_pipeline::{
-    BuildContext, BuildError, Connector, Consumer, Exporter, FanOut, Outputs, Receiver, Signal,
-};
+use spandrel_pipeline::{BuildContext, BuildError, Connector, Consumer, Exporter, FanOut, Outputs, Receiver, Signal};
 
 use super::check::{Plan, Route};
 
@@ -35,19 +33,30 @@ impl Graph {
     /// # Errors
     /// The first component that cannot be built; those built before are closed again.
     pub async fn build(plan: Plan, registry: &Registry) -> Result<Self, GraphError> {
-        let context = |id: &ComponentId| BuildContext { id: id.to_string().into(), registry: registry.clone() };
+        let context = |id: &ComponentId| BuildContext {
+            id: id.to_string().into(),
+            registry: registry.clone(),
+        };
         let mut targets: BTreeMap<ComponentId, Arc<dyn Consumer>> = BTreeMap::new();
         let mut exporters = Vec::new();
         for (id, config) in plan.exporters {
             let built = config.build(context(&id)).await;
-            let exporter = built.map_err(|source| GraphError { role: "exporter", id: id.clone(), source })?;
+            let exporter = built.map_err(|source| GraphError {
+                role: "exporter",
+                id: id.clone(),
+                source,
+            })?;
             targets.insert(id.clone(), exporter.clone());
             exporters.push((id, exporter));
         }
         let mut unordered = BTreeMap::new();
         for (id, config) in plan.connectors {
             let built = config.build(context(&id)).await;
-            let connector = built.map_err(|source| GraphError { role: "connector", id: id.clone(), source })?;
+            let connector = built.map_err(|source| GraphError {
+                role: "connector",
+                id: id.clone(),
+                source,
+            })?;
             targets.insert(id.clone(), connector.clone());
             unordered.insert(id, connector);
         }
@@ -61,18 +70,29 @@ impl Graph {
         let mut receivers = Vec::new();
         for (id, config) in plan.receivers {
             let built = config.build(context(&id)).await;
-            let receiver = built.map_err(|source| GraphError { role: "receiver", id: id.clone(), source })?;
+            let receiver = built.map_err(|source| GraphError {
+                role: "receiver",
+                id: id.clone(),
+                source,
+            })?;
             let outputs = outputs_of(&id, &plan.routes, &targets);
             receivers.push((id, receiver, outputs));
         }
-        Ok(Self { receivers, connectors, exporters })
+        Ok(Self {
+            receivers,
+            connectors,
+            exporters,
+        })
     }
 
     /// Addresses on which the receivers listen.
     pub fn listening_on(&self) -> Vec<(String, SocketAddr)> {
         let addresses = |(id, receiver, _): &(ComponentId, Box<dyn Receiver>, Outputs)| {
             let id = id.to_string();
-            receiver.listening_on().into_iter().map(move |address| (id.clone(), address))
+            receiver
+                .listening_on()
+                .into_iter()
+                .map(move |address| (id.clone(), address))
         };
         self.receivers.iter().flat_map(addresses).collect()
     }

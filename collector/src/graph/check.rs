@@ -97,12 +97,24 @@ pub fn plan(config: &CollectorConfig, sections: Sections, problems: &mut Problem
         used.extend(pipeline.receivers.iter().chain(&pipeline.exporters));
     }
     let connector_order = order_connectors(config, &routes, problems);
-    let Sections { mut receivers, mut connectors, mut exporters, mut extensions } = sections;
+    let Sections {
+        mut receivers,
+        mut connectors,
+        mut exporters,
+        mut extensions,
+    } = sections;
     receivers.retain(|id, _| used.contains(id));
     connectors.retain(|id, _| used.contains(id));
     exporters.retain(|id, _| used.contains(id));
     extensions.retain(|id, _| config.service.extensions.contains(id));
-    (!problems.has_errors()).then_some(Plan { receivers, connectors, exporters, extensions, routes, connector_order })
+    (!problems.has_errors()).then_some(Plan {
+        receivers,
+        connectors,
+        exporters,
+        extensions,
+        routes,
+        connector_order,
+    })
 }
 
 fn check_pipeline(config: &CollectorConfig, id: &PipelineId, pipeline: &Pipeline, problems: &mut Problems) -> Route {
@@ -110,9 +122,15 @@ fn check_pipeline(config: &CollectorConfig, id: &PipelineId, pipeline: &Pipeline
     for source in &pipeline.receivers {
         let kind = source.component_type();
         let emits = if config.connectors.contains_key(source) {
-            CONNECTORS.iter().find(|factory| factory.kind == kind).map(|factory| factory.emits)
+            CONNECTORS
+                .iter()
+                .find(|factory| factory.kind == kind)
+                .map(|factory| factory.emits)
         } else {
-            RECEIVERS.iter().find(|factory| factory.kind == kind).map(|factory| factory.emits)
+            RECEIVERS
+                .iter()
+                .find(|factory| factory.kind == kind)
+                .map(|factory| factory.emits)
         };
         if let Some(emits) = emits.filter(|emits| !emits.contains(&signal)) {
             let place = pipeline.place_of(ComponentKind::Receiver, source);
@@ -124,9 +142,15 @@ fn check_pipeline(config: &CollectorConfig, id: &PipelineId, pipeline: &Pipeline
     for target in &pipeline.exporters {
         let kind = target.component_type();
         let accepts = if config.connectors.contains_key(target) {
-            CONNECTORS.iter().find(|factory| factory.kind == kind).map(|factory| factory.accepts)
+            CONNECTORS
+                .iter()
+                .find(|factory| factory.kind == kind)
+                .map(|factory| factory.accepts)
         } else {
-            EXPORTERS.iter().find(|factory| factory.kind == kind).map(|factory| factory.accepts)
+            EXPORTERS
+                .iter()
+                .find(|factory| factory.kind == kind)
+                .map(|factory| factory.accepts)
         };
         if let Some(accepts) = accepts.filter(|accepts| !accepts.contains(&signal)) {
             let place = pipeline.place_of(ComponentKind::Exporter, target);
@@ -135,7 +159,11 @@ fn check_pipeline(config: &CollectorConfig, id: &PipelineId, pipeline: &Pipeline
                 .help(format!("it accepts {}", names(accepts)));
         }
     }
-    Route { signal, sources: pipeline.receivers.clone(), targets: pipeline.exporters.clone() }
+    Route {
+        signal,
+        sources: pipeline.receivers.clone(),
+        targets: pipeline.exporters.clone(),
+    }
 }
 
 fn signal_of(signal: PipelineSignal) -> Signal {
@@ -149,7 +177,11 @@ fn signal_of(signal: PipelineSignal) -> Signal {
 }
 
 fn names(signals: &[Signal]) -> String {
-    signals.iter().map(|signal| signal.as_str()).collect::<Vec<_>>().join(", ")
+    signals
+        .iter()
+        .map(|signal| signal.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Orders connectors so that each comes before those it sends to, and reports cycles.
@@ -159,7 +191,8 @@ fn order_connectors(config: &CollectorConfig, routes: &[Route], problems: &mut P
     while !open.is_empty() {
         let is_fed = |id: &ComponentId| {
             let into = routes.iter().filter(|route| route.targets.contains(id));
-            into.flat_map(|route| &route.sources).any(|source| open.contains(source))
+            into.flat_map(|route| &route.sources)
+                .any(|source| open.contains(source))
         };
         let Some(next) = open.iter().copied().find(|id| !is_fed(id)) else {
             for section in open.iter().filter_map(|id| config.connectors.get(*id)) {

@@ -71,7 +71,11 @@ where
 {
     let source = StopSource::new();
     let handle = tokio::spawn(run(source.stop()));
-    Worker { name: format!("{role} `{id}`"), source, handle }
+    Worker {
+        name: format!("{role} `{id}`"),
+        source,
+        handle,
+    }
 }
 
 fn spawn_connector(id: &ComponentId, connector: Arc<dyn Connector>, outputs: Outputs) -> Worker {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
 use spandrel_model::State;
 
 use super::duration::human;
@@ -44,12 +44,21 @@ pub fn render(matrix: &OperationMatrix, color: bool) -> String {
     layers.sort_by_key(|(layer, ns)| (-ns, layer.to_string()));
 
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .remove_style(TableComponent::HorizontalLines)
+        .remove_style(TableComponent::MiddleIntersections);
     table.set_header([&["layer"], states.as_slice(), &["total", "share"]].concat());
     for (layer, layer_ns) in layers {
         let mut row = vec![Cell::new(layer)];
         for state in &states {
-            let ns = matrix.cells.get(&(layer.to_owned(), (*state).to_owned())).copied().unwrap_or(0);
+            let ns = matrix
+                .cells
+                .get(&(layer.to_owned(), (*state).to_owned()))
+                .copied()
+                .unwrap_or(0);
             row.push(time_cell(ns, matrix.requests, total_ns, color));
         }
         row.push(Cell::new(human(layer_ns / matrix.requests.max(1))));
@@ -57,8 +66,15 @@ pub fn render(matrix: &OperationMatrix, color: bool) -> String {
         table.add_row(row);
     }
     let mut footer = vec![Cell::new("share")];
-    footer.extend(states.iter().map(|state| Cell::new(percent(state_total(matrix, state), total_ns))));
-    footer.extend([Cell::new(human(matrix.total_ns() / matrix.requests.max(1))), Cell::new("100 %")]);
+    footer.extend(
+        states
+            .iter()
+            .map(|state| Cell::new(percent(state_total(matrix, state), total_ns))),
+    );
+    footer.extend([
+        Cell::new(human(matrix.total_ns() / matrix.requests.max(1))),
+        Cell::new("100 %"),
+    ]);
     table.add_row(footer);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -96,7 +112,12 @@ fn layer_totals(matrix: &OperationMatrix) -> BTreeMap<&str, i64> {
 }
 
 fn state_total(matrix: &OperationMatrix, state: &str) -> i64 {
-    matrix.cells.iter().filter(|((_, name), _)| name == state).map(|(_, ns)| ns).sum()
+    matrix
+        .cells
+        .iter()
+        .filter(|((_, name), _)| name == state)
+        .map(|(_, ns)| ns)
+        .sum()
 }
 
 fn share(ns: i64, total_ns: i64) -> f64 {
@@ -117,14 +138,28 @@ mod tests {
             operation: "GET /report".into(),
             requests: 2,
             quantiles_ns: [1_000_000, 2_000_000, 3_000_000],
-            cells: cells.iter().map(|(layer, state, ns)| ((layer.to_string(), state.to_string()), *ns)).collect(),
+            cells: cells
+                .iter()
+                .map(|(layer, state, ns)| ((layer.to_string(), state.to_string()), *ns))
+                .collect(),
         }
     }
 
     #[test]
     fn shows_mean_time_per_request_and_shares_that_sum_to_all() {
-        let shown = render(&matrix(&[("db", "network", 3_000_000), ("handler", "running", 1_000_000)]), false);
-        for part in ["shop  GET /report", "2 requests", "1.50 ms", "500 us", "75.0 %", "25.0 %", "100 %"] {
+        let shown = render(
+            &matrix(&[("db", "network", 3_000_000), ("handler", "running", 1_000_000)]),
+            false,
+        );
+        for part in [
+            "shop  GET /report",
+            "2 requests",
+            "1.50 ms",
+            "500 us",
+            "75.0 %",
+            "25.0 %",
+            "100 %",
+        ] {
             assert!(shown.contains(part), "{part} missing in\n{shown}");
         }
     }

@@ -13,9 +13,20 @@ pub fn start(level: LogLevel) {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    let own = ["spandrel", "spandrel_exporters", "spandrel_pipeline", "spandrel_processors", "spandrel_store"];
-    let default = own.iter().fold("warn".to_owned(), |filter, name| format!("{filter},{name}={level}"));
+    let own = [
+        "spandrel",
+        "spandrel_exporters",
+        "spandrel_pipeline",
+        "spandrel_processors",
+        "spandrel_store",
+    ];
+    let default = own
+        .iter()
+        .fold("warn".to_owned(), |filter, name| format!("{filter},{name}={level}"));
     let filter = EnvFilter::try_from_env("SPANDREL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     // A second call, as from several tests in one process, finds logging started and changes nothing.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

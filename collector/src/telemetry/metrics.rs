@@ -39,7 +39,9 @@ impl MetricsServer {
     /// # Errors
     /// The listener fails.
     pub async fn run(self, stop: Stop) -> Result<(), RunError> {
-        let routes = axum::Router::new().route("/metrics", get(scrape)).with_state(self.registry);
+        let routes = axum::Router::new()
+            .route("/metrics", get(scrape))
+            .with_state(self.registry);
         axum::serve(self.listener, routes)
             .with_graceful_shutdown(async move { stop.requested().await })
             .await

@@ -30,7 +30,11 @@ pub(super) struct Flush {
 impl Flush {
     /// Number of rows.
     pub(super) fn row_count(&self) -> usize {
-        self.rows.iter().flat_map(|(_, batches)| batches).map(RecordBatch::num_rows).sum()
+        self.rows
+            .iter()
+            .flat_map(|(_, batches)| batches)
+            .map(RecordBatch::num_rows)
+            .sum()
     }
 }
 
@@ -43,7 +47,10 @@ pub(super) struct Full {
 
 impl Buffer {
     pub(super) fn new(limit_bytes: u64) -> Self {
-        Self { limit_bytes, state: Mutex::default() }
+        Self {
+            limit_bytes,
+            state: Mutex::default(),
+        }
     }
 
     /// Takes all of `rows` or none. Returns the bytes that wait for the next flush.
@@ -54,7 +61,10 @@ impl Buffer {
         let mut state = self.lock();
         let held_bytes = state.waiting_bytes + state.flushing_bytes;
         if held_bytes > 0 && held_bytes + bytes > self.limit_bytes {
-            return Err(Full { held_bytes, limit_bytes: self.limit_bytes });
+            return Err(Full {
+                held_bytes,
+                limit_bytes: self.limit_bytes,
+            });
         }
         for (table, batch) in rows {
             if batch.num_rows() > 0 {

@@ -73,13 +73,25 @@ impl ParquetConfig {
             valid = false;
         };
         if config.directory.as_os_str().is_empty() {
-            refuse("directory", "must not be empty", "name the directory that holds the tables");
+            refuse(
+                "directory",
+                "must not be empty",
+                "name the directory that holds the tables",
+            );
         }
         if config.flush_interval.is_zero() {
-            refuse("flush_interval", "must be greater than 0", "5s writes a file per table every five seconds");
+            refuse(
+                "flush_interval",
+                "must be greater than 0",
+                "5s writes a file per table every five seconds",
+            );
         }
         if config.flush_size_bytes > config.buffer_limit_bytes {
-            refuse("flush_size", "must not exceed buffer_limit", "raise buffer_limit to twice flush_size or more");
+            refuse(
+                "flush_size",
+                "must not exceed buffer_limit",
+                "raise buffer_limit to twice flush_size or more",
+            );
         }
         valid.then_some(config)
     }

@@ -43,7 +43,10 @@ impl ParquetExporter {
     /// The directory cannot be used; the cause says why.
     pub async fn open(config: ParquetConfig, context: &BuildContext) -> Result<Self, BuildError> {
         let store = Store::open(&config.directory).await.map_err(|error| {
-            BuildError::caused_by(format!("cannot open the store in `{}`", config.directory.display()), error)
+            BuildError::caused_by(
+                format!("cannot open the store in `{}`", config.directory.display()),
+                error,
+            )
         })?;
         Ok(Self {
             buffer: Buffer::new(config.buffer_limit_bytes),
@@ -57,13 +60,24 @@ impl ParquetExporter {
     }
 
     fn accept(&self, rows: Vec<(Table, RecordBatch)>) -> Result<(), Refusal> {
-        let counts: Vec<(Table, u64)> = rows.iter().map(|(table, batch)| (*table, batch.num_rows() as u64)).collect();
-        let waiting_bytes = self.buffer.push(rows).map_err(|Full { held_bytes, limit_bytes }| Refusal::Refused {
-            reason: format!("parquet buffer is full ({held_bytes} of {limit_bytes} bytes)"),
-            retry_after: Some(RETRY_AFTER),
-        })?;
+        let counts: Vec<(Table, u64)> = rows
+            .iter()
+            .map(|(table, batch)| (*table, batch.num_rows() as u64))
+            .collect();
+        let waiting_bytes = self.buffer.push(rows).map_err(
+            |Full {
+                 held_bytes,
+                 limit_bytes,
+             }| Refusal::Refused {
+                reason: format!("parquet buffer is full ({held_bytes} of {limit_bytes} bytes)"),
+                retry_after: Some(RETRY_AFTER),
+            },
+        )?;
         for (table, count) in counts {
-            self.metrics.accepted_rows.with_label_values(&[table.name()]).inc_by(count);
+            self.metrics
+                .accepted_rows
+                .with_label_values(&[table.name()])
+                .inc_by(count);
         }
         self.observe_buffer();
         if waiting_bytes >= self.config.flush_size_bytes {
@@ -87,7 +101,10 @@ impl ParquetExporter {
     async fn commit(&self, flush: &Flush, version: i64, deadline: Option<Instant>) -> Result<(), RunError> {
         let mut wait = RETRY_COMMIT_FIRST;
         loop {
-            let key = CommitKey { app_id: self.run_id.clone(), version };
+            let key = CommitKey {
+                app_id: self.run_id.clone(),
+                version,
+            };
             let error = match self.store.commit(flush.rows.clone(), Some(key)).await {
                 Ok(_) => {
                     self.count_sent(flush);
@@ -111,12 +128,17 @@ impl ParquetExporter {
     fn count_sent(&self, flush: &Flush) {
         for (table, batches) in &flush.rows {
             let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-            self.metrics.sent_rows.with_label_values(&[table.name()]).inc_by(rows as u64);
+            self.metrics
+                .sent_rows
+                .with_label_values(&[table.name()])
+                .inc_by(rows as u64);
         }
     }
 
     fn observe_buffer(&self) {
-        self.metrics.buffered_bytes.set(i64::try_from(self.buffer.held_bytes()).unwrap_or(i64::MAX));
+        self.metrics
+            .buffered_bytes
+            .set(i64::try_from(self.buffer.held_bytes()).unwrap_or(i64::MAX));
     }
 }
 
@@ -133,7 +155,9 @@ impl Consumer for ParquetExporter {
             }
             Payload::Tables(tables) => tables.iter().map(|rows| (rows.table, rows.rows.clone())).collect(),
             Payload::Profile(_) => {
-                return Err(Refusal::permanent("the parquet exporter takes no profiles; send them to a connector"));
+                return Err(Refusal::permanent(
+                    "the parquet exporter takes no profiles; send them to a connector",
+                ));
             }
         };
         self.accept(rows).inspect_err(|_| self.metrics.refused(signal))
@@ -164,7 +188,11 @@ impl Exporter for ParquetExporter {
         let deadline = Instant::now() + STOP_PATIENCE;
         timeout_at(deadline, self.flush(&mut sequence, Some(deadline)))
             .await
-            .unwrap_or_else(|_| Err(RunError::new(format!("the last commit did not end within {STOP_PATIENCE:?}"))))
+            .unwrap_or_else(|_| {
+                Err(RunError::new(format!(
+                    "the last commit did not end within {STOP_PATIENCE:?}"
+                )))
+            })
     }
 }
 

@@ -16,7 +16,10 @@ use spandrel_store::StoreReader;
 use super::{ParquetConfig, ParquetExporter};
 
 async fn exporter(config: ParquetConfig) -> Arc<ParquetExporter> {
-    let context = BuildContext { id: "parquet".into(), registry: Registry::new() };
+    let context = BuildContext {
+        id: "parquet".into(),
+        registry: Registry::new(),
+    };
     Arc::new(ParquetExporter::open(config, &context).await.unwrap())
 }
 
@@ -35,8 +38,14 @@ fn rows(count: usize) -> Batch {
     };
     let columns = schema.fields().iter().map(|field| column(field)).collect();
     let rows = RecordBatch::try_new(schema, columns).unwrap();
-    let tables: Arc<[TableRows]> = Arc::new([TableRows { table: Table::RuntimeEvents, rows }]);
-    Batch { payload: Payload::Tables(tables), context: Arc::new(RequestContext::default()) }
+    let tables: Arc<[TableRows]> = Arc::new([TableRows {
+        table: Table::RuntimeEvents,
+        rows,
+    }]);
+    Batch {
+        payload: Payload::Tables(tables),
+        context: Arc::new(RequestContext::default()),
+    }
 }
 
 async fn stored(dir: &std::path::Path, table: Table) -> u64 {
@@ -73,23 +82,48 @@ async fn a_full_buffer_refuses_and_says_when_to_retry() {
         ..ParquetConfig::default()
     };
     let exporter = exporter(config).await;
-    exporter.consume(rows(1)).await.expect("an empty buffer takes any one batch");
+    exporter
+        .consume(rows(1))
+        .await
+        .expect("an empty buffer takes any one batch");
     let refusal = exporter.consume(rows(1)).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::Refused { retry_after: Some(_), .. }), "{refusal:?}");
+    assert!(
+        matches!(
+            refusal,
+            Refusal::Refused {
+                retry_after: Some(_),
+                ..
+            }
+        ),
+        "{refusal:?}"
+    );
 }
 
 #[tokio::test]
 async fn bytes_that_are_no_request_are_refused_for_good() {
     let dir = tempfile::tempdir().unwrap();
-    let exporter = exporter(ParquetConfig { directory: dir.path().to_owned(), ..ParquetConfig::default() }).await;
-    let garbage = Payload::Otlp(Arc::new(OtlpRequest::traces(bytes::Bytes::from_static(b"\xff\xff\xff garbage"))));
-    let batch = Batch { payload: garbage, context: Arc::new(RequestContext::default()) };
+    let exporter = exporter(ParquetConfig {
+        directory: dir.path().to_owned(),
+        ..ParquetConfig::default()
+    })
+    .await;
+    let garbage = Payload::Otlp(Arc::new(OtlpRequest::traces(bytes::Bytes::from_static(
+        b"\xff\xff\xff garbage",
+    ))));
+    let batch = Batch {
+        payload: garbage,
+        context: Arc::new(RequestContext::default()),
+    };
     assert!(matches!(exporter.consume(batch).await, Err(Refusal::Permanent { .. })));
 }
 
 #[test]
 fn reports_every_problem_of_a_section() {
-    let section = Section::from_yaml("exporters::parquet", "directory: ''\nflush_interval: 0s\nflush_size: 2GiB").unwrap();
+    let section = Section::from_yaml(
+        "exporters::parquet",
+        "directory: ''\nflush_interval: 0s\nflush_size: 2GiB",
+    )
+    .unwrap();
     let mut problems = Problems::new();
     assert_eq!(ParquetConfig::check(&section, &mut problems), None);
     let shown = problems.to_string();

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | string | as it is |
 //! | integer, truth value | `42`, `true` |
-//! | double | shortest decimal that reads back the same, with an exponent outside 1e-6..1e21; `NaN`, `Infinity`, `-Infinity` |
+//! | double | shortest decimal that reads back, with an exponent outside 1e-6..1e21; `NaN`, `Infinity`, `-Infinity` |
 //! | bytes | base64 |
 //! | array, key-value list | JSON; inside it, bytes are base64 strings, and doubles that JSON lacks are strings |
 //! | no value | null |

@@ -1,4 +1,4 @@
-//! The messages of OTLP as data: JSON key, field number and type of every field, from opentelemetry-proto 1.9.
+//! The messages of OTLP as data: JSON key, field number and type of every field, as in the `.proto` files.
 //!
 //! Fields that only profiles use (`key_strindex`, `string_value_strindex`) are left out.
 

@@ -99,14 +99,19 @@ impl AttributionConfig {
             problems.push(section.at(key), message);
             valid = false;
         };
-        let window = raw.window.map_or(Some(default.window_ns), |window| nanoseconds(window.0));
+        let window = raw
+            .window
+            .map_or(Some(default.window_ns), |window| nanoseconds(window.0));
         if window.is_none() {
             refuse("window", "must be greater than 0 and below 292 years");
         }
         let retention = raw.retention.map_or(default.retention, |duration| duration.0);
         let join_delay = raw.join_delay.map_or(default.join_delay, |duration| duration.0);
         if retention < join_delay {
-            refuse("retention", "must not be shorter than join_delay, or recordings are gone when spans are joined");
+            refuse(
+                "retention",
+                "must not be shorter than join_delay, or recordings are gone when spans are joined",
+            );
         }
         let span_limit = raw.span_limit.unwrap_or(default.span_limit);
         if span_limit == 0 {
@@ -143,24 +148,47 @@ fn layer_rules(raw: Vec<RawLayerRule>, section: &Section, problems: &mut Problem
     let mut user_rules = Vec::with_capacity(raw.len());
     for (index, rule) in raw.into_iter().enumerate() {
         let mut refuse = |key: &str, message: &str, help: &str| {
-            problems.push(section.at(&format!("layers::{index}{key}")), message).help(help);
+            problems
+                .push(section.at(&format!("layers::{index}{key}")), message)
+                .help(help);
             valid = false;
         };
         if rule.layer.is_empty() {
-            refuse("", "a layer rule needs `layer`", "name the layer that matching spans belong to");
+            refuse(
+                "",
+                "a layer rule needs `layer`",
+                "name the layer that matching spans belong to",
+            );
         }
         if !rule.value.is_empty() && rule.attribute.is_empty() {
-            refuse("::value", "needs `attribute`", "name the attribute keys whose value is compared");
+            refuse(
+                "::value",
+                "needs `attribute`",
+                "name the attribute keys whose value is compared",
+            );
         }
         let conditions = conditions(&rule);
         if conditions.is_empty() {
-            refuse("", "a layer rule needs a condition", "give at least one of kind, scope, name, attribute");
+            refuse(
+                "",
+                "a layer rule needs a condition",
+                "give at least one of kind, scope, name, attribute",
+            );
         }
-        user_rules.push(LayerRule { layer: LayerSource::Named(Layer::new(&rule.layer)), when: conditions });
+        user_rules.push(LayerRule {
+            layer: LayerSource::Named(Layer::new(&rule.layer)),
+            when: conditions,
+        });
     }
-    let LayerRules { rules: defaults, fallback } = rules.layers;
+    let LayerRules {
+        rules: defaults,
+        fallback,
+    } = rules.layers;
     user_rules.extend(defaults);
-    rules.layers = LayerRules { rules: user_rules, fallback };
+    rules.layers = LayerRules {
+        rules: user_rules,
+        fallback,
+    };
     valid.then_some(rules)
 }
 
@@ -177,7 +205,10 @@ fn conditions(rule: &RawLayerRule) -> Vec<Condition> {
         conditions.push(Condition::Name(globs(&rule.name)));
     }
     if !rule.attribute.is_empty() {
-        conditions.push(Condition::Attribute { keys: rule.attribute.clone(), values: globs(&rule.value) });
+        conditions.push(Condition::Attribute {
+            keys: rule.attribute.clone(),
+            values: globs(&rule.value),
+        });
     }
     conditions
 }

@@ -13,11 +13,11 @@ use spandrel_pipeline::{
 };
 use spandrel_profiles::{columns, go_execution_trace};
 
+use super::AttributionConfig;
 use super::metrics::Metrics;
 use super::pending::{Join, Pending};
 use super::rows::{attribution_rows, matrix_rows};
 use super::windows::{Closed, Windows};
-use super::AttributionConfig;
 
 /// How often due spans are looked for.
 const JOIN_INTERVAL: Duration = Duration::from_millis(500);
@@ -51,7 +51,12 @@ impl AttributionConnector {
     /// Its metrics are registered already.
     pub fn new(config: AttributionConfig, context: &BuildContext) -> Result<Self, BuildError> {
         let metrics = Metrics::register(&context.id, &context.registry)?;
-        Ok(Self { config, id: context.id.clone(), metrics, state: Mutex::default() })
+        Ok(Self {
+            config,
+            id: context.id.clone(),
+            metrics,
+            state: Mutex::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -83,7 +88,9 @@ impl AttributionConnector {
         let added = state.pending.add_spans(spans, Instant::now());
         self.metrics.accepted_spans.inc_by(added.accepted);
         self.metrics.duplicate_spans.inc_by(added.duplicates);
-        self.metrics.pending_spans.add(i64::try_from(added.accepted).unwrap_or(i64::MAX));
+        self.metrics
+            .pending_spans
+            .add(i64::try_from(added.accepted).unwrap_or(i64::MAX));
         Ok(())
     }
 
@@ -106,7 +113,9 @@ impl AttributionConnector {
             return Err(Refusal::Shutdown);
         }
         state.outgoing.push_back(rows);
-        let evicted = state.pending.add_recording(recording, Instant::now(), self.config.recording_limit_bytes);
+        let evicted = state
+            .pending
+            .add_recording(recording, Instant::now(), self.config.recording_limit_bytes);
         self.metrics.accepted_recordings.inc();
         self.metrics.evicted_recordings.inc_by(evicted);
         Ok(())
@@ -115,7 +124,11 @@ impl AttributionConnector {
     /// Joins the spans that are due, or all of them, and returns their rows.
     async fn join(&self, windows: &mut Windows, everything: bool) -> Result<Joined, RunError> {
         let now = Instant::now();
-        let due = if everything { Some(now) } else { now.checked_sub(self.config.join_delay) };
+        let due = if everything {
+            Some(now)
+        } else {
+            now.checked_sub(self.config.join_delay)
+        };
         let joins = match due {
             Some(due) => {
                 let mut state = self.lock();
@@ -137,14 +150,19 @@ impl AttributionConnector {
                 windows.add(span, now);
             }
             joined.spans += spans;
-            joined.rows.extend(attribution_rows(&attributed.spans).map_err(unfit_rows)?);
+            joined
+                .rows
+                .extend(attribution_rows(&attributed.spans).map_err(unfit_rows)?);
         }
         Ok(joined)
     }
 
     fn count(&self, attributed: &Attributed) {
         for span in &attributed.spans {
-            self.metrics.joined_spans.with_label_values(&[binding_word(span.binding)]).inc();
+            self.metrics
+                .joined_spans
+                .with_label_values(&[binding_word(span.binding)])
+                .inc();
         }
         for violation in &attributed.violations {
             self.metrics.conservation_violations.inc();
@@ -155,17 +173,28 @@ impl AttributionConnector {
     /// One round of work: rows of recordings, joined spans and closed windows, sent on.
     async fn round(&self, windows: &mut Windows, outputs: &Outputs, last: bool) -> Result<(), RunError> {
         loop {
-            let Some(rows) = self.lock().outgoing.pop_front() else { break };
+            let Some(rows) = self.lock().outgoing.pop_front() else {
+                break;
+            };
             self.send(rows, outputs, last).await?;
         }
         let joined = self.join(windows, last).await?;
         self.send(joined.rows, outputs, last).await?;
-        self.metrics.pending_spans.sub(i64::try_from(joined.spans).unwrap_or(i64::MAX));
-        let closed = if last { windows.close_all() } else { windows.close_due(Instant::now(), wall_clock()) };
+        self.metrics
+            .pending_spans
+            .sub(i64::try_from(joined.spans).unwrap_or(i64::MAX));
+        let closed = if last {
+            windows.close_all()
+        } else {
+            windows.close_due(Instant::now(), wall_clock())
+        };
         for Closed { rows, emission } in closed {
-            self.send(vec![matrix_rows(&rows, emission).map_err(unfit_rows)?], outputs, last).await?;
+            self.send(vec![matrix_rows(&rows, emission).map_err(unfit_rows)?], outputs, last)
+                .await?;
         }
-        self.metrics.open_windows.set(i64::try_from(windows.open_count()).unwrap_or(i64::MAX));
+        self.metrics
+            .open_windows
+            .set(i64::try_from(windows.open_count()).unwrap_or(i64::MAX));
         Ok(())
     }
 
@@ -177,15 +206,24 @@ impl AttributionConnector {
         if rows.is_empty() {
             return Ok(());
         }
-        let context = Arc::new(RequestContext { receiver: self.id.clone(), transport: "" });
-        let batch = Batch { payload: Payload::Tables(rows.into()), context };
+        let context = Arc::new(RequestContext {
+            receiver: self.id.clone(),
+            transport: "",
+        });
+        let batch = Batch {
+            payload: Payload::Tables(rows.into()),
+            context,
+        };
         let started = Instant::now();
         loop {
             let (reason, retry_after) = match consumer.consume(batch.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(Refusal::Refused { reason, retry_after }) => (reason, retry_after.unwrap_or(RETRY_AFTER)),
                 Err(refusal) => {
-                    return Err(RunError::caused_by("attribution rows were not accepted and are lost", refusal));
+                    return Err(RunError::caused_by(
+                        "attribution rows were not accepted and are lost",
+                        refusal,
+                    ));
                 }
             };
             if last && started.elapsed() > STOP_PATIENCE {
@@ -220,7 +258,10 @@ fn decode_profile(profile: &RuntimeProfile) -> Result<(TaskRecording, Vec<TableR
         }
     };
     let tables = columns::tables(&recording).map_err(Refusal::permanent)?;
-    let rows = tables.into_iter().map(|(table, rows)| TableRows { table, rows }).collect();
+    let rows = tables
+        .into_iter()
+        .map(|(table, rows)| TableRows { table, rows })
+        .collect();
     Ok((recording, rows))
 }
 
@@ -237,7 +278,11 @@ fn permanent_chain(error: impl std::error::Error) -> Refusal {
 
 /// Runs work that takes long beside the async executor.
 async fn off_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|panic| Refusal::Permanent { reason: format!("internal error: {panic}") })
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|panic| Refusal::Permanent {
+            reason: format!("internal error: {panic}"),
+        })
 }
 
 fn unfit_rows(error: arrow::error::ArrowError) -> RunError {
@@ -245,7 +290,9 @@ fn unfit_rows(error: arrow::error::ArrowError) -> RunError {
 }
 
 fn wall_clock() -> UnixNanos {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     UnixNanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
 }
 
@@ -255,9 +302,9 @@ impl Consumer for AttributionConnector {
         match batch.payload {
             Payload::Otlp(request) if request.signal() == Signal::Traces => self.consume_spans(request).await,
             Payload::Profile(profile) => self.consume_profile(profile).await,
-            Payload::Otlp(_) | Payload::Tables(_) => {
-                Err(Refusal::permanent("the attribution connector takes traces and profiles only"))
-            }
+            Payload::Otlp(_) | Payload::Tables(_) => Err(Refusal::permanent(
+                "the attribution connector takes traces and profiles only",
+            )),
         }
     }
 }

@@ -30,9 +30,8 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn register(id: &str, registry: &Registry) -> Result<Self, BuildError> {
-        Self::try_register(id, registry).map_err(|error| {
-            BuildError::caused_by(format!("cannot register the metrics of connector `{id}`"), error)
-        })
+        Self::try_register(id, registry)
+            .map_err(|error| BuildError::caused_by(format!("cannot register the metrics of connector `{id}`"), error))
     }
 
     fn try_register(id: &str, registry: &Registry) -> prometheus::Result<Self> {
@@ -49,7 +48,10 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        let joined_spans = IntCounterVec::new(opts("joined_spans", "Spans joined, by evidence or reason"), &["binding"])?;
+        let joined_spans = IntCounterVec::new(
+            opts("joined_spans", "Spans joined, by evidence or reason"),
+            &["binding"],
+        )?;
         registry.register(Box::new(joined_spans.clone()))?;
         Ok(Self {
             accepted_spans: counter("accepted_spans", "Spans accepted")?,
@@ -58,7 +60,10 @@ impl Metrics {
             refused_batches: counter("refused_batches", "Batches refused because a limit was reached")?,
             accepted_recordings: counter("accepted_recordings", "Runtime profiles decoded")?,
             rejected_recordings: counter("rejected_recordings", "Runtime profiles that could not be decoded")?,
-            evicted_recordings: counter("evicted_recordings", "Recordings let go early because of recording_limit")?,
+            evicted_recordings: counter(
+                "evicted_recordings",
+                "Recordings let go early because of recording_limit",
+            )?,
             conservation_violations: counter("conservation_violations", "Spans whose cells miss their duration")?,
             pending_spans: gauge("pending_spans", "Spans accepted and not yet joined and sent")?,
             open_windows: gauge("open_windows", "Windows of the matrix that are still open")?,

@@ -71,7 +71,10 @@ impl Pending {
                 added.duplicates += 1;
                 continue;
             }
-            held.waiting.push_back(Held { at: now, what: Arc::new(span) });
+            held.waiting.push_back(Held {
+                at: now,
+                what: Arc::new(span),
+            });
             added.accepted += 1;
             self.span_count += 1;
             self.waiting_count += 1;
@@ -82,7 +85,10 @@ impl Pending {
     /// Adds a recording and lets the oldest go while all together exceed `limit_bytes`. Returns how many went.
     pub(super) fn add_recording(&mut self, recording: TaskRecording, now: Instant, limit_bytes: u64) -> u64 {
         self.recording_bytes += size_bytes(&recording);
-        self.recordings.push_back(Held { at: now, what: Arc::new(recording) });
+        self.recordings.push_back(Held {
+            at: now,
+            what: Arc::new(recording),
+        });
         let mut evicted = 0;
         while self.recording_bytes > limit_bytes && self.recordings.len() > 1 {
             self.forget_oldest_recording();
@@ -107,9 +113,21 @@ impl Pending {
             };
             self.waiting_count -= taken.len();
             let neighbors = held.joined.iter().chain(&held.waiting);
-            let context = neighbors.map(|span| &span.what).filter(|span| touches(span.interval, hull)).cloned().collect();
-            held.joined.extend(taken.iter().map(|span| Held { at: now, what: span.clone() }));
-            joins.push(Join { process: process.clone(), due: taken, context, recordings: Vec::new() });
+            let context = neighbors
+                .map(|span| &span.what)
+                .filter(|span| touches(span.interval, hull))
+                .cloned()
+                .collect();
+            held.joined.extend(taken.iter().map(|span| Held {
+                at: now,
+                what: span.clone(),
+            }));
+            joins.push(Join {
+                process: process.clone(),
+                due: taken,
+                context,
+                recordings: Vec::new(),
+            });
         }
         self.assign_recordings(&mut joins, rules);
         joins
@@ -147,12 +165,19 @@ impl Pending {
             .filter(|(process, _)| recording.process.is_compatible_with(process))
             .map(|(process, held)| {
                 let spans = held.joined.iter().chain(&held.waiting).map(|span| span.what.as_ref());
-                (process, spans.filter(|span| touches(span.interval, recording.window)).collect())
+                (
+                    process,
+                    spans.filter(|span| touches(span.interval, recording.window)).collect(),
+                )
             })
             .collect();
         let spans: Vec<ProcessSpans<'_>> = candidates
             .into_iter()
-            .map(|(process, spans)| ProcessSpans { process: process.clone(), spans, context: Vec::new() })
+            .map(|(process, spans)| ProcessSpans {
+                process: process.clone(),
+                spans,
+                context: Vec::new(),
+            })
             .collect();
         match choose_process(recording, &spans, rules) {
             ProcessChoice::Chosen { index, .. } => spans.get(index).map(|chosen| chosen.process.clone()),
@@ -176,7 +201,8 @@ impl Pending {
                 }
             }
         }
-        self.processes.retain(|_, held| !held.joined.is_empty() || !held.waiting.is_empty());
+        self.processes
+            .retain(|_, held| !held.joined.is_empty() || !held.waiting.is_empty());
         while self.recordings.front().is_some_and(|recording| recording.at < horizon) {
             self.forget_oldest_recording();
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, FixedSizeBinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    new_null_array, BooleanArray,
+    ArrayRef, BooleanArray, FixedSizeBinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -17,10 +17,14 @@ use spandrel_pipeline::TableRows;
 /// # Errors
 /// Arrow refuses the columns, which means that they do not fit the schema of the table.
 pub fn attribution_rows(spans: &[SpanAttribution]) -> Result<Vec<TableRows>, ArrowError> {
-    let on_task: Vec<(&SpanAttribution, &TaskSpan)> =
-        spans.iter().filter_map(|span| Some((span, span.on_task.as_ref()?))).collect();
-    let cells: Vec<(&SpanAttribution, &Cell)> =
-        spans.iter().flat_map(|span| span.cells.iter().map(move |cell| (span, cell))).collect();
+    let on_task: Vec<(&SpanAttribution, &TaskSpan)> = spans
+        .iter()
+        .filter_map(|span| Some((span, span.on_task.as_ref()?)))
+        .collect();
+    let cells: Vec<(&SpanAttribution, &Cell)> = spans
+        .iter()
+        .flat_map(|span| span.cells.iter().map(move |cell| (span, cell)))
+        .collect();
     let tables = [task_spans(&on_task)?, attribution(&cells)?, span_quality(spans)?];
     Ok(tables.into_iter().filter(|table| table.rows.num_rows() > 0).collect())
 }
@@ -30,64 +34,75 @@ pub fn attribution_rows(spans: &[SpanAttribution]) -> Result<Vec<TableRows>, Arr
 /// # Errors
 /// Arrow refuses the columns, which means that they do not fit the schema of the table.
 pub fn matrix_rows(rows: &[MatrixRow], emission: i32) -> Result<TableRows, ArrowError> {
-    table(Table::Matrix, vec![
-        int64(rows.iter().map(|row| row.window_start.0)),
-        timestamps(rows.iter().map(|row| row.window_start)),
-        int64(rows.iter().map(|row| row.window_ns)),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|_| emission))),
-        strings(rows.iter().map(|row| &*row.service_name)),
-        strings(rows.iter().map(|row| &*row.operation)),
-        strings(rows.iter().map(|row| row.view.as_str())),
-        strings(rows.iter().map(|row| row.layer.as_str())),
-        strings(rows.iter().map(|row| row.state.as_str())),
-        int64(rows.iter().map(|row| row.n)),
-        int64(rows.iter().map(|row| row.n_nonzero)),
-        int64(rows.iter().map(|row| row.sum_ns)),
-        int64(rows.iter().map(|row| row.p50_ns)),
-        int64(rows.iter().map(|row| row.p95_ns)),
-        int64(rows.iter().map(|row| row.p99_ns)),
-    ])
+    table(
+        Table::Matrix,
+        vec![
+            int64(rows.iter().map(|row| row.window_start.0)),
+            timestamps(rows.iter().map(|row| row.window_start)),
+            int64(rows.iter().map(|row| row.window_ns)),
+            Arc::new(Int32Array::from_iter_values(rows.iter().map(|_| emission))),
+            strings(rows.iter().map(|row| &*row.service_name)),
+            strings(rows.iter().map(|row| &*row.operation)),
+            strings(rows.iter().map(|row| row.view.as_str())),
+            strings(rows.iter().map(|row| row.layer.as_str())),
+            strings(rows.iter().map(|row| row.state.as_str())),
+            int64(rows.iter().map(|row| row.n)),
+            int64(rows.iter().map(|row| row.n_nonzero)),
+            int64(rows.iter().map(|row| row.sum_ns)),
+            int64(rows.iter().map(|row| row.p50_ns)),
+            int64(rows.iter().map(|row| row.p95_ns)),
+            int64(rows.iter().map(|row| row.p99_ns)),
+        ],
+    )
 }
 
 fn task_spans(rows: &[(&SpanAttribution, &TaskSpan)]) -> Result<TableRows, ArrowError> {
     let [service, process] = service_columns(rows.iter().map(|(span, _)| *span));
-    table(Table::TaskSpans, vec![
-        service,
-        process,
-        int64(rows.iter().map(|(_, on)| task_column(on.task))),
-        trace_ids(rows.iter().map(|(span, _)| span.trace_id))?,
-        span_ids(rows.iter().map(|(span, _)| span.span_id))?,
-        int64(rows.iter().map(|(_, on)| on.interval.start().0)),
-        timestamps(rows.iter().map(|(_, on)| on.interval.start())),
-        int64(rows.iter().map(|(_, on)| on.interval.duration_ns())),
-        strings(rows.iter().map(|(_, on)| on.kind.as_str())),
-    ])
+    table(
+        Table::TaskSpans,
+        vec![
+            service,
+            process,
+            int64(rows.iter().map(|(_, on)| task_column(on.task))),
+            trace_ids(rows.iter().map(|(span, _)| span.trace_id))?,
+            span_ids(rows.iter().map(|(span, _)| span.span_id))?,
+            int64(rows.iter().map(|(_, on)| on.interval.start().0)),
+            timestamps(rows.iter().map(|(_, on)| on.interval.start())),
+            int64(rows.iter().map(|(_, on)| on.interval.duration_ns())),
+            strings(rows.iter().map(|(_, on)| on.kind.as_str())),
+        ],
+    )
 }
 
 fn attribution(rows: &[(&SpanAttribution, &Cell)]) -> Result<TableRows, ArrowError> {
     let [service, process] = service_columns(rows.iter().map(|(span, _)| *span));
     // Culprits belong to the interference relation, which only the root view has.
     let no_culprit = || new_null_array(&DataType::Utf8, rows.len());
-    table(Table::Attribution, vec![
-        trace_ids(rows.iter().map(|(span, _)| span.trace_id))?,
-        span_ids(rows.iter().map(|(span, _)| span.span_id))?,
-        service,
-        process,
-        strings(rows.iter().map(|(span, _)| &*span.operation)),
-        Arc::new(BooleanArray::from_iter(rows.iter().map(|(span, _)| Some(span.is_request)))),
-        int64(rows.iter().map(|(span, _)| span.interval.start().0)),
-        timestamps(rows.iter().map(|(span, _)| span.interval.start())),
-        strings(rows.iter().map(|(_, cell)| cell.view.as_str())),
-        strings(rows.iter().map(|(_, cell)| cell.layer.as_str())),
-        strings(rows.iter().map(|(_, cell)| cell.state.as_str())),
-        strings(rows.iter().map(|(_, cell)| &*cell.sub_state)),
-        strings(rows.iter().map(|(_, cell)| cell.relation.as_str())),
-        no_culprit(),
-        no_culprit(),
-        no_culprit(),
-        strings(rows.iter().map(|(_, cell)| cell.evidence.as_str())),
-        int64(rows.iter().map(|(_, cell)| cell.ns)),
-    ])
+    table(
+        Table::Attribution,
+        vec![
+            trace_ids(rows.iter().map(|(span, _)| span.trace_id))?,
+            span_ids(rows.iter().map(|(span, _)| span.span_id))?,
+            service,
+            process,
+            strings(rows.iter().map(|(span, _)| &*span.operation)),
+            Arc::new(BooleanArray::from_iter(
+                rows.iter().map(|(span, _)| Some(span.is_request)),
+            )),
+            int64(rows.iter().map(|(span, _)| span.interval.start().0)),
+            timestamps(rows.iter().map(|(span, _)| span.interval.start())),
+            strings(rows.iter().map(|(_, cell)| cell.view.as_str())),
+            strings(rows.iter().map(|(_, cell)| cell.layer.as_str())),
+            strings(rows.iter().map(|(_, cell)| cell.state.as_str())),
+            strings(rows.iter().map(|(_, cell)| &*cell.sub_state)),
+            strings(rows.iter().map(|(_, cell)| cell.relation.as_str())),
+            no_culprit(),
+            no_culprit(),
+            no_culprit(),
+            strings(rows.iter().map(|(_, cell)| cell.evidence.as_str())),
+            int64(rows.iter().map(|(_, cell)| cell.ns)),
+        ],
+    )
 }
 
 fn span_quality(spans: &[SpanAttribution]) -> Result<TableRows, ArrowError> {
@@ -96,32 +111,41 @@ fn span_quality(spans: &[SpanAttribution]) -> Result<TableRows, ArrowError> {
         Binding::Bound { task, .. } => Some(task_column(task)),
         Binding::Unbound(_) => None,
     };
-    table(Table::SpanQuality, vec![
-        trace_ids(spans.iter().map(|span| span.trace_id))?,
-        span_ids(spans.iter().map(|span| span.span_id))?,
-        service,
-        process,
-        strings(spans.iter().map(|span| &*span.operation)),
-        Arc::new(BooleanArray::from_iter(spans.iter().map(|span| Some(span.is_request)))),
-        int64(spans.iter().map(|span| span.interval.start().0)),
-        timestamps(spans.iter().map(|span| span.interval.start())),
-        int64(spans.iter().map(|span| span.interval.duration_ns())),
-        strings(spans.iter().map(|span| span.layer.as_str())),
-        strings(spans.iter().map(|span| binding_word(span.binding))),
-        Arc::new(spans.iter().map(bound_task).collect::<Int64Array>()),
-        int64(spans.iter().map(|span| span.recorded_ns)),
-        int64(spans.iter().map(|span| span.exact_ns)),
-        int64(spans.iter().map(|span| span.unknown_ns)),
-    ])
+    table(
+        Table::SpanQuality,
+        vec![
+            trace_ids(spans.iter().map(|span| span.trace_id))?,
+            span_ids(spans.iter().map(|span| span.span_id))?,
+            service,
+            process,
+            strings(spans.iter().map(|span| &*span.operation)),
+            Arc::new(BooleanArray::from_iter(spans.iter().map(|span| Some(span.is_request)))),
+            int64(spans.iter().map(|span| span.interval.start().0)),
+            timestamps(spans.iter().map(|span| span.interval.start())),
+            int64(spans.iter().map(|span| span.interval.duration_ns())),
+            strings(spans.iter().map(|span| span.layer.as_str())),
+            strings(spans.iter().map(|span| binding_word(span.binding))),
+            Arc::new(spans.iter().map(bound_task).collect::<Int64Array>()),
+            int64(spans.iter().map(|span| span.recorded_ns)),
+            int64(spans.iter().map(|span| span.exact_ns)),
+            int64(spans.iter().map(|span| span.unknown_ns)),
+        ],
+    )
 }
 
 fn table(table: Table, columns: Vec<ArrayRef>) -> Result<TableRows, ArrowError> {
-    Ok(TableRows { table, rows: RecordBatch::try_new(table.schema(), columns)? })
+    Ok(TableRows {
+        table,
+        rows: RecordBatch::try_new(table.schema(), columns)?,
+    })
 }
 
 fn service_columns<'a>(spans: impl Iterator<Item = &'a SpanAttribution> + Clone) -> [ArrayRef; 2] {
     let process_ids = spans.clone().map(|span| span.process.process_id());
-    [strings(spans.map(|span| &*span.process.service_name)), Arc::new(StringArray::from_iter_values(process_ids))]
+    [
+        strings(spans.map(|span| &*span.process.service_name)),
+        Arc::new(StringArray::from_iter_values(process_ids)),
+    ]
 }
 
 fn trace_ids(ids: impl Iterator<Item = TraceId>) -> Result<ArrayRef, ArrowError> {

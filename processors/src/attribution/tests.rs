@@ -31,7 +31,10 @@ impl Consumer for Sink {
         let Payload::Tables(tables) = batch.payload else {
             return Err(Refusal::permanent("not tables"));
         };
-        self.0.lock().unwrap().extend(tables.iter().map(|rows| (rows.table, rows.rows.clone())));
+        self.0
+            .lock()
+            .unwrap()
+            .extend(tables.iter().map(|rows| (rows.table, rows.rows.clone())));
         Ok(())
     }
 }
@@ -41,13 +44,24 @@ impl Sink {
         let tables = self.0.lock().unwrap();
         let batches = tables.iter().filter(|(name, _)| *name == table);
         batches
-            .map(|(_, rows)| rows.column_by_name(column).unwrap().as_primitive::<Int64Type>().iter().flatten().sum::<i64>())
+            .map(|(_, rows)| {
+                rows.column_by_name(column)
+                    .unwrap()
+                    .as_primitive::<Int64Type>()
+                    .iter()
+                    .flatten()
+                    .sum::<i64>()
+            })
             .sum()
     }
 
     fn rows(&self, table: Table) -> usize {
         let tables = self.0.lock().unwrap();
-        tables.iter().filter(|(name, _)| *name == table).map(|(_, rows)| rows.num_rows()).sum()
+        tables
+            .iter()
+            .filter(|(name, _)| *name == table)
+            .map(|(_, rows)| rows.num_rows())
+            .sum()
     }
 
     fn outputs(self: &Arc<Self>) -> Outputs {
@@ -58,19 +72,27 @@ impl Sink {
 fn connector(yaml: &str) -> Arc<AttributionConnector> {
     let section = Section::from_yaml("connectors::attribution", yaml).unwrap();
     let config = AttributionConfig::check(&section, &mut Problems::new()).expect("the section is valid");
-    let context = BuildContext { id: "attribution".into(), registry: Registry::new() };
+    let context = BuildContext {
+        id: "attribution".into(),
+        registry: Registry::new(),
+    };
     Arc::new(AttributionConnector::new(config, &context).unwrap())
 }
 
 fn batch(payload: Payload) -> Batch {
-    Batch { payload, context: Arc::new(RequestContext::default()) }
+    Batch {
+        payload,
+        context: Arc::new(RequestContext::default()),
+    }
 }
 
 /// `count` spans of 1000 ns, ids from `first`.
 fn spans(first: u64, count: u64) -> Batch {
     let service = KeyValue {
         key: "service.name".into(),
-        value: Some(AnyValue { value: Some(any_value::Value::StringValue("shop".into())) }),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue("shop".into())),
+        }),
         ..KeyValue::default()
     };
     let span = |id: u64| Span {
@@ -84,12 +106,20 @@ fn spans(first: u64, count: u64) -> Batch {
     };
     let request = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
-            resource: Some(Resource { attributes: vec![service], ..Resource::default() }),
-            scope_spans: vec![ScopeSpans { spans: (first..first + count).map(span).collect(), ..ScopeSpans::default() }],
+            resource: Some(Resource {
+                attributes: vec![service],
+                ..Resource::default()
+            }),
+            scope_spans: vec![ScopeSpans {
+                spans: (first..first + count).map(span).collect(),
+                ..ScopeSpans::default()
+            }],
             ..ResourceSpans::default()
         }],
     };
-    batch(Payload::Otlp(Arc::new(OtlpRequest::traces(request.encode_to_vec().into()))))
+    batch(Payload::Otlp(Arc::new(OtlpRequest::traces(
+        request.encode_to_vec().into(),
+    ))))
 }
 
 fn profile(bytes: &'static [u8]) -> Batch {
@@ -119,8 +149,16 @@ async fn run(yaml: &str, batches: Vec<Batch>) -> Arc<Sink> {
 async fn a_stopping_connector_joins_and_sends_all_it_holds() {
     let sink = run("join_delay: 1m\nretention: 1m", vec![spans(1, 3), spans(4, 2)]).await;
     assert_eq!(sink.rows(Table::SpanQuality), 5);
-    assert_eq!(sink.sum(Table::Attribution, "ns"), 5_000, "every nanosecond is somewhere");
-    assert_eq!(sink.sum(Table::SpanQuality, "unknown_ns"), 5_000, "without a recording nothing is known");
+    assert_eq!(
+        sink.sum(Table::Attribution, "ns"),
+        5_000,
+        "every nanosecond is somewhere"
+    );
+    assert_eq!(
+        sink.sum(Table::SpanQuality, "unknown_ns"),
+        5_000,
+        "without a recording nothing is known"
+    );
     assert_eq!(sink.sum(Table::Matrix, "n"), 5);
 }
 
@@ -132,7 +170,11 @@ async fn a_span_sent_twice_counts_once() {
 
 #[tokio::test]
 async fn spans_are_joined_when_their_delay_is_over() {
-    let (connector, sink, source) = (connector("join_delay: 10ms"), Arc::new(Sink::default()), StopSource::new());
+    let (connector, sink, source) = (
+        connector("join_delay: 10ms"),
+        Arc::new(Sink::default()),
+        StopSource::new(),
+    );
     let running = tokio::spawn(connector.clone().run(sink.outputs(), source.stop()));
     connector.consume(spans(1, 3)).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -149,16 +191,32 @@ async fn beyond_the_span_limit_batches_are_refused_for_a_while() {
     let connector = connector("span_limit: 4");
     connector.consume(spans(1, 3)).await.unwrap();
     let refusal = connector.consume(spans(10, 3)).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::Refused { retry_after: Some(_), .. }), "{refusal:?}");
+    assert!(
+        matches!(
+            refusal,
+            Refusal::Refused {
+                retry_after: Some(_),
+                ..
+            }
+        ),
+        "{refusal:?}"
+    );
     connector.consume(spans(20, 1)).await.expect("what fits is taken");
 }
 
 #[tokio::test]
 async fn what_is_no_trace_is_refused_with_the_reason_and_the_source() {
     let connector = connector("");
-    for bytes in [&b""[..], b"<!DOCTYPE html><html>", b"go 1.19 trace\0\0\0", b"go 1.99 trace\0\0\0"] {
+    for bytes in [
+        &b""[..],
+        b"<!DOCTYPE html><html>",
+        b"go 1.19 trace\0\0\0",
+        b"go 1.99 trace\0\0\0",
+    ] {
         let refusal = connector.consume(profile(bytes)).await.unwrap_err();
-        let Refusal::Permanent { reason } = refusal else { panic!("{refusal:?}") };
+        let Refusal::Permanent { reason } = refusal else {
+            panic!("{refusal:?}")
+        };
         assert!(reason.contains("test.trace"), "{reason}");
     }
     connector.consume(spans(1, 1)).await.expect("nothing else is lost");
@@ -166,13 +224,17 @@ async fn what_is_no_trace_is_refused_with_the_reason_and_the_source() {
 
 #[test]
 fn every_problem_of_a_section_is_reported() {
-    let yaml = "join_delay: 2m\nretention: 1m\nwindow: 0s\nspan_limit: 0\nlayers:\n- layer: db\n- {layer: x, value: [y]}";
+    let yaml =
+        "join_delay: 2m\nretention: 1m\nwindow: 0s\nspan_limit: 0\nlayers:\n- layer: db\n- {layer: x, value: [y]}";
     let section = Section::from_yaml("connectors::attribution", yaml).unwrap();
     let mut problems = Problems::new();
     assert!(AttributionConfig::check(&section, &mut problems).is_none());
     let shown = problems.to_string();
     for path in ["retention", "window", "span_limit", "layers::0", "layers::1::value"] {
-        assert!(shown.contains(&format!("connectors::attribution::{path}")), "{path} missing in {shown}");
+        assert!(
+            shown.contains(&format!("connectors::attribution::{path}")),
+            "{path} missing in {shown}"
+        );
     }
 }
 
@@ -183,5 +245,8 @@ fn user_rules_come_before_the_default_ones() {
     let config = AttributionConfig::check(&section, &mut Problems::new()).unwrap();
     let defaults = spandrel_attribution::LayerRules::default().rules.len();
     assert_eq!(config.rules.layers.rules.len(), defaults + 1);
-    assert_eq!(format!("{:?}", config.rules.layers.rules[0].layer), "Named(Layer(\"warehouse\"))");
+    assert_eq!(
+        format!("{:?}", config.rules.layers.rules[0].layer),
+        "Named(Layer(\"warehouse\"))"
+    );
 }

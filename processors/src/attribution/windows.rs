@@ -38,7 +38,12 @@ pub(super) struct Closed {
 
 impl Windows {
     pub(super) fn new(window_ns: NonZeroI64, patience: Duration) -> Self {
-        Self { window_ns, patience, open: BTreeMap::new(), closed: BTreeMap::new() }
+        Self {
+            window_ns,
+            patience,
+            open: BTreeMap::new(),
+            closed: BTreeMap::new(),
+        }
     }
 
     /// Adds a span to its window; spans that are not requests are ignored.
@@ -47,8 +52,10 @@ impl Windows {
             return;
         }
         let start = window_start(span.interval.start(), self.window_ns);
-        let open =
-            self.open.entry(start).or_insert_with(|| Open { matrix: Matrix::new(self.window_ns), last_request: now });
+        let open = self.open.entry(start).or_insert_with(|| Open {
+            matrix: Matrix::new(self.window_ns),
+            last_request: now,
+        });
         open.matrix.add(span);
         open.last_request = now;
     }
@@ -86,6 +93,9 @@ impl Windows {
         while self.closed.len() > REMEMBERED_WINDOWS {
             self.closed.pop_first();
         }
-        Some(Closed { rows: open.matrix.rows(), emission })
+        Some(Closed {
+            rows: open.matrix.rows(),
+            emission,
+        })
     }
 }

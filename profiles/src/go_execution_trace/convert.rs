@@ -42,8 +42,10 @@ pub enum DecodeError {
 /// # Errors
 /// The bytes are not a readable trace, or the trace has no wall clock.
 pub fn decode(bytes: &[u8], process: Arc<ProcessIdentity>, source: Arc<str>) -> Result<TaskRecording, DecodeError> {
-    let recording =
-        Recording::decode(bytes).map_err(|error| DecodeError::Trace { from: source.clone(), source: error })?;
+    let recording = Recording::decode(bytes).map_err(|error| DecodeError::Trace {
+        from: source.clone(),
+        source: error,
+    })?;
     task_recording(&recording, process, source)
 }
 
@@ -58,7 +60,10 @@ pub fn task_recording(
 ) -> Result<TaskRecording, DecodeError> {
     let window = wall(recording, recording.start, recording.end);
     let Some(window) = window else {
-        return Err(DecodeError::NoWallClock { from: source, version: recording.version.name() });
+        return Err(DecodeError::NoWallClock {
+            from: source,
+            version: recording.version.name(),
+        });
     };
     let mut converter = Converter::new(recording);
     let states = converter.states();
@@ -78,10 +83,17 @@ pub fn task_recording(
 }
 
 fn warnings(recording: &Recording, source: &str) -> Vec<String> {
-    let mut texts: Vec<String> =
-        recording.warnings.as_slice().iter().map(|warning| format!("{source}: {warning}")).collect();
+    let mut texts: Vec<String> = recording
+        .warnings
+        .as_slice()
+        .iter()
+        .map(|warning| format!("{source}: {warning}"))
+        .collect();
     if recording.warnings.dropped_count() > 0 {
-        texts.push(format!("{source}: and {} more warnings", recording.warnings.dropped_count()));
+        texts.push(format!(
+            "{source}: and {} more warnings",
+            recording.warnings.dropped_count()
+        ));
     }
     texts
 }
@@ -112,7 +124,10 @@ impl<'a> Converter<'a> {
             overlays: Overlays::of(recording),
             names: Names::new(),
             name_ids: HashMap::new(),
-            stack_ids: recording.stacks().map(|(id, frames)| (id, hash(recording, frames))).collect(),
+            stack_ids: recording
+                .stacks()
+                .map(|(id, frames)| (id, hash(recording, frames)))
+                .collect(),
             waits: HashMap::new(),
         }
     }
@@ -130,11 +145,17 @@ impl<'a> Converter<'a> {
         let recording = self.recording;
         let convert = |goroutine: &gotrace::Goroutine| Task {
             id: TaskId(goroutine.id.get()),
-            entry_function: goroutine.start_function.map_or(Names::EMPTY, |function| self.name(function)),
+            entry_function: goroutine
+                .start_function
+                .map_or(Names::EMPTY, |function| self.name(function)),
             creator: goroutine.creator.map(|creator| TaskId(creator.get())),
             birth: goroutine.birth.and_then(|at| instant(recording, at)),
             death: goroutine.death.and_then(|at| instant(recording, at)),
-            kind: if goroutine.is_system { TaskKind::System } else { TaskKind::Application },
+            kind: if goroutine.is_system {
+                TaskKind::System
+            } else {
+                TaskKind::Application
+            },
         };
         recording.goroutines.iter().map(convert).collect()
     }
@@ -156,9 +177,11 @@ impl<'a> Converter<'a> {
 
     fn push_runnable(&mut self, interval: &gotrace::StateInterval, states: &mut Vec<TaskState>) {
         let mut pieces = Vec::new();
-        self.overlays.stop_the_world.cut(interval.start, interval.end, |start, end, stopped| {
-            pieces.push((start, end, stopped));
-        });
+        self.overlays
+            .stop_the_world
+            .cut(interval.start, interval.end, |start, end, stopped| {
+                pieces.push((start, end, stopped));
+            });
         for (start, end, stopped) in pieces {
             let mut refined = self.refine(interval);
             if stopped {
@@ -171,24 +194,34 @@ impl<'a> Converter<'a> {
     fn push_running(&mut self, interval: &gotrace::StateInterval, states: &mut Vec<TaskState>) {
         let mut pieces = Vec::new();
         let sweeps = self.overlays.sweeps_of(interval.goroutine);
-        self.overlays.assists_of(interval.goroutine).cut(interval.start, interval.end, |start, end, assisting| {
-            if assisting {
-                pieces.push((start, end, State::GcAssist));
-            } else {
-                sweeps.cut(start, end, |start, end, sweeping| {
-                    pieces.push((start, end, if sweeping { State::GcSweep } else { State::Running }));
-                });
-            }
-        });
+        self.overlays
+            .assists_of(interval.goroutine)
+            .cut(interval.start, interval.end, |start, end, assisting| {
+                if assisting {
+                    pieces.push((start, end, State::GcAssist));
+                } else {
+                    sweeps.cut(start, end, |start, end, sweeping| {
+                        pieces.push((start, end, if sweeping { State::GcSweep } else { State::Running }));
+                    });
+                }
+            });
         for (start, end, state) in pieces {
-            let refined = Refined { state, ..self.refine(interval) };
+            let refined = Refined {
+                state,
+                ..self.refine(interval)
+            };
             self.push(interval, start, end, refined, states);
         }
     }
 
     /// State, sub-state, reason and waker of a base interval, before overlays.
     fn refine(&mut self, interval: &gotrace::StateInterval) -> Refined {
-        let plain = |state, sub_state| Refined { state, sub_state, reason: Names::EMPTY, waker: Waker::None };
+        let plain = |state, sub_state| Refined {
+            state,
+            sub_state,
+            reason: Names::EMPTY,
+            waker: Waker::None,
+        };
         match interval.state {
             GoroutineState::Undetermined => plain(State::Unknown, UnknownReason::StateNotRecorded.as_str()),
             GoroutineState::Running { .. } => plain(State::Running, ""),
@@ -204,18 +237,16 @@ impl<'a> Converter<'a> {
                     RunnableCause::SyscallExit => ("syscall_exit", Names::EMPTY),
                     RunnableCause::Unknown => ("", Names::EMPTY),
                 };
-                Refined { reason, ..plain(State::Runnable, sub_state) }
+                Refined {
+                    reason,
+                    ..plain(State::Runnable, sub_state)
+                }
             }
             GoroutineState::Waiting { reason, waker, .. } => self.refine_wait(interval, reason, waker),
         }
     }
 
-    fn refine_wait(
-        &mut self,
-        interval: &gotrace::StateInterval,
-        reason: WaitReason,
-        waker: gotrace::Waker,
-    ) -> Refined {
+    fn refine_wait(&mut self, interval: &gotrace::StateInterval, reason: WaitReason, waker: gotrace::Waker) -> Refined {
         let (mut state, mut sub_state, name) = match reason {
             WaitReason::Runtime(id) => {
                 let (state, sub_state) = self.wait(id, interval.stack);
@@ -232,7 +263,12 @@ impl<'a> Converter<'a> {
             gotrace::Waker::External => Waker::External,
             gotrace::Waker::None => Waker::None,
         };
-        Refined { state, sub_state, reason: name, waker }
+        Refined {
+            state,
+            sub_state,
+            reason: name,
+            waker,
+        }
     }
 
     /// The rules' answer for a reason at a stack, computed once for each pair.
@@ -240,7 +276,11 @@ impl<'a> Converter<'a> {
         let recording = self.recording;
         *self.waits.entry((reason, stack)).or_insert_with(|| {
             let frames = stack.map_or(&[][..], |stack| recording.frames(stack));
-            let functions: Vec<_> = frames.iter().take(FRAMES_SEEN).map(|frame| recording.text(frame.function)).collect();
+            let functions: Vec<_> = frames
+                .iter()
+                .take(FRAMES_SEEN)
+                .map(|frame| recording.text(frame.function))
+                .collect();
             wait_state(&recording.text(reason), functions.iter().map(AsRef::as_ref))
         })
     }
@@ -320,7 +360,12 @@ impl<'a> Converter<'a> {
             };
             if let Some(interval) = wall(recording, range.start, range.end) {
                 let task = range.goroutine.map(|goroutine| TaskId(goroutine.get()));
-                events.push(RuntimeEvent { kind: self.names.intern(kind), detail, interval, task });
+                events.push(RuntimeEvent {
+                    kind: self.names.intern(kind),
+                    detail,
+                    interval,
+                    task,
+                });
             }
         }
         events

@@ -69,7 +69,10 @@ impl Overlays {
             }
         }
         let disjoint = |stretches: HashMap<GoroutineId, Vec<_>>| {
-            stretches.into_iter().map(|(goroutine, stretches)| (goroutine, Stretches::new(stretches))).collect()
+            stretches
+                .into_iter()
+                .map(|(goroutine, stretches)| (goroutine, Stretches::new(stretches)))
+                .collect()
         };
         Self {
             stop_the_world: Stretches::new(stop_the_world),
@@ -93,23 +96,33 @@ mod tests {
     use super::*;
 
     fn cut(stretches: &[(i64, i64)], start: i64, end: i64) -> Vec<(i64, i64, bool)> {
-        let stretches = stretches.iter().map(|(start, end)| (TraceNanos(*start), TraceNanos(*end))).collect();
+        let stretches = stretches
+            .iter()
+            .map(|(start, end)| (TraceNanos(*start), TraceNanos(*end)))
+            .collect();
         let mut pieces = Vec::new();
-        Stretches::new(stretches)
-            .cut(TraceNanos(start), TraceNanos(end), |from, to, inside| pieces.push((from.0, to.0, inside)));
+        Stretches::new(stretches).cut(TraceNanos(start), TraceNanos(end), |from, to, inside| {
+            pieces.push((from.0, to.0, inside))
+        });
         pieces
     }
 
     #[test]
     fn parts_tile_the_interval() {
         assert_eq!(cut(&[], 0, 9), [(0, 9, false)]);
-        assert_eq!(cut(&[(2, 4), (6, 20)], 0, 9), [(0, 2, false), (2, 4, true), (4, 6, false), (6, 9, true)]);
+        assert_eq!(
+            cut(&[(2, 4), (6, 20)], 0, 9),
+            [(0, 2, false), (2, 4, true), (4, 6, false), (6, 9, true)]
+        );
         assert_eq!(cut(&[(0, 20)], 3, 9), [(3, 9, true)]);
         assert_eq!(cut(&[(0, 3), (9, 12)], 3, 9), [(3, 9, false)]);
     }
 
     #[test]
     fn overlapping_stretches_count_once() {
-        assert_eq!(cut(&[(2, 5), (4, 6), (6, 7)], 0, 9), [(0, 2, false), (2, 7, true), (7, 9, false)]);
+        assert_eq!(
+            cut(&[(2, 5), (4, 6), (6, 7)], 0, 9),
+            [(0, 2, false), (2, 7, true), (7, 9, false)]
+        );
     }
 }

@@ -18,7 +18,12 @@ struct WaitRule {
 pub(super) const FRAMES_SEEN: usize = 8;
 
 const fn rule(reason: &'static str, frame: &'static str, state: State, sub_state: &'static str) -> WaitRule {
-    WaitRule { reason, frame, state, sub_state }
+    WaitRule {
+        reason,
+        frame,
+        state,
+        sub_state,
+    }
 }
 
 /// Reasons of `runtime/traceruntime.go`. A rule with a frame stands before the one without.
@@ -57,15 +62,19 @@ const WAIT_RULES: &[WaitRule] = &[
 ];
 
 /// The state of a wait for `reason`; `frames` are the functions of the blocked goroutine, innermost first.
-pub(super) fn wait_state<'a>(
-    reason: &str,
-    frames: impl Iterator<Item = &'a str> + Clone,
-) -> (State, &'static str) {
+pub(super) fn wait_state<'a>(reason: &str, frames: impl Iterator<Item = &'a str> + Clone) -> (State, &'static str) {
     let matches = |rule: &&WaitRule| {
         rule.reason == reason
-            && (rule.frame.is_empty() || frames.clone().take(FRAMES_SEEN).any(|frame| frame.starts_with(rule.frame)))
+            && (rule.frame.is_empty()
+                || frames
+                    .clone()
+                    .take(FRAMES_SEEN)
+                    .any(|frame| frame.starts_with(rule.frame)))
     };
-    WAIT_RULES.iter().find(matches).map_or((State::Other, ""), |rule| (rule.state, rule.sub_state))
+    WAIT_RULES
+        .iter()
+        .find(matches)
+        .map_or((State::Other, ""), |rule| (rule.state, rule.sub_state))
 }
 
 /// The state of a wait that no goroutine ended. The network poller readies only goroutines that wait for the
@@ -87,13 +96,31 @@ mod tests {
 
     #[test]
     fn innermost_frames_tell_semaphore_waits_apart() {
-        let mutex = ["internal/sync.(*Mutex).lockSlow", "internal/sync.(*Mutex).Lock", "sync.(*Mutex).Lock", "main.work"];
+        let mutex = [
+            "internal/sync.(*Mutex).lockSlow",
+            "internal/sync.(*Mutex).Lock",
+            "sync.(*Mutex).Lock",
+            "main.work",
+        ];
         assert_eq!(state("sync", &mutex), (State::Mutex, ""));
-        let writer = ["sync.(*Mutex).lockSlow", "sync.(*Mutex).Lock", "sync.(*RWMutex).Lock", "main.work"];
+        let writer = [
+            "sync.(*Mutex).lockSlow",
+            "sync.(*Mutex).Lock",
+            "sync.(*RWMutex).Lock",
+            "main.work",
+        ];
         assert_eq!(state("sync", &writer), (State::RwMutex, "write"));
-        let once = ["sync.(*Mutex).lockSlow", "sync.(*Mutex).Lock", "sync.(*Once).doSlow", "sync.(*Once).Do"];
+        let once = [
+            "sync.(*Mutex).lockSlow",
+            "sync.(*Mutex).Lock",
+            "sync.(*Once).doSlow",
+            "sync.(*Once).Do",
+        ];
         assert_eq!(state("sync", &once), (State::Once, ""));
-        assert_eq!(state("sync", &["sync.(*WaitGroup).Wait", "main.main"]), (State::WaitGroup, ""));
+        assert_eq!(
+            state("sync", &["sync.(*WaitGroup).Wait", "main.main"]),
+            (State::WaitGroup, "")
+        );
         assert_eq!(state("sync", &["main.mystery"]), (State::Sync, ""));
     }
 
@@ -111,7 +138,13 @@ mod tests {
     #[test]
     fn every_plain_reason_has_a_rule_without_frames() {
         for rule in WAIT_RULES {
-            assert!(WAIT_RULES.iter().any(|other| other.reason == rule.reason && other.frame.is_empty()), "{}", rule.reason);
+            assert!(
+                WAIT_RULES
+                    .iter()
+                    .any(|other| other.reason == rule.reason && other.frame.is_empty()),
+                "{}",
+                rule.reason
+            );
         }
     }
 }

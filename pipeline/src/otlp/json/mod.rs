@@ -4,7 +4,7 @@
 //! trace and span ids are hexadecimal, enumerations are integers, keys are lowerCamelCase, unknown keys are ignored.
 //! 64-bit integers come as strings or numbers. `null` is the same as leaving the key out.
 //!
-//! The bytes are written while the text is read, by the tables in [`super::schema`], with no object per message between. The
+//! The bytes are written while the text is read, by the tables in [`super::schema`], with no object between. The
 //! serde types of `opentelemetry-proto` do not fit: they refuse `null` and an `arrayValue` without `values`, and they
 //! drop all data of a metric in silence when one number in it has an unexpected form.
 
