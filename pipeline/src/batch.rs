@@ -93,17 +93,29 @@ pub struct OtlpRequest {
 impl OtlpRequest {
     /// An `ExportTraceServiceRequest`.
     pub fn traces(bytes: Bytes) -> Self {
-        Self { signal: Signal::Traces, bytes, rows: OnceLock::new() }
+        Self {
+            signal: Signal::Traces,
+            bytes,
+            rows: OnceLock::new(),
+        }
     }
 
     /// An `ExportMetricsServiceRequest`.
     pub fn metrics(bytes: Bytes) -> Self {
-        Self { signal: Signal::Metrics, bytes, rows: OnceLock::new() }
+        Self {
+            signal: Signal::Metrics,
+            bytes,
+            rows: OnceLock::new(),
+        }
     }
 
     /// An `ExportLogsServiceRequest`.
     pub fn logs(bytes: Bytes) -> Self {
-        Self { signal: Signal::Logs, bytes, rows: OnceLock::new() }
+        Self {
+            signal: Signal::Logs,
+            bytes,
+            rows: OnceLock::new(),
+        }
     }
 
     /// The signal.

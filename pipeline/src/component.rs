@@ -85,11 +85,17 @@ pub struct RunError {
 impl RunError {
     /// An error without a cause of its own.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), source: None }
+        Self {
+            what: what.into(),
+            source: None,
+        }
     }
 
     /// An error caused by `source`.
     pub fn caused_by(what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { what: what.into(), source: Some(Box::new(source)) }
+        Self {
+            what: what.into(),
+            source: Some(Box::new(source)),
+        }
     }
 }

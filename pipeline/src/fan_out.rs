@@ -59,21 +59,33 @@ mod tests {
     }
 
     fn fixed(answer: Result<(), Refusal>) -> Arc<Fixed> {
-        Arc::new(Fixed { answer, offered: Mutex::new(0) })
+        Arc::new(Fixed {
+            answer,
+            offered: Mutex::new(0),
+        })
     }
 
     fn batch() -> Batch {
         let payload = Payload::Otlp(Arc::new(OtlpRequest::traces(bytes::Bytes::new())));
-        Batch { payload, context: Arc::new(RequestContext::default()) }
+        Batch {
+            payload,
+            context: Arc::new(RequestContext::default()),
+        }
     }
 
     fn busy() -> Refusal {
-        Refusal::Refused { reason: "full".into(), retry_after: None }
+        Refusal::Refused {
+            reason: "full".into(),
+            retry_after: None,
+        }
     }
 
     #[tokio::test]
     async fn acknowledges_when_all_accept() {
-        assert_eq!(FanOut::over(vec![fixed(Ok(())), fixed(Ok(()))]).consume(batch()).await, Ok(()));
+        assert_eq!(
+            FanOut::over(vec![fixed(Ok(())), fixed(Ok(()))]).consume(batch()).await,
+            Ok(())
+        );
     }
 
     #[tokio::test]

@@ -27,7 +27,9 @@ pub enum Refusal {
 impl Refusal {
     /// A [`Refusal::Permanent`] with the reason as text.
     pub fn permanent(reason: impl std::fmt::Display) -> Self {
-        Self::Permanent { reason: reason.to_string() }
+        Self::Permanent {
+            reason: reason.to_string(),
+        }
     }
 
     /// Of two refusals of one batch, the one to report: the sender should retry if anybody may still accept it.

@@ -67,7 +67,7 @@ fn write_table(result: &QueryResult, out: &mut dyn Write) -> io::Result<()> {
     table.load_preset(ASCII_FULL_CONDENSED);
     table.set_header(result.schema.fields().iter().map(|field| field.name()));
     for (batch, row) in rows(result) {
-        table.add_row(texts(batch, row)?);
+        table.add_row(texts(batch, row)?.into_iter().map(Option::unwrap_or_default));
     }
     for (column, field) in table.column_iter_mut().zip(result.schema.fields()) {
         if field.data_type().is_numeric() {
@@ -120,11 +120,10 @@ fn write_csv(result: &QueryResult, out: &mut dyn Write) -> io::Result<()> {
     let header = result.schema.fields().iter().map(|field| csv_text(field.name()));
     writeln!(out, "{}", header.collect::<Vec<_>>().join(","))?;
     for (batch, row) in rows(result) {
-        let texts = texts(batch, row)?.into_iter().enumerate();
-        let line = texts.map(|(column, text)| match batch.column(column).is_null(row) {
-            true => String::new(),
-            false => csv_text(&text),
-        });
+        let texts = texts(batch, row)?;
+        let line = texts
+            .iter()
+            .map(|text| text.as_deref().map(csv_text).unwrap_or_default());
         writeln!(out, "{}", line.collect::<Vec<_>>().join(","))?;
     }
     Ok(())
@@ -137,8 +136,10 @@ fn csv_text(text: &str) -> String {
     text.to_owned()
 }
 
-fn texts(batch: &RecordBatch, row: usize) -> io::Result<Vec<String>> {
-    (0..batch.num_columns())
-        .map(|column| value::text(batch, column, row).map_err(io::Error::other))
+/// The values of a row as text, `None` for null.
+fn texts(batch: &RecordBatch, row: usize) -> io::Result<Vec<Option<String>>> {
+    let columns = batch.columns().iter();
+    columns
+        .map(|column| value::text(column, row).map_err(io::Error::other))
         .collect()
 }

@@ -1,6 +1,6 @@
 //! One value of a result, as JSON and as text.
 
-use arrow::array::{Array, AsArray, RecordBatch, StructArray};
+use arrow::array::{Array, AsArray, StructArray};
 use arrow::datatypes::{
     DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
     UInt64Type,
@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use crate::functions::to_hex;
 
-/// The value as text: nothing for null, ids as hexadecimal digits, lists and maps as JSON.
-pub(crate) fn text(batch: &RecordBatch, column: usize, row: usize) -> Result<String, ArrowError> {
-    Ok(match json(batch.column(column), row)? {
-        Value::Null => String::new(),
-        Value::String(text) => text,
-        other => other.to_string(),
+/// The value as text: `None` for null, ids as hexadecimal digits, lists and maps as JSON.
+pub(crate) fn text(array: &dyn Array, row: usize) -> Result<Option<String>, ArrowError> {
+    Ok(match json(array, row)? {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
     })
 }
 

@@ -257,9 +257,7 @@ async fn an_error_names_what_is_wrong() {
     assert!(table.contains("span' not found"), "{table}");
     let syntax = fixture.error("SELECT name FROM spans WHERE").await;
     assert!(syntax.contains("Expected: an expression, found: EOF"), "{syntax}");
-    let value = fixture
-        .error("SELECT 1 / (kind - kind) FROM spans WHERE duration_ns = 0")
-        .await;
+    let value = fixture.error("SELECT 1 / duration_ns FROM spans").await;
     assert!(value.contains("ivide by zero"), "{value}");
 }
 
