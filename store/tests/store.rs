@@ -1,5 +1,7 @@
 //! What a caller of the store can rely on.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 mod rows;
 
 use std::fs;

@@ -332,7 +332,8 @@ fn print_text(results: &[SpanAttribution], top: usize) {
 /// The matrices by operation, slowest 99th percentile first, over the requests whose beginning was recorded.
 fn operations(results: &[SpanAttribution]) -> Vec<OperationMatrix> {
     let unseen = [UnknownReason::NotRecorded, UnknownReason::BeganBeforeRecording].map(Binding::Unbound);
-    let mut operations: BTreeMap<(&str, &str), (Vec<i64>, BTreeMap<(String, String), i64>)> = BTreeMap::new();
+    type DurationsAndCells = (Vec<i64>, BTreeMap<(String, String), i64>);
+    let mut operations: BTreeMap<(&str, &str), DurationsAndCells> = BTreeMap::new();
     for span in results
         .iter()
         .filter(|span| span.is_request && !unseen.contains(&span.binding))
