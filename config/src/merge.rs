@@ -9,26 +9,31 @@ use crate::source::{Source, Span};
 use crate::value::{Data, Entry, Map, Value};
 use crate::yaml;
 
-/// Puts `later` on top of `earlier`. Every node keeps the place it came from.
+/// Puts `later` on top of `earlier`. Every node keeps the place it came from; a map that both have keeps the earlier one,
+/// where a reader finds the rest of it.
 pub(crate) fn merge(earlier: Value, later: Value) -> Value {
+    let earlier_span = earlier.span;
     match (earlier.data, later.data) {
         (Data::Map(mut earlier), Data::Map(later_map)) => {
             for (key, entry) in later_map {
-                let value = match earlier.remove(&key) {
-                    Some(old) => merge(old.value, entry.value),
-                    None => entry.value,
+                let entry = match earlier.remove(&key) {
+                    Some(old) => merge_entry(old, entry),
+                    None => entry,
                 };
-                earlier.insert(
-                    key,
-                    Entry {
-                        key_span: entry.key_span,
-                        value,
-                    },
-                );
+                earlier.insert(key, entry);
             }
-            Value::new(Data::Map(earlier), later.span)
+            Value::new(Data::Map(earlier), earlier_span)
         }
         (_, data) => Value { data, ..later },
+    }
+}
+
+fn merge_entry(earlier: Entry, later: Entry) -> Entry {
+    let both_maps = matches!((&earlier.value.data, &later.value.data), (Data::Map(_), Data::Map(_)));
+    let key_span = if both_maps { earlier.key_span } else { later.key_span };
+    Entry {
+        key_span,
+        value: merge(earlier.value, later.value),
     }
 }
 

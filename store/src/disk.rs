@@ -73,7 +73,8 @@ impl Disk {
             IfExists::Fail => {
                 // Unlike rename, link fails if the name is taken.
                 fs::hard_link(temporary, to)?;
-                fs::remove_file(temporary)?;
+                // The file has its name; the other one is swept when the store is next opened.
+                let _ = fs::remove_file(temporary);
             }
         }
         #[cfg(test)]

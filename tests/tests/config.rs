@@ -36,7 +36,7 @@ service:
         ("broken.yaml:6:", "oltp"),
         ("broken.yaml:9:", "parsecs"),
         ("broken.yaml:10:", "directroy"),
-        ("broken.yaml:13:", "retention"),
+        ("broken.yaml:12:", "retention"),
         ("broken.yaml:18:", "parket"),
     ] {
         assert!(page.contains(place), "no `{place}` in\n{page}");
@@ -48,16 +48,13 @@ service:
 fn run_starts_nothing_with_a_broken_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("broken.yaml");
-    fs::write(&file, "receivers: {otlp: {}}\n").unwrap();
     let data = dir.path().join("data");
-    let message = binary::run(&[
-        "run",
-        "--config",
-        file.to_str().unwrap(),
-        "--data",
-        data.to_str().unwrap(),
-    ])
-    .failure();
+    let broken = format!(
+        "receivers: {{otlp: {{}}}}\nexporters: {{parquet: {{directory: {}}}}}\n",
+        data.display()
+    );
+    fs::write(&file, broken).unwrap();
+    let message = binary::run(&["run", "--config", file.to_str().unwrap()]).failure();
     assert!(message.contains("broken.yaml:1:1"), "{message}");
     assert!(message.contains("nothing was started"), "{message}");
     assert!(!data.exists());

@@ -28,8 +28,8 @@ def read_with_duckdb(directory, tables):
     def files(table):
         return f"read_parquet('{directory / table}/**/*.parquet', hive_partitioning = true)"
 
-    rows = {table: duckdb.sql(f"SELECT count(*) FROM {files(table)}").fetchone()[0] for table in tables}
-    (attributed,) = duckdb.sql(f"SELECT sum(ns)::BIGINT FROM {files('attribution')} WHERE view = 'self'").fetchone()
+    rows = {table: duckdb.sql(f"SELECT count(*) FROM {files(table)}").fetchall()[0][0] for table in tables}
+    [(attributed,)] = duckdb.sql(f"SELECT sum(ns)::BIGINT FROM {files('attribution')} WHERE view = 'self'").fetchall()
     return {"rows": rows, "attributed_ns": attributed}
 
 

@@ -49,16 +49,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The JSON form. Times of `first_ns`, `last_ns`, `birth_ns` and `death_ns` are Unix nanoseconds where the trace has a
-/// wall clock, else nanoseconds of the trace's own clock; `clock` says which.
+/// The JSON form. All times are Unix nanoseconds where the trace has a wall clock, else nanoseconds of the trace's own
+/// clock; `clock` says which. The trace covers `[first_ns, last_ns)`, and the states of a goroutine sum to the part of
+/// its life in there.
 #[derive(Debug, Serialize)]
 struct Inspection {
     format: &'static str,
     go_version: String,
     clock: &'static str,
     generations: usize,
-    first_ns: Option<i64>,
-    last_ns: Option<i64>,
+    first_ns: i64,
+    last_ns: i64,
     events: BTreeMap<&'static str, u64>,
     warnings: Vec<String>,
     goroutines: Vec<GoroutineInspection>,
@@ -77,7 +78,7 @@ struct GoroutineInspection {
 impl Inspection {
     fn of(recording: &Recording) -> Self {
         let has_wall_clock = recording.unix(recording.start).is_some();
-        let instant = |at: gotrace::TraceNanos| recording.unix(at).map_or(at.0, |unix| unix.0);
+        let instant = |at| instant(recording, at);
         let goroutine = |goroutine: &gotrace::Goroutine| GoroutineInspection {
             id: goroutine.id.get(),
             start_function: goroutine.start_function.map(|name| recording.text(name).into_owned()),
@@ -95,8 +96,8 @@ impl Inspection {
             go_version: recording.version.name().to_owned(),
             clock: if has_wall_clock { "unix" } else { "trace" },
             generations: recording.generations.len(),
-            first_ns: recording.first_event.map(instant),
-            last_ns: recording.last_event.map(instant),
+            first_ns: instant(recording.start),
+            last_ns: instant(recording.end),
             events: recording.event_counts.clone(),
             warnings,
             goroutines: recording.goroutines.iter().map(goroutine).collect(),
@@ -104,7 +105,7 @@ impl Inspection {
     }
 }
 
-/// Total time of a goroutine in each state, in the trace's own clock.
+/// Total time of a goroutine in each state.
 fn raw_states(recording: &Recording, goroutine: &gotrace::Goroutine) -> BTreeMap<String, i64> {
     let mut totals = BTreeMap::new();
     for interval in recording.states_of(goroutine) {
@@ -115,9 +116,14 @@ fn raw_states(recording: &Recording, goroutine: &gotrace::Goroutine) -> BTreeMap
             GoroutineState::Syscall | GoroutineState::SyscallBlocked => "Syscall".to_owned(),
             GoroutineState::Waiting { reason, .. } => format!("Waiting:{}", recording.wait_reason(reason)),
         };
-        *totals.entry(name).or_insert(0) += interval.duration_ns();
+        *totals.entry(name).or_insert(0) += instant(recording, interval.end) - instant(recording, interval.start);
     }
     totals
+}
+
+/// The wall clock's nanoseconds at `at`, else the trace's own.
+fn instant(recording: &Recording, at: gotrace::TraceNanos) -> i64 {
+    recording.unix(at).map_or(at.0, |unix| unix.0)
 }
 
 fn summary(inspection: &Inspection, recording: &Recording) -> String {

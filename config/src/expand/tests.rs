@@ -1,3 +1,5 @@
+//! What expansion replaces, and what it refuses.
+
 use std::io;
 
 use super::*;

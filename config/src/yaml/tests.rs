@@ -1,3 +1,5 @@
+//! What is read as which value, and what is refused where.
+
 use super::*;
 use crate::value::Data;
 
