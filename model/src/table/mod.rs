@@ -1,0 +1,197 @@
+//! The tables that Spandrel writes: the contract with analysts, also shown in `docs/tables.md`.
+//!
+//! Conventions: `snake_case`; the unit stands last in a name; ids are fixed-size binary; times are `i64` nanoseconds
+//! since the Unix epoch beside one microsecond timestamp for engines without nanoseconds. A change is additive.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow_schema::{Schema, SchemaRef};
+
+mod columns;
+
+pub use columns::PROMOTED_ATTRIBUTES;
+
+/// Columns that exist in the directory names of every table and not in its files: UTC date and hour of
+/// [`Table::time_column`], as `dt=2026-11-21/hr=09`.
+pub const PARTITION_COLUMNS: [&str; 2] = ["dt", "hr"];
+
+/// A table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// One row per span.
+    Spans,
+    /// One row per log record.
+    Logs,
+    /// One row per metric data point.
+    Metrics,
+    /// One row per runtime task and recording.
+    Tasks,
+    /// One row per state of a task.
+    TaskStates,
+    /// One row per span bound to a task.
+    TaskSpans,
+    /// One row per distinct call stack and recording.
+    Stacks,
+    /// One row per garbage collection phase or stop-the-world pause.
+    RuntimeEvents,
+    /// One row per span, view, layer and state with time in it.
+    Attribution,
+    /// One row per span: how well its time is known.
+    SpanQuality,
+    /// One row per window, service, operation, view, layer and state.
+    Matrix,
+}
+
+impl Table {
+    /// Every table, in the order of dependence: what others refer to comes first.
+    pub const ALL: [Self; 11] = [
+        Self::Stacks,
+        Self::Tasks,
+        Self::TaskStates,
+        Self::RuntimeEvents,
+        Self::Logs,
+        Self::Metrics,
+        Self::Spans,
+        Self::TaskSpans,
+        Self::Attribution,
+        Self::SpanQuality,
+        Self::Matrix,
+    ];
+
+    /// Name in SQL and directory in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+            Self::Tasks => "tasks",
+            Self::TaskStates => "task_states",
+            Self::TaskSpans => "task_spans",
+            Self::Stacks => "stacks",
+            Self::RuntimeEvents => "runtime_events",
+            Self::Attribution => "attribution",
+            Self::SpanQuality => "span_quality",
+            Self::Matrix => "matrix",
+        }
+    }
+
+    /// The inverse of [`Self::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.name() == name)
+    }
+
+    /// The `i64` nanosecond column that decides the partition of a row.
+    pub const fn time_column(self) -> &'static str {
+        match self {
+            Self::Logs | Self::Metrics => "time_ns",
+            Self::Stacks | Self::Tasks => "recording_start_ns",
+            Self::Matrix => "window_start_ns",
+            _ => "start_ns",
+        }
+    }
+
+    /// Columns by which the rows of a file are sorted.
+    pub const fn sort_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Spans => &["trace_id", "start_ns"],
+            Self::Logs => &["service_name", "time_ns"],
+            Self::Metrics => &["service_name", "metric_name", "time_ns"],
+            Self::Tasks => &["process_id", "task_id"],
+            Self::TaskStates => &["process_id", "task_id", "start_ns"],
+            Self::TaskSpans => &["process_id", "task_id", "start_ns"],
+            Self::Stacks => &["stack_id"],
+            Self::RuntimeEvents => &["process_id", "start_ns"],
+            Self::Attribution => &["service_name", "operation", "view", "trace_id", "span_id"],
+            Self::SpanQuality => &["service_name", "operation", "trace_id", "span_id"],
+            Self::Matrix => &["window_start_ns", "service_name", "operation", "view", "layer", "state"],
+        }
+    }
+
+    /// What a row is, for documentation.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::Spans => "One row per span, as reported over OTLP.",
+            Self::Logs => "One row per log record, as reported over OTLP.",
+            Self::Metrics => "One row per data point of a metric, as reported over OTLP.",
+            Self::Tasks => "One row per runtime task (goroutine) and recording in which it was seen.",
+            Self::TaskStates => "One row per interval in which a runtime task was in one state.",
+            Self::TaskSpans => "One row per span that is bound to a runtime task, with the evidence.",
+            Self::Stacks => "One row per distinct call stack and recording.",
+            Self::RuntimeEvents => "One row per garbage collection mark phase and stop-the-world pause.",
+            Self::Attribution => {
+                "One row per span, view, layer, state, sub-state and evidence. `ns` over the rows of one span and \
+                 view is the duration of the span, to the nanosecond."
+            }
+            Self::SpanQuality => "One row per span: how it was bound and how much of its time is known.",
+            Self::Matrix => {
+                "One row per window, service, operation, view, layer and state, over the requests (the spans without a \
+                 parent in their process) that began in the window. Requests with nothing in a cell count as zero."
+            }
+        }
+    }
+
+    /// Columns with types; each field carries its description in the metadata key `doc`.
+    pub fn schema(self) -> SchemaRef {
+        static SCHEMAS: LazyLock<Vec<(Table, SchemaRef)>> = LazyLock::new(|| {
+            Table::ALL
+                .iter()
+                .map(|table| (*table, Arc::new(Schema::new(columns::of(*table)))))
+                .collect()
+        });
+        SCHEMAS
+            .iter()
+            .find(|(table, _)| *table == self)
+            .map(|(_, schema)| schema.clone())
+            .expect("ALL holds every table")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::{DataType, TimeUnit};
+
+    use super::*;
+
+    #[test]
+    fn time_and_sort_columns_exist() {
+        for table in Table::ALL {
+            let schema = table.schema();
+            let time = schema.field_with_name(table.time_column()).unwrap();
+            assert_eq!(
+                (time.data_type(), time.is_nullable()),
+                (&DataType::Int64, false),
+                "{}",
+                table.name()
+            );
+            for column in table.sort_columns() {
+                assert!(schema.field_with_name(column).is_ok(), "{}.{column}", table.name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_column_is_described_and_named_with_its_unit() {
+        for table in Table::ALL {
+            for field in table.schema().fields() {
+                let place = format!("{}.{}", table.name(), field.name());
+                assert!(
+                    field.metadata().get("doc").is_some_and(|doc| !doc.is_empty()),
+                    "{place}"
+                );
+                assert_eq!(field.name(), &field.name().to_lowercase(), "{place}");
+                assert!(!PARTITION_COLUMNS.contains(&field.name().as_str()), "{place}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_unsigned_or_nanosecond_columns_which_delta_lacks() {
+        for table in Table::ALL {
+            for field in table.schema().flattened_fields() {
+                let unfit = field.data_type().is_unsigned_integer()
+                    || matches!(field.data_type(), DataType::Timestamp(TimeUnit::Nanosecond, _));
+                assert!(!unfit, "{}.{}", table.name(), field.name());
+            }
+        }
+    }
+}
