@@ -170,6 +170,7 @@ fn add_spans(
             trace_id: TraceId::new(u128::from(request + 1).to_be_bytes()),
             span_id: SpanId::new(id.to_be_bytes()),
             parent_span_id: parent.map(|parent| SpanId::new(parent.to_be_bytes())),
+            parent_is_remote: None,
             process: process.clone(),
             name: name.into(),
             kind: if index == 0 {

@@ -177,6 +177,7 @@ mod tests {
             trace_id: TraceId::default(),
             span_id: SpanId::default(),
             parent_span_id: None,
+            parent_is_remote: None,
             process: Arc::default(),
             name: Arc::from(name),
             kind,

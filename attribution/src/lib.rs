@@ -37,6 +37,7 @@
 //!     trace_id: TraceId::new([1; 16]),
 //!     span_id: SpanId::new([id; 8]),
 //!     parent_span_id: parent.map(|id| SpanId::new([id; 8])),
+//!     parent_is_remote: None,
 //!     process: process.clone(),
 //!     name: name.into(),
 //!     kind,

@@ -60,9 +60,14 @@ pub(crate) struct SpanNode<'a> {
 }
 
 impl SpanNode<'_> {
-    /// A span at which work enters the process: its parent is elsewhere, or it says so by its kind.
+    /// A span at which work enters the process. Where the SDK does not say whether the parent is remote, an unknown
+    /// parent or a kind that takes requests decides.
     pub(crate) fn is_request(&self) -> bool {
-        self.parent.is_none() || matches!(self.span.kind, SpanKind::Server | SpanKind::Consumer)
+        match (self.span.parent_span_id, self.span.parent_is_remote) {
+            (None, _) => true,
+            (Some(_), Some(is_remote)) => is_remote,
+            (Some(_), None) => self.parent.is_none() || matches!(self.span.kind, SpanKind::Server | SpanKind::Consumer),
+        }
     }
 }
 

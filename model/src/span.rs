@@ -13,6 +13,8 @@ pub struct Span {
     pub span_id: SpanId,
     /// Parent, in this or another process; `None` for the root of a trace.
     pub parent_span_id: Option<SpanId>,
+    /// Whether the parent is in another process; `None` if the SDK does not say (OTLP span flags, bits 8 and 9).
+    pub parent_is_remote: Option<bool>,
     /// Process that reported it.
     pub process: Arc<ProcessIdentity>,
     /// Name at the end of the span.

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 
 use crate::{Batch, Consumer, Refusal};
 
-/// Offers every batch to each of several consumers and acknowledges it when all have accepted.
+/// Offers every batch to each of several consumers in turn and acknowledges it when all have accepted.
 ///
-/// When some accept and others refuse, the refusal is reported: a sender that retries then delivers twice to those
-/// that had accepted. Loss would be worse.
+/// It stops at the first that is busy, because the sender will offer the batch to all again. Those that had accepted
+/// before then get it twice; loss would be worse. One that will never accept does not keep it from the others.
 pub struct FanOut(Vec<Arc<dyn Consumer>>);
 
 impl FanOut {
@@ -27,11 +27,10 @@ impl Consumer for FanOut {
     async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
         let mut refusal: Option<Refusal> = None;
         for consumer in &self.0 {
-            if let Err(next) = consumer.consume(batch.clone()).await {
-                refusal = Some(match refusal {
-                    Some(first) => first.or(next),
-                    None => next,
-                });
+            match consumer.consume(batch.clone()).await {
+                Ok(()) => {}
+                Err(never @ Refusal::Permanent { .. }) => refusal = refusal.or(Some(never)),
+                Err(busy) => return Err(busy),
             }
         }
         refusal.map_or(Ok(()), Err)
@@ -89,10 +88,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn offers_to_everybody_even_after_a_refusal() {
+    async fn a_busy_consumer_keeps_the_batch_from_those_behind_it() {
         let second = fixed(Ok(()));
         let fan_out = FanOut::over(vec![fixed(Err(busy())), second.clone()]);
         assert_eq!(fan_out.consume(batch()).await, Err(busy()));
+        assert_eq!(
+            *second.offered.lock().unwrap(),
+            0,
+            "it will get the batch when the sender tries again"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_never_accepts_does_not_keep_the_batch_from_the_others() {
+        let second = fixed(Ok(()));
+        let fan_out = FanOut::over(vec![fixed(Err(Refusal::permanent("no"))), second.clone()]);
+        assert_eq!(fan_out.consume(batch()).await, Err(Refusal::permanent("no")));
         assert_eq!(*second.offered.lock().unwrap(), 1);
     }
 

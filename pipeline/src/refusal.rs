@@ -31,13 +31,4 @@ impl Refusal {
             reason: reason.to_string(),
         }
     }
-
-    /// Of two refusals of one batch, the one to report: the sender should retry if anybody may still accept it.
-    pub(crate) fn or(self, other: Self) -> Self {
-        match (&self, &other) {
-            (Self::Permanent { .. }, _) => other,
-            (Self::Shutdown, Self::Refused { .. }) => other,
-            _ => self,
-        }
-    }
 }

@@ -85,6 +85,11 @@ impl DeltaLog {
             .with_columns(columns)
             .with_partition_columns(PARTITION_COLUMNS)
             .with_configuration_property(TableProperty::CheckpointInterval, Some(CHECKPOINT_INTERVAL.to_string()))
+            // Readers take a column of this list without statistics for one without values, and skip its files.
+            .with_configuration_property(
+                TableProperty::DataSkippingStatsColumns,
+                Some(statistics::columns(&self.table.schema()).join(",")),
+            )
             .with_save_mode(SaveMode::Ignore)
             .await;
         self.delta = created.map_err(|e| self.error("create", e))?;

@@ -12,6 +12,16 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 use serde_json::{Map, Value, json};
 
+/// The columns that have statistics.
+pub(crate) fn columns(schema: &Schema) -> Vec<&str> {
+    let listed = schema.fields().iter().filter(|field| has_statistics(field.data_type()));
+    listed.map(|field| field.name().as_str()).collect()
+}
+
+fn has_statistics(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int32 | DataType::Int64 | DataType::Timestamp(..))
+}
+
 /// Statistics of the file with this footer, written with this schema.
 pub(crate) fn of_file(schema: &Schema, metadata: &ParquetMetaData) -> String {
     let (mut min_values, mut max_values, mut null_counts) = (Map::new(), Map::new(), Map::new());
@@ -24,10 +34,7 @@ pub(crate) fn of_file(schema: &Schema, metadata: &ParquetMetaData) -> String {
         let Some(column) = ColumnRange::of(metadata, index) else {
             continue;
         };
-        if !matches!(
-            field.data_type(),
-            DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)
-        ) {
+        if !has_statistics(field.data_type()) {
             continue;
         }
         null_counts.insert(name.to_owned(), json!(column.nulls));

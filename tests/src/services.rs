@@ -134,25 +134,25 @@ impl Programs {
         Self { dir: dir.to_owned() }
     }
 
-    /// Starts an instance of shop that sends its telemetry to `otlp`, and returns when it answers.
+    /// Starts an instance of shop that sends its telemetry to `otlp` and serves `/debug/pprof` at `debug`, and returns
+    /// when it answers.
     ///
     /// # Panics
     /// It does not come up; the message holds its log.
-    pub fn start_shop(&self, instance: &str, databases: &Databases, otlp: SocketAddr) -> Shop {
+    pub fn start_shop(&self, instance: &str, databases: &Databases, otlp: SocketAddr, debug: SocketAddr) -> Shop {
         let mut command = Command::new(self.dir.join("shop"));
         command
-            .args(["-listen", "127.0.0.1:0", "-debug", "127.0.0.1:0"])
+            .args(["-listen", "127.0.0.1:0", "-debug", &debug.to_string()])
             .envs(databases.environment.iter().map(|(name, value)| (name, value)))
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{otlp}"))
             .env("OTEL_SERVICE_NAME", "shop")
             .env("OTEL_RESOURCE_ATTRIBUTES", format!("service.instance.id={instance}"));
         let mut process = Background::start(instance, &mut command, &self.dir.join(format!("{instance}.log")));
-        let [http, debug] = process.wait_for("its addresses", START_LIMIT, |log| {
-            let line = log.lines().find_map(|line| line.strip_prefix("shop ready http="))?;
-            let (http, debug) = line.split_once(" debug=")?;
-            Some([http.parse().ok()?, debug.parse().ok()?])
+        let http = process.wait_for("its address", START_LIMIT, |log| {
+            let addresses = log.lines().find_map(|line| line.strip_prefix("shop ready http="))?;
+            addresses.split(' ').next()?.parse().ok()
         });
-        Shop { process, http, debug }
+        Shop { process, http }
     }
 
     /// Starts to send the whole schedule of requests, or only the ordinary ones, stretched over `seconds`.
@@ -176,9 +176,7 @@ impl Programs {
 pub struct Shop {
     process: Background,
     /// Where it takes requests.
-    pub http: SocketAddr,
-    /// Where it serves `/debug/pprof`.
-    pub debug: SocketAddr,
+    http: SocketAddr,
 }
 
 impl Shop {

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -14,7 +15,7 @@ use spandrel_tests::collector::Collector;
 use spandrel_tests::process;
 use spandrel_tests::recording::{FIRST, SECOND};
 use spandrel_tests::repository;
-use spandrel_tests::services::{self, Databases, Programs, Shop};
+use spandrel_tests::services::{self, Databases, Programs};
 
 /// How long load sends requests: somewhat more than a second for each slow operation.
 const LOAD_SECONDS: u64 = 12;
@@ -41,17 +42,14 @@ fn a_live_service_is_explained_to_the_nanosecond() {
     let dir = tempfile::tempdir().unwrap();
     let databases = Databases::start(&dir.path().join("services"));
     let programs = Programs::build(dir.path());
-    // Shop must know where to send before the collector knows where to pull.
-    let grpc = services::free_address();
-    let first = programs.start_shop(FIRST, &databases, grpc);
-    let second = programs.start_shop(SECOND, &databases, grpc);
-
+    // The collector comes first, so it must know where the instances will be. Its first pulls may find them starting.
+    let instances = [FIRST, SECOND].map(|instance| (instance, services::free_address()));
     let targets = dir.path().join("targets.yaml");
-    fs::write(&targets, targets_config(&[(FIRST, &first), (SECOND, &second)])).unwrap();
+    fs::write(&targets, targets_config(&instances)).unwrap();
     let example = repository::root().join("examples/live.yaml");
-    let grpc_setting = format!("receivers.otlp.protocols.grpc.endpoint={grpc}");
-    let settings: Vec<&str> = SETTINGS.into_iter().chain([grpc_setting.as_str()]).collect();
-    let collector = Collector::start(dir.path(), &[&example, &targets], &settings);
+    let collector = Collector::start(dir.path(), &[&example, &targets], &SETTINGS);
+    let [first, second] =
+        instances.map(|(instance, debug)| programs.start_shop(instance, &databases, collector.grpc, debug));
     process::wait_for("the first recording of each instance", RECORDINGS_LIMIT, || {
         (collector.metric("spandrel_attribution_accepted_recordings") >= 2.0).then_some(())
     });
@@ -86,10 +84,10 @@ fn a_live_service_is_explained_to_the_nanosecond() {
 }
 
 /// The targets in place of the one that the example names. JSON is YAML.
-fn targets_config(shops: &[(&str, &Shop)]) -> String {
-    let targets = shops.iter().map(|(instance, shop)| {
+fn targets_config(instances: &[(&str, SocketAddr)]) -> String {
+    let targets = instances.iter().map(|(instance, debug)| {
         json!({
-            "endpoint": format!("http://{}", shop.debug),
+            "endpoint": format!("http://{debug}"),
             "resource": {"service.name": "shop", "service.instance.id": instance},
         })
     });

@@ -4,6 +4,7 @@ use spandrel_attribution::*;
 use spandrel_model::*;
 
 use crate::text::{check, parse};
+use crate::world::World;
 
 #[test]
 fn wait_on_a_channel_is_a_cell_of_its_own() {
@@ -290,6 +291,18 @@ fn a_request_enters_the_process_by_parent_or_by_kind() {
     assert_eq!(requests(&result), ["root", "child", "hop", "job"]);
     world.spans[1].parent_span_id = Some(world.spans[0].span_id);
     assert_eq!(requests(&world.attribute(&scene.recordings)), ["root", "hop", "job"]);
+}
+
+#[test]
+fn a_span_whose_sdk_says_that_its_parent_is_local_is_no_request_even_if_the_parent_has_not_come() {
+    let scene = parse("g1: run 0..50 | span root on g1: 0..50 | span child in root on g1: 1..9");
+    let mut world = scene.world;
+    let is_request = |world: &World| world.attribute(&scene.recordings).spans[1].is_request;
+    world.spans[1].parent_span_id = Some(SpanId::new([9; 8]));
+    world.spans[1].parent_is_remote = Some(false);
+    assert!(!is_request(&world));
+    world.spans[1].parent_is_remote = Some(true);
+    assert!(is_request(&world));
 }
 
 #[test]

@@ -391,6 +391,7 @@ impl Machine {
             }),
             span_id: SpanId::new(number.to_be_bytes()),
             parent_span_id: parent.map(|parent| parent.span_id),
+            parent_is_remote: None,
             process: self.world.process.clone(),
             name: Arc::from(name),
             kind: if name == "HTTP" {

@@ -148,6 +148,7 @@ fn add_span(world: &mut World, ids: &mut BTreeMap<String, (TraceId, SpanId)>, wo
         trace_id,
         span_id,
         parent_span_id: parent.map(|parent| parent.1),
+        parent_is_remote: None,
         process: world.process.clone(),
         name: Arc::from(words[1]),
         kind: after(words, "kind").map(SpanKind::from_column).unwrap_or_default(),

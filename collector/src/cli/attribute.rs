@@ -151,26 +151,37 @@ fn read_spans(paths: &[PathBuf]) -> anyhow::Result<(Vec<RecordBatch>, Vec<Span>)
         step.advance();
     }
     step.finish(&format!("{} spans in {} files", spans.len(), paths.len()));
+    if spans.is_empty() {
+        bail!("the span files hold no spans");
+    }
     Ok((batches, spans))
 }
 
-/// The export requests in a file: JSON if it begins with `{`, which no protobuf request does, else protobuf.
+/// The export requests in a file: JSON if it begins with `{`, else protobuf. A protobuf request begins with a line feed
+/// (its field tag), which JSON may too, so it is tried where JSON fails.
 fn span_requests(path: &Path, bytes: Vec<u8>) -> anyhow::Result<Vec<OtlpRequest>> {
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+    if bytes.trim_ascii().is_empty() {
+        bail!("`{}` is empty, expected an OTLP export request", path.display());
+    }
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Ok(vec![OtlpRequest::traces(bytes.into())]);
     }
     if let Ok(whole) = otlp::json_to_protobuf(Signal::Traces, &bytes) {
         return Ok(vec![OtlpRequest::traces(whole)]);
     }
     let lines = bytes.split(|byte| *byte == b'\n').enumerate();
-    lines
+    let requests: anyhow::Result<Vec<OtlpRequest>> = lines
         .filter(|(_, line)| !line.trim_ascii().is_empty())
         .map(|(index, line)| {
             let request = otlp::json_to_protobuf(Signal::Traces, line);
             let request = request.with_context(|| format!("cannot read `{}` line {}", path.display(), index + 1))?;
             Ok(OtlpRequest::traces(request))
         })
-        .collect()
+        .collect();
+    match requests {
+        Err(_) if bytes.first() == Some(&b'\n') => Ok(vec![OtlpRequest::traces(bytes.into())]),
+        requests => requests,
+    }
 }
 
 type Processes<'a> = BTreeMap<Arc<ProcessIdentity>, Vec<&'a Span>>;
@@ -322,7 +333,10 @@ fn print_text(results: &[SpanAttribution], top: usize) {
     let color = std::io::stdout().is_terminal();
     let operations = operations(results);
     if operations.is_empty() {
-        println!("no request began while a profile was being recorded; `spandrel inspect` shows what a profile covers");
+        println!(
+            "no request of a profiled process began while it was being recorded; `spandrel inspect` shows what a profile \
+             covers"
+        );
     }
     for operation in operations.into_iter().take(top) {
         println!("{}", render(&operation, color));

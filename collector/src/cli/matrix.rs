@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "./spandrel-data")]
     pub data: PathBuf,
     /// How many operations to show, slowest (by 99th percentile) first.
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    pub top: usize,
+    #[arg(long, default_value = "5", value_name = "N")]
+    pub top: NonZeroUsize,
     /// Only operations of this service.
     #[arg(long, value_name = "NAME")]
     pub service: Option<String>,
@@ -31,13 +32,16 @@ pub struct Args {
     pub operation: Option<String>,
 }
 
-/// Requests with their quantiles: `disc` quantiles are durations of real requests.
+/// Requests that were recorded, with quantiles by nearest rank: each is the duration of a real request.
 const OPERATIONS: &str = "\
-    SELECT service_name, operation, count(*) AS requests, sum(unknown_ns) AS unknown_ns, \
-           CAST(approx_percentile_cont(duration_ns, 0.50) AS BIGINT) AS p50_ns, \
-           CAST(approx_percentile_cont(duration_ns, 0.95) AS BIGINT) AS p95_ns, \
-           CAST(approx_percentile_cont(duration_ns, 0.99) AS BIGINT) AS p99_ns \
-    FROM span_quality WHERE is_request AND binding NOT IN ('not_recorded', 'began_before_recording') \
+    SELECT service_name, operation, max(n) AS requests, \
+           min(duration_ns) FILTER (WHERE rank * 100 >= n * 50) AS p50_ns, \
+           min(duration_ns) FILTER (WHERE rank * 100 >= n * 95) AS p95_ns, \
+           min(duration_ns) FILTER (WHERE rank * 100 >= n * 99) AS p99_ns \
+    FROM (SELECT service_name, operation, duration_ns, \
+                 row_number() OVER (PARTITION BY service_name, operation ORDER BY duration_ns) AS rank, \
+                 count(*) OVER (PARTITION BY service_name, operation) AS n \
+          FROM span_quality WHERE is_request AND binding NOT IN ('not_recorded', 'began_before_recording')) \
     GROUP BY service_name, operation ORDER BY p99_ns DESC, service_name, operation";
 
 const CELLS: &str = "\
@@ -54,13 +58,6 @@ const CELLS: &str = "\
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     let matrices = runtime.block_on(load(args))?;
-    if matrices.is_empty() {
-        bail!(
-            "no requests with a runtime profile in `{}`; `spandrel sql --data {0} -c 'SELECT binding, count(*) FROM \
-             span_quality GROUP BY 1'` says why",
-            args.data.display()
-        );
-    }
     let color = std::io::stdout().is_terminal();
     for matrix in matrices {
         println!("{}", render(&matrix, color));
@@ -79,7 +76,6 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
             Value::Text(service),
             Value::Text(operation),
             Value::Int(requests),
-            _,
             Value::Int(p50),
             Value::Int(p95),
             Value::Int(p99),
@@ -95,6 +91,17 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
             cells: BTreeMap::new(),
         });
     }
+    if matrices.is_empty() {
+        bail!(
+            "no request that a runtime profile covers is in `{}`; `spandrel sql --data {0} -c 'SELECT binding, count(*) \
+             FROM span_quality GROUP BY 1'` says how spans were bound",
+            args.data.display()
+        );
+    }
+    let known: Vec<String> = matrices
+        .iter()
+        .map(|matrix| format!("{} {}", matrix.service, matrix.operation))
+        .collect();
     matrices.retain(|matrix| {
         args.service.as_ref().is_none_or(|service| *service == matrix.service)
             && args
@@ -102,7 +109,13 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
                 .as_ref()
                 .is_none_or(|operation| *operation == matrix.operation)
     });
-    matrices.truncate(args.top);
+    if matrices.is_empty() {
+        bail!(
+            "no such operation or service; those with recorded requests are: {}",
+            known.join(", ")
+        );
+    }
+    matrices.truncate(args.top.get());
     for row in rows(&query(&args.data, CELLS, limits).await?)? {
         let [
             Value::Text(service),

@@ -173,7 +173,12 @@ fn statements(sql: &str) -> impl Iterator<Item = &str> {
 /// # Errors
 /// The directory holds no tables, or the statement fails.
 pub async fn query(data: &Path, sql: &str, limits: Limits) -> anyhow::Result<spandrel_query::QueryResult> {
-    let reader = StoreReader::open(data)?;
+    let reader = StoreReader::open(data).with_context(|| {
+        format!(
+            "no tables to read in `{}` (`spandrel run` makes ./spandrel-data; --data names another)",
+            data.display()
+        )
+    })?;
     let snapshot = reader.snapshot().await?;
     let session = spandrel_query::session(&snapshot, &SessionOptions::default())?;
     Ok(spandrel_query::run(&session, sql, limits).await?)

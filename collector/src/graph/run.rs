@@ -7,12 +7,13 @@ use anyhow::{Context, anyhow};
 use spandrel_config::ComponentId;
 use spandrel_pipeline::{Connector, Outputs, RunError, Stop, StopSource};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::Graph;
 
-/// How long stopping may take in all, until what is left is given up.
-const STOP_PATIENCE: Duration = Duration::from_secs(40);
+/// How long a component may take to stop until what it holds is given up. Each has its own share, so that a slow one
+/// does not cost the exporters behind it their last flush.
+const STOP_PATIENCE: Duration = Duration::from_secs(25);
 
 /// A running component.
 struct Worker {
@@ -49,12 +50,11 @@ impl Graph {
             () = stop.requested() => {}
             () = any_finished(&workers) => {}
         }
-        let deadline = Instant::now() + STOP_PATIENCE;
         let mut failures = Vec::new();
         // Receivers first, then connectors, then exporters: the order in which `workers` was put together.
         for worker in &mut workers {
             worker.source.request();
-            if let Err(error) = finish(worker, deadline).await {
+            if let Err(error) = finish(worker).await {
                 failures.push(format!("{error:#}"));
             }
         }
@@ -82,9 +82,9 @@ fn spawn_connector(id: &ComponentId, connector: Arc<dyn Connector>, outputs: Out
     spawn("connector", id, |stop| connector.run(outputs, stop))
 }
 
-async fn finish(worker: &mut Worker, deadline: Instant) -> anyhow::Result<()> {
+async fn finish(worker: &mut Worker) -> anyhow::Result<()> {
     let name = &worker.name;
-    match timeout_at(deadline, &mut worker.handle).await {
+    match timeout(STOP_PATIENCE, &mut worker.handle).await {
         Ok(Ok(outcome)) => outcome.with_context(|| format!("{name} failed")),
         Ok(Err(panic)) => Err(anyhow!("{name} ended unexpectedly: {panic}")),
         Err(_) => {

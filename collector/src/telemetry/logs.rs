@@ -1,5 +1,7 @@
 //! Logs of the collector, on standard error.
 
+use std::io::IsTerminal;
+
 use spandrel_config::LogLevel;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -28,5 +30,6 @@ pub fn start(level: LogLevel) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .try_init();
 }

@@ -190,6 +190,8 @@ fn write_json_string(json: &mut String, value: &str) {
             b'"' => json.push_str("\\\""),
             b'\\' => json.push_str("\\\\"),
             b'\n' => json.push_str("\\n"),
+            0x08 => json.push_str("\\b"),
+            0x0c => json.push_str("\\f"),
             b'\r' => json.push_str("\\r"),
             b'\t' => json.push_str("\\t"),
             control => write_display(json, format_args!("\\u{control:04x}")),

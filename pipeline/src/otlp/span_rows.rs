@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, MapArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int32Array, Int64Array, MapArray, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use spandrel_model::{
     Attribute, AttributeValue, Interval, PROMOTED_ATTRIBUTES, ProcessIdentity, Span, SpanId, SpanKind, Table, TraceId,
@@ -72,6 +72,7 @@ struct SpanColumns {
     name: StringArray,
     kind: StringArray,
     scope_name: StringArray,
+    flags: Int32Array,
     start_ns: Int64Array,
     duration_ns: Int64Array,
     attributes: TextMap,
@@ -107,6 +108,7 @@ impl SpanColumns {
             name: text("name")?,
             kind: text("kind")?,
             scope_name: text("scope_name")?,
+            flags: required(rows, "flags")?.as_primitive::<Int32Type>().clone(),
             start_ns: int("start_ns")?,
             duration_ns: int("duration_ns")?,
             attributes: TextMap::new(required(rows, "attributes")?.as_map().clone()),
@@ -127,6 +129,7 @@ impl SpanColumns {
             trace_id: TraceId::from_slice(self.trace_id.value(row)).expect("the column type has the width of the id"),
             span_id: SpanId::from_slice(self.span_id.value(row)).expect("the column type has the width of the id"),
             parent_span_id: parent.and_then(SpanId::from_slice),
+            parent_is_remote: parent_is_remote(self.flags.value(row)),
             process: shared.process(&self.resource_attributes, row),
             name: shared.name(self.name.value(row)),
             kind: SpanKind::from_column(self.kind.value(row)),
@@ -221,6 +224,11 @@ impl TextMap {
                 .zip(right.clone())
                 .all(|(left, right)| self.entry(left) == self.entry(right))
     }
+}
+
+/// `HAS_IS_REMOTE` and `IS_REMOTE` of OTLP's `SpanFlags`.
+fn parent_is_remote(flags: i32) -> Option<bool> {
+    (flags & 0x100 != 0).then_some(flags & 0x200 != 0)
 }
 
 fn required(rows: &RecordBatch, column: &'static str) -> Result<ArrayRef, RowsError> {

@@ -1,9 +1,10 @@
 //! Accepting spans and profiles, and the worker that joins them.
 
-use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use arrow::error::ArrowError;
 use async_trait::async_trait;
 use spandrel_attribution::{Attributed, ProcessSpans, Rules, attribute, binding_word};
 use spandrel_model::{TaskRecording, UnixNanos};
@@ -21,8 +22,6 @@ use super::windows::{Closed, Windows};
 
 /// How often due spans are looked for.
 const JOIN_INTERVAL: Duration = Duration::from_millis(500);
-/// Rows of recordings that may wait to be sent before profiles are refused.
-const OUTGOING_LIMIT: usize = 64;
 /// Wait before rows are offered again to a consumer that was busy and named no time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long a stopping connector goes on offering rows to a busy consumer.
@@ -39,8 +38,6 @@ pub struct AttributionConnector {
 #[derive(Debug, Default)]
 struct State {
     pending: Pending,
-    /// Rows of recordings, waiting for the worker to send them.
-    outgoing: VecDeque<Vec<TableRows>>,
     stopped: bool,
 }
 
@@ -95,16 +92,21 @@ impl AttributionConnector {
     }
 
     async fn consume_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
-        if self.lock().outgoing.len() >= OUTGOING_LIMIT {
-            self.metrics.refused_batches.inc();
-            return Err(Refusal::Refused {
-                reason: format!("{OUTGOING_LIMIT} decoded recordings wait to be written"),
-                retry_after: Some(RETRY_AFTER),
-            });
+        let digest = digest(&profile);
+        if !self.lock().pending.is_new_profile(digest, Instant::now()) {
+            self.metrics.duplicate_recordings.inc();
+            return Ok(());
         }
-        let (recording, rows) = off_executor(move || decode_profile(&profile))
-            .await?
-            .inspect_err(|_| self.metrics.rejected_recordings.inc())?;
+        let accepted = self.accept_profile(profile).await;
+        if accepted.is_err() {
+            self.lock().pending.forget_profile(digest);
+        }
+        accepted
+    }
+
+    async fn accept_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
+        let decoded = off_executor(move || decode_profile(&profile)).await?;
+        let recording = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
         for warning in &recording.warnings {
             tracing::warn!(process = %recording.process, "{warning}");
         }
@@ -112,10 +114,17 @@ impl AttributionConnector {
         if state.stopped {
             return Err(Refusal::Shutdown);
         }
-        state.outgoing.push_back(rows);
+        let limit_bytes = self.config.recording_limit_bytes;
         let evicted = state
             .pending
-            .add_recording(recording, Instant::now(), self.config.recording_limit_bytes);
+            .add_recording(recording, Instant::now(), limit_bytes)
+            .map_err(|_| {
+                self.metrics.refused_batches.inc();
+                Refusal::Refused {
+                    reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
+                    retry_after: Some(self.config.join_delay),
+                }
+            })?;
         self.metrics.accepted_recordings.inc();
         self.metrics.evicted_recordings.inc_by(evicted);
         Ok(())
@@ -129,16 +138,22 @@ impl AttributionConnector {
         } else {
             now.checked_sub(self.config.join_delay)
         };
-        let joins = match due {
+        let (joins, settled) = match due {
             Some(due) => {
                 let mut state = self.lock();
                 let joins = state.pending.take_due(due, now, &self.config.rules);
+                let settled = state.pending.take_settled(due, &self.config.rules);
                 state.pending.forget(now, self.config.retention);
-                joins
+                (joins, settled)
             }
-            None => Vec::new(),
+            None => Default::default(),
         };
         let mut joined = Joined::default();
+        for recording in settled {
+            let rows = off_executor(move || recording_rows(&recording)).await;
+            let rows = rows.map_err(|refusal| RunError::caused_by("a recording has no rows", refusal))?;
+            joined.recordings.push(rows.map_err(unfit_rows)?);
+        }
         for join in joins {
             let rules = self.config.rules.clone();
             let spans = join.due.len();
@@ -172,13 +187,10 @@ impl AttributionConnector {
 
     /// One round of work: rows of recordings, joined spans and closed windows, sent on.
     async fn round(&self, windows: &mut Windows, outputs: &Outputs, last: bool) -> Result<(), RunError> {
-        loop {
-            let Some(rows) = self.lock().outgoing.pop_front() else {
-                break;
-            };
+        let joined = self.join(windows, last).await?;
+        for rows in joined.recordings {
             self.send(rows, outputs, last).await?;
         }
-        let joined = self.join(windows, last).await?;
         self.send(joined.rows, outputs, last).await?;
         self.metrics
             .pending_spans
@@ -236,6 +248,8 @@ impl AttributionConnector {
 
 #[derive(Default)]
 struct Joined {
+    /// Rows of recordings, one entry for each.
+    recordings: Vec<Vec<TableRows>>,
     rows: Vec<TableRows>,
     spans: usize,
 }
@@ -250,19 +264,28 @@ fn run_join(join: &Join, rules: &Rules) -> Attributed {
     attribute(&spans, &recordings, rules)
 }
 
-fn decode_profile(profile: &RuntimeProfile) -> Result<(TaskRecording, Vec<TableRows>), Refusal> {
+fn decode_profile(profile: &RuntimeProfile) -> Result<TaskRecording, Refusal> {
     let process = Arc::new(profile.process.clone());
-    let recording = match profile.format {
+    match profile.format {
         ProfileFormat::GoExecutionTrace => {
-            go_execution_trace::decode(&profile.bytes, process, profile.source.clone()).map_err(permanent_chain)?
+            go_execution_trace::decode(&profile.bytes, process, profile.source.clone()).map_err(permanent_chain)
         }
-    };
-    let tables = columns::tables(&recording).map_err(Refusal::permanent)?;
-    let rows = tables
+    }
+}
+
+/// Tells a profile that is sent again from one that is not.
+fn digest(profile: &RuntimeProfile) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&profile.bytes);
+    hasher.finish()
+}
+
+fn recording_rows(recording: &TaskRecording) -> Result<Vec<TableRows>, ArrowError> {
+    let tables = columns::tables(recording)?;
+    Ok(tables
         .into_iter()
         .map(|(table, rows)| TableRows { table, rows })
-        .collect();
-    Ok((recording, rows))
+        .collect())
 }
 
 /// A refusal whose reason is the error with all its causes, because the sender sees nothing else.
@@ -285,7 +308,7 @@ async fn off_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
         })
 }
 
-fn unfit_rows(error: arrow::error::ArrowError) -> RunError {
+fn unfit_rows(error: ArrowError) -> RunError {
     RunError::caused_by("rows do not fit their table", error)
 }
 

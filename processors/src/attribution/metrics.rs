@@ -16,6 +16,8 @@ pub(super) struct Metrics {
     pub(super) refused_batches: IntCounter,
     /// Recordings decoded.
     pub(super) accepted_recordings: IntCounter,
+    /// Recordings that had arrived before.
+    pub(super) duplicate_recordings: IntCounter,
     /// Recordings that could not be decoded.
     pub(super) rejected_recordings: IntCounter,
     /// Recordings let go before their time because of `recording_limit`.
@@ -59,6 +61,10 @@ impl Metrics {
             joined_spans,
             refused_batches: counter("refused_batches", "Batches refused because a limit was reached")?,
             accepted_recordings: counter("accepted_recordings", "Runtime profiles decoded")?,
+            duplicate_recordings: counter(
+                "duplicate_recordings",
+                "Runtime profiles dropped because they had arrived before",
+            )?,
             rejected_recordings: counter("rejected_recordings", "Runtime profiles that could not be decoded")?,
             evicted_recordings: counter(
                 "evicted_recordings",

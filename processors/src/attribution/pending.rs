@@ -1,11 +1,11 @@
 //! Spans and recordings that wait for each other, bounded.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spandrel_attribution::{ProcessChoice, ProcessSpans, Rules, choose_process};
-use spandrel_model::{Interval, ProcessIdentity, Span, SpanId, TaskRecording, TaskState, TraceId};
+use spandrel_model::{Interval, ProcessIdentity, Span, SpanId, Stack, TaskRecording, TraceId, UserLog};
 
 /// A recording reaches this much beyond its window when neighbors are looked up: a span may begin this long before
 /// the user task that it is bound by.
@@ -15,8 +15,10 @@ const NEIGHBORHOOD_NS: i64 = 10_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     processes: BTreeMap<Arc<ProcessIdentity>, ProcessSpansHeld>,
-    recordings: VecDeque<Held<TaskRecording>>,
+    recordings: VecDeque<HeldRecording>,
     recording_bytes: u64,
+    /// Digests of profiles that have arrived, so that one sent again changes nothing.
+    profiles: HashMap<u64, Instant>,
     span_count: usize,
     waiting_count: usize,
 }
@@ -34,6 +36,16 @@ struct ProcessSpansHeld {
 struct Held<T> {
     at: Instant,
     what: Arc<T>,
+}
+
+#[derive(Debug)]
+struct HeldRecording {
+    at: Instant,
+    recording: Arc<TaskRecording>,
+    /// Process whose spans it is joined with, once it is known.
+    owner: Option<Arc<ProcessIdentity>>,
+    /// Whether its rows have been handed out, under the identity of its owner.
+    is_settled: bool,
 }
 
 /// Everything that one join of one process needs.
@@ -82,19 +94,71 @@ impl Pending {
         added
     }
 
-    /// Adds a recording and lets the oldest go while all together exceed `limit_bytes`. Returns how many went.
-    pub(super) fn add_recording(&mut self, recording: TaskRecording, now: Instant, limit_bytes: u64) -> u64 {
-        self.recording_bytes += size_bytes(&recording);
-        self.recordings.push_back(Held {
-            at: now,
-            what: Arc::new(recording),
-        });
+    /// Remembers a profile by its digest. `false` if it has arrived before, within the retention.
+    pub(super) fn is_new_profile(&mut self, digest: u64, now: Instant) -> bool {
+        self.profiles.insert(digest, now).is_none()
+    }
+
+    /// Forgets a profile that turned out to be unreadable or was refused.
+    pub(super) fn forget_profile(&mut self, digest: u64) {
+        self.profiles.remove(&digest);
+    }
+
+    /// Adds a recording. Settled ones go, the oldest first, while all together exceed `limit_bytes`; returns how many
+    /// went, or the recording if there is still no room for it.
+    pub(super) fn add_recording(
+        &mut self,
+        recording: TaskRecording,
+        now: Instant,
+        limit_bytes: u64,
+    ) -> Result<u64, Box<TaskRecording>> {
+        let bytes = size_bytes(&recording);
         let mut evicted = 0;
-        while self.recording_bytes > limit_bytes && self.recordings.len() > 1 {
-            self.forget_oldest_recording();
+        while self.recording_bytes + bytes > limit_bytes && self.forget_oldest_settled() {
             evicted += 1;
         }
-        evicted
+        if !self.recordings.is_empty() && self.recording_bytes + bytes > limit_bytes {
+            return Err(Box::new(recording));
+        }
+        self.recording_bytes += bytes;
+        let recording = Arc::new(recording);
+        self.recordings.push_back(HeldRecording {
+            at: now,
+            recording,
+            owner: None,
+            is_settled: false,
+        });
+        Ok(evicted)
+    }
+
+    /// Recordings that arrived at or before `due` and have not been returned yet, each under the identity of the process
+    /// that it belongs to, as spans have told it by now; else under its own.
+    pub(super) fn take_settled(&mut self, due: Instant, rules: &Rules) -> Vec<Arc<TaskRecording>> {
+        let mut settled = Vec::new();
+        for index in 0..self.recordings.len() {
+            let held = &self.recordings[index];
+            if held.is_settled || held.at > due {
+                continue;
+            }
+            let owner = match &held.owner {
+                Some(owner) => Some(owner.clone()),
+                None => match self.owner_of(&held.recording, rules) {
+                    Ok(owner) => Some(owner),
+                    Err(why) => {
+                        tracing::warn!(source = %held.recording.source, "a runtime profile is joined with no spans: {why}");
+                        None
+                    }
+                },
+            };
+            let held = &mut self.recordings[index];
+            if let Some(owner) = owner {
+                Arc::make_mut(&mut held.recording).process = owner.clone();
+                held.owner = Some(owner);
+            }
+            held.is_settled = true;
+            settled.push(held.recording.clone());
+        }
+        settled
     }
 
     /// Spans accepted and not yet joined.
@@ -134,31 +198,32 @@ impl Pending {
     }
 
     /// Gives each recording to the join of the process it belongs to.
-    fn assign_recordings(&self, joins: &mut [Join], rules: &Rules) {
-        for held in &self.recordings {
-            let recording = &held.what;
-            let touching: Vec<usize> = (0..joins.len())
-                .filter(|index| {
-                    let join = &joins[*index];
-                    recording.process.is_compatible_with(&join.process)
-                        && hull(&join.due).is_some_and(|hull| touches(recording.window, hull))
-                })
-                .collect();
-            if touching.is_empty() {
+    fn assign_recordings(&mut self, joins: &mut [Join], rules: &Rules) {
+        for index in 0..self.recordings.len() {
+            let held = &self.recordings[index];
+            let touches_join = |join: &Join| {
+                held.recording.process.is_compatible_with(&join.process)
+                    && hull(&join.due).is_some_and(|hull| touches(held.recording.window, hull))
+            };
+            if !joins.iter().any(touches_join) {
                 continue;
             }
-            if let Some(process) = self.process_of(recording, rules) {
-                for index in touching {
-                    if joins[index].process == process {
-                        joins[index].recordings.push(recording.clone());
-                    }
-                }
+            let Some(owner) = held
+                .owner
+                .clone()
+                .or_else(|| self.owner_of(&held.recording, rules).ok())
+            else {
+                continue;
+            };
+            for join in joins.iter_mut().filter(|join| join.process == owner) {
+                join.recordings.push(held.recording.clone());
             }
+            self.recordings[index].owner = Some(owner);
         }
     }
 
-    /// The process of a recording, among all that have reported spans lately.
-    fn process_of(&self, recording: &TaskRecording, rules: &Rules) -> Option<Arc<ProcessIdentity>> {
+    /// The process of a recording, among all that have reported spans lately; else why it cannot be told.
+    fn owner_of(&self, recording: &TaskRecording, rules: &Rules) -> Result<Arc<ProcessIdentity>, ProcessChoice> {
         let candidates: Vec<(&Arc<ProcessIdentity>, Vec<&Span>)> = self
             .processes
             .iter()
@@ -180,11 +245,8 @@ impl Pending {
             })
             .collect();
         match choose_process(recording, &spans, rules) {
-            ProcessChoice::Chosen { index, .. } => spans.get(index).map(|chosen| chosen.process.clone()),
-            undecided => {
-                tracing::warn!(source = %recording.source, "cannot tell whose recording it is: {undecided}");
-                None
-            }
+            ProcessChoice::Chosen { index, .. } => Ok(spans[index].process.clone()),
+            undecided => Err(undecided),
         }
     }
 
@@ -203,15 +265,19 @@ impl Pending {
         }
         self.processes
             .retain(|_, held| !held.joined.is_empty() || !held.waiting.is_empty());
-        while self.recordings.front().is_some_and(|recording| recording.at < horizon) {
-            self.forget_oldest_recording();
-        }
+        while self.recordings.front().is_some_and(|held| held.at < horizon) && self.forget_oldest_settled() {}
+        self.profiles.retain(|_, at| *at >= horizon);
     }
 
-    fn forget_oldest_recording(&mut self) {
-        if let Some(recording) = self.recordings.pop_front() {
-            self.recording_bytes -= size_bytes(&recording.what);
+    /// Lets the oldest recording go if its rows have been handed out.
+    fn forget_oldest_settled(&mut self) -> bool {
+        if !self.recordings.front().is_some_and(|held| held.is_settled) {
+            return false;
         }
+        if let Some(held) = self.recordings.pop_front() {
+            self.recording_bytes -= size_bytes(&held.recording);
+        }
+        true
     }
 
     fn forget_oldest_joined(&mut self) -> bool {
@@ -239,7 +305,21 @@ fn touches(interval: Interval, hull: Interval) -> bool {
     interval.start() <= hull.end().plus(NEIGHBORHOOD_NS) && hull.start().plus(-NEIGHBORHOOD_NS) <= interval.end()
 }
 
-/// About the memory that a recording occupies: its states, and half as much again for the rest.
+/// About the memory that a recording occupies.
 fn size_bytes(recording: &TaskRecording) -> u64 {
-    (recording.states.len() * size_of::<TaskState>() * 3 / 2) as u64
+    let logs: usize = recording
+        .user_logs
+        .iter()
+        .map(|log| size_of::<UserLog>() + log.message.len())
+        .sum();
+    let stacks: usize = recording
+        .stacks
+        .iter()
+        .map(|stack| size_of::<Stack>() + size_of_val(&*stack.frames))
+        .sum();
+    let rest = size_of_val(&*recording.states)
+        + size_of_val(&*recording.tasks)
+        + size_of_val(&*recording.user_tasks)
+        + size_of_val(&*recording.runtime_events);
+    (logs + stacks + rest) as u64
 }

@@ -88,13 +88,21 @@ fn batch(payload: Payload) -> Batch {
 
 /// `count` spans of 1000 ns, ids from `first`.
 fn spans(first: u64, count: u64) -> Batch {
-    let service = KeyValue {
-        key: "service.name".into(),
+    spans_of("", first, count)
+}
+
+fn spans_of(instance: &str, first: u64, count: u64) -> Batch {
+    let attribute = |key: &str, value: &str| KeyValue {
+        key: key.into(),
         value: Some(AnyValue {
-            value: Some(any_value::Value::StringValue("shop".into())),
+            value: Some(any_value::Value::StringValue(value.into())),
         }),
         ..KeyValue::default()
     };
+    let attributes = vec![
+        attribute("service.name", "shop"),
+        attribute("service.instance.id", instance),
+    ];
     let span = |id: u64| Span {
         trace_id: vec![1; 16],
         span_id: id.to_be_bytes().to_vec(),
@@ -107,7 +115,7 @@ fn spans(first: u64, count: u64) -> Batch {
     let request = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource {
-                attributes: vec![service],
+                attributes,
                 ..Resource::default()
             }),
             scope_spans: vec![ScopeSpans {
@@ -220,6 +228,45 @@ async fn what_is_no_trace_is_refused_with_the_reason_and_the_source() {
         assert!(reason.contains("test.trace"), "{reason}");
     }
     connector.consume(spans(1, 1)).await.expect("nothing else is lost");
+}
+
+/// A real trace, made by a test program of `gotrace`, of a process that only says its service.
+fn real_profile() -> Batch {
+    batch(Payload::Profile(Arc::new(RuntimeProfile {
+        format: ProfileFormat::GoExecutionTrace,
+        bytes: include_bytes!("../../../profiles/gotrace/tests/fixtures/mix.trace")
+            .as_slice()
+            .into(),
+        process: ProcessIdentity {
+            service_name: "shop".into(),
+            ..ProcessIdentity::default()
+        },
+        source: "mix.trace".into(),
+        fetched: None,
+    })))
+}
+
+#[tokio::test]
+async fn a_profile_sent_twice_counts_once() {
+    let once = run("", vec![real_profile()]).await;
+    let twice = run("", vec![real_profile(), real_profile()]).await;
+    assert!(once.rows(Table::TaskStates) > 100);
+    assert_eq!(twice.rows(Table::TaskStates), once.rows(Table::TaskStates));
+}
+
+#[tokio::test]
+async fn rows_of_a_profile_carry_the_identity_of_the_process_it_was_joined_with() {
+    let sink = run("", vec![spans_of("shop-1", 1, 2), real_profile()]).await;
+    let tables = sink.0.lock().unwrap();
+    for table in [Table::Tasks, Table::TaskStates, Table::SpanQuality] {
+        let (_, rows) = tables.iter().find(|(name, _)| *name == table).unwrap();
+        assert_eq!(
+            rows.column_by_name("process_id").unwrap().as_string::<i32>().value(0),
+            "shop-1",
+            "{}",
+            table.name()
+        );
+    }
 }
 
 #[test]

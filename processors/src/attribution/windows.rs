@@ -12,8 +12,9 @@ const REMEMBERED_WINDOWS: usize = 10_000;
 
 /// Requests collected by window.
 ///
-/// A window closes when its time is over by the wall clock and no request has joined it for `patience`. What arrives
-/// for it later opens it again; its rows then carry the next `emission` number and count only the late requests.
+/// A window closes when no request has joined it for `patience` and it is not the one that the wall clock is in; so one
+/// of the future, by a service's wrong clock, closes too. What arrives for it later opens it again; its rows then carry
+/// the next `emission` number and count only the late requests.
 #[derive(Debug)]
 pub(super) struct Windows {
     window_ns: NonZeroI64,
@@ -71,8 +72,8 @@ impl Windows {
             .open
             .iter()
             .filter(|(start, open)| {
-                start.plus(self.window_ns.get()) <= wall
-                    && now.saturating_duration_since(open.last_request) >= self.patience
+                let is_current = **start <= wall && wall < start.plus(self.window_ns.get());
+                !is_current && now.saturating_duration_since(open.last_request) >= self.patience
             })
             .map(|(start, _)| *start)
             .collect();

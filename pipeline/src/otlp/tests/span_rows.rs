@@ -119,6 +119,7 @@ fn other_string_types_and_missing_columns_that_spans_lack_are_fine() {
         "trace_id",
         "span_id",
         "parent_span_id",
+        "flags",
         "name",
         "kind",
         "scope_name",
