@@ -136,7 +136,7 @@ fn stopping_at_once_joins_and_stores_everything_accepted() {
 }
 
 #[test]
-fn spans_that_arrive_again_are_not_attributed_again() {
+fn what_arrives_again_is_not_attributed_again() {
     let dir = tempfile::tempdir().unwrap();
     let collector = Collector::start(dir.path(), &[], &QUICK);
     collector.replay();
@@ -146,6 +146,10 @@ fn spans_that_arrive_again_are_not_attributed_again() {
     assert_eq!(tables.number("SELECT count(*) FROM span_quality"), expected);
     // Raw spans are stored as often as they are sent.
     assert_eq!(tables.number("SELECT count(*) FROM spans"), 2 * expected);
+    for table in ["tasks", "task_states", "task_spans"] {
+        let count = format!("SELECT count(*) FROM {table}");
+        assert_eq!(tables.number(&count), REPLAYED.number(&count), "{table}");
+    }
     let twice = "SELECT count(*) FROM span_quality AS q \
                  JOIN (SELECT process_id, trace_id, span_id, sum(ns) AS ns FROM attribution WHERE view = 'self' \
                        GROUP BY process_id, trace_id, span_id) AS a \
