@@ -3,7 +3,7 @@
 CARGO ?= cargo
 SHOP = tests/services/shop
 
-.PHONY: help demo test lint audit record compose-check tables-doc prerequisites
+.PHONY: help demo test lint audit record compose-check tables-doc gotrace-coverage prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ compose-check: ## Check docker-compose.yml with the loader of Docker Compose its
 
 tables-doc: ## Make docs/tables.md anew from the schemas
 	$(CARGO) run --quiet -p spandrel-tests --example tables-doc > docs/tables.md
+
+gotrace-coverage: ## Make docs/gotrace-coverage.md anew from traces by every Go toolchain (needs Go and a C compiler)
+	$(CARGO) test --locked -p gotrace --test go_reader -- --ignored --exact writes_the_coverage_table
 
 prerequisites: ## Install what the tests need: Debian packages, Python packages into .tools, Go modules
 	@scripts/prerequisites.sh

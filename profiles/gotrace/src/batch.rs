@@ -9,6 +9,8 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::ops::Range;
+
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::ids::ThreadId;
 use crate::reader::Reader;
@@ -17,22 +19,28 @@ use crate::spec::WireEvent;
 /// Largest payload of a batch (`MaxBatchSize`).
 const BATCH_BYTES_MAX: u64 = 64 << 10;
 
+/// Most bytes of a frame: two plain bytes, four numbers and the payload.
+pub(crate) const FRAME_BYTES_MAX: usize = 2 + 4 * 10 + (64 << 10);
+
 /// One batch, its payload still in place.
 #[derive(Clone, Debug)]
-pub(crate) struct TraceBatch<'a> {
+pub(crate) struct TraceBatch {
     pub(crate) generation: u64,
     /// `None` for tables and for the statuses at the end of a generation.
     pub(crate) thread: Option<ThreadId>,
     /// Absolute time when the batch was opened, in ticks.
     pub(crate) time_ticks: u64,
-    pub(crate) payload: Reader<'a>,
+    /// Offsets in the file.
+    pub(crate) payload: Range<usize>,
+    /// Type byte of the first entry; `None` in an empty batch.
+    pub(crate) first: Option<u8>,
     pub(crate) experimental: bool,
 }
 
 /// What stands between two batch boundaries.
 #[derive(Debug)]
-pub(crate) enum Frame<'a> {
-    Batch(TraceBatch<'a>),
+pub(crate) enum Frame {
+    Batch(TraceBatch),
     EndOfGeneration,
 }
 
@@ -53,7 +61,7 @@ impl From<DecodeError> for FrameError {
 }
 
 /// Reads the next frame.
-pub(crate) fn read_frame<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, FrameError> {
+pub(crate) fn read_frame(reader: &mut Reader<'_>) -> Result<Frame, FrameError> {
     let start = reader.clone();
     let byte = reader.u8("a batch")?;
     let experimental = match WireEvent::spec_of(byte).map(|spec| spec.event) {
@@ -81,7 +89,7 @@ pub(crate) fn read_frame<'a>(reader: &mut Reader<'a>) -> Result<Frame<'a>, Frame
         })
 }
 
-fn read_body<'a>(reader: &mut Reader<'a>, generation: u64, experimental: bool) -> Result<TraceBatch<'a>, DecodeError> {
+fn read_body(reader: &mut Reader<'_>, generation: u64, experimental: bool) -> Result<TraceBatch, DecodeError> {
     let thread = ThreadId::new(reader.uvarint("a thread id")?);
     let time_ticks = reader.uvarint("a batch time")?;
     let at_size = reader.clone();
@@ -95,12 +103,14 @@ fn read_body<'a>(reader: &mut Reader<'a>, generation: u64, experimental: bool) -
         return Err(at_size.error(kind));
     }
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let payload = reader.sub(size, "the rest of a batch")?;
+    let start = reader.offset();
+    let first = reader.take(size, "the rest of a batch")?.first().copied();
     Ok(TraceBatch {
         generation,
         thread,
         time_ticks,
-        payload,
+        payload: start..reader.offset(),
+        first,
         experimental,
     })
 }
@@ -109,7 +119,7 @@ fn read_body<'a>(reader: &mut Reader<'a>, generation: u64, experimental: bool) -
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
+    fn read(bytes: &[u8]) -> Result<Frame, FrameError> {
         read_frame(&mut Reader::new(bytes, 16))
     }
 
@@ -125,7 +135,7 @@ mod tests {
             (batch.generation, batch.thread, batch.time_ticks),
             (7, ThreadId::new(42), 100)
         );
-        assert_eq!((batch.payload.len(), batch.payload.offset()), (2, 30));
+        assert_eq!((batch.payload, batch.first), (30..32, Some(0xaa)));
     }
 
     #[test]

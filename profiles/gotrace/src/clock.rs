@@ -48,6 +48,26 @@ impl TickRate {
         Some(Self::Ratio { ticks_per_second })
     }
 
+    /// The largest time in ticks that is not beyond [`TRACE_NS_MAX`].
+    pub(crate) fn ticks_max(self) -> u64 {
+        match self {
+            Self::WholeNanos { ns_per_tick } => TRACE_NS_MAX.checked_div(ns_per_tick).unwrap_or(0),
+            Self::Ratio { ticks_per_second } => {
+                let scaled = u128::from(TRACE_NS_MAX).saturating_mul(u128::from(ticks_per_second));
+                u64::try_from(scaled.checked_div(u128::from(NS_PER_SECOND)).unwrap_or(0)).unwrap_or(u64::MAX - 1)
+            }
+        }
+    }
+
+    /// The time of ticks up to [`TickRate::ticks_max`].
+    #[inline(always)]
+    pub(crate) fn nanos_within(self, ticks: u64) -> TraceNanos {
+        match self {
+            Self::WholeNanos { ns_per_tick } => TraceNanos(ticks.wrapping_mul(ns_per_tick).cast_signed()),
+            Self::Ratio { .. } => self.nanos(ticks).unwrap_or(TraceNanos(i64::MAX >> 1)),
+        }
+    }
+
     /// `None` beyond [`TRACE_NS_MAX`].
     #[inline]
     pub(crate) fn nanos(self, ticks: u64) -> Option<TraceNanos> {

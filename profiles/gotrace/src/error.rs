@@ -41,13 +41,19 @@ pub enum OpenError {
         /// The header's number.
         minor: u32,
     },
+    /// The source failed before the header was read.
+    #[error("byte 0: cannot read the trace: {message}")]
+    Unreadable {
+        /// What the source says.
+        message: String,
+    },
 }
 
 impl OpenError {
     /// The byte where the problem shows.
     pub fn offset_bytes(&self) -> u64 {
         match self {
-            Self::Empty | Self::NotATrace { .. } => 0,
+            Self::Empty | Self::NotATrace { .. } | Self::Unreadable { .. } => 0,
             Self::HeaderCut { length } => *length,
             Self::OldFormat { .. } | Self::UnknownVersion { .. } => 5,
         }
@@ -170,8 +176,10 @@ pub enum WarningKind {
     GenerationDropped(DecodeError),
     #[error("cut after {events_kept} events: {error}")]
     GenerationShortened { events_kept: u64, error: DecodeError },
-    #[error("the rest of the file ({lost_bytes} bytes) is unreadable: {error}")]
-    RestUnreadable { lost_bytes: u64, error: DecodeError },
+    #[error("{lost_bytes} bytes are unreadable: {error}")]
+    BytesUnreadable { lost_bytes: u64, error: DecodeError },
+    #[error("the trace could not be read to its end: {message}")]
+    SourceFailed { message: String },
     #[error("generations are missing after generation {after}")]
     GenerationsMissing { after: u64 },
     #[error("at {} ns: {what}{}", at.0, on_goroutine(*goroutine))]
@@ -192,8 +200,8 @@ impl WarningKind {
         match self {
             Self::GenerationDropped(error)
             | Self::GenerationShortened { error, .. }
-            | Self::RestUnreadable { error, .. } => Some(error.offset_bytes),
-            Self::GenerationsMissing { .. } | Self::Contradiction { .. } => None,
+            | Self::BytesUnreadable { error, .. } => Some(error.offset_bytes),
+            Self::SourceFailed { .. } | Self::GenerationsMissing { .. } | Self::Contradiction { .. } => None,
         }
     }
 }
@@ -253,8 +261,10 @@ impl Warnings {
         self.kept.iter().find_map(|warning| match &warning.kind {
             WarningKind::GenerationDropped(error)
             | WarningKind::GenerationShortened { error, .. }
-            | WarningKind::RestUnreadable { error, .. } => Some(error),
-            WarningKind::GenerationsMissing { .. } | WarningKind::Contradiction { .. } => None,
+            | WarningKind::BytesUnreadable { error, .. } => Some(error),
+            WarningKind::SourceFailed { .. }
+            | WarningKind::GenerationsMissing { .. }
+            | WarningKind::Contradiction { .. } => None,
         })
     }
 }

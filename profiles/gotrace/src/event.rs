@@ -173,8 +173,16 @@ pub enum EventKind {
         value: StringId,
     },
 
-    /// An event of the AllocFree experiment, uninterpreted; unused arguments are 0.
-    Experimental { event: WireEvent, args: [u64; 3] },
+    /// An event of the AllocFree experiment, uninterpreted: what exists, begins or ends to exist.
+    Experimental {
+        event: WireEvent,
+        /// Of the span, object or stack.
+        id: u64,
+        /// Pages of a span, type of an object, order of a stack; 0 where it ends.
+        value: u64,
+        /// Kind and class of a span.
+        kind_class: u32,
+    },
 }
 
 #[cfg(test)]
@@ -183,6 +191,6 @@ mod tests {
 
     #[test]
     fn an_event_stays_small() {
-        assert!(size_of::<GoEvent>() <= 80, "{} bytes", size_of::<GoEvent>());
+        assert!(size_of::<GoEvent>() <= 64, "{} bytes", size_of::<GoEvent>());
     }
 }

@@ -1,24 +1,28 @@
 //! Merges the threads of one generation into one order (internal/trace/reader.go).
 //!
-//! Every thread with events is a lane. Lanes whose next event may happen stand in a heap by time; the earliest is put to
-//! the scheduler model. A lane whose event must wait is parked at the resource that it waits for and returns to the
-//! heap when that resource changes. This finds the same event as trying all lanes in the order of their times, which
-//! is what Go's reader does, without trying again what cannot have changed.
+//! Every thread with events is a lane. The lane whose next event is the earliest is put to the scheduler model. A lane
+//! whose event must wait is parked at the resource that it waits for and comes back when that resource changes. This finds
+//! the same event as trying all lanes in the order of their times, which is what Go's reader does, without trying again
+//! what cannot have changed.
+//!
+//! Of the next event of a lane only type and time are read before its turn.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
+use std::iter::Peekable;
+use std::ops::Range;
 use std::vec;
 
 use crate::batch::TraceBatch;
-use crate::cursor::{Cursor, RawEvent};
+use crate::clock::TickRate;
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::event::EventKind;
+use crate::event::{EventKind, GoEvent};
 use crate::generation::{Generation, Sample, WireNames};
 use crate::ids::index;
-use crate::order::{Emitted, NO_LANE, Order, Step};
-use crate::reader::error_at;
+use crate::lanes::Tournament;
+use crate::order::{NO_LANE, NO_SLOT, NO_THREAD, Order, Sink, Slot, Step};
+use crate::reader::{Reader, error_at};
 use crate::spec::WireEvent;
+use crate::window::Held;
+use crate::wire::{Args, CHUNK_BYTES, Chunk, timed_event, uvarint};
 
 /// How often lanes may be parked per event, on average. A resource is contended by as many threads as run at a time,
 /// and each change wakes all of them once.
@@ -26,22 +30,29 @@ const PARKS_PER_EVENT_MAX: u64 = 512;
 /// Parks that are free, for generations of few events and many threads.
 const PARKS_FREE: u64 = 1 << 20;
 
-/// The next event of a generation, in order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ordered {
-    pub(crate) event: WireEvent,
-    pub(crate) ticks: u64,
-    pub(crate) offset: usize,
-    pub(crate) emitted: Emitted,
-}
+/// Time of no sample.
+const NEVER: u64 = u64::MAX;
+
+/// Number of events by type byte.
+pub(crate) type Counts = [u64; 256];
 
 /// One thread's events.
 #[derive(Debug)]
-struct Lane<'a> {
+struct Lane {
     /// The scheduler model's number of the thread.
-    thread: Option<u32>,
-    cursor: Cursor<'a>,
-    next: RawEvent,
+    thread: Slot,
+    /// Batches not yet begun, as positions in the generation's batches.
+    batches: Range<usize>,
+    /// The next event, which exists as long as the lane's time in the tournament or `parked` says so.
+    event: WireEvent,
+    /// Its absolute time.
+    ticks: u64,
+    /// Position of its type byte.
+    start: usize,
+    /// Position of its first argument after the time.
+    args: usize,
+    /// End of the payload that it stands in.
+    end: usize,
     parked: bool,
     /// The lane that waits for the same resource, if this one is parked.
     next_waiter: u32,
@@ -50,179 +61,383 @@ struct Lane<'a> {
 /// The lanes of a generation.
 #[derive(Debug)]
 pub(crate) struct Frontier<'a> {
+    bytes: Bytes<'a>,
     names: WireNames,
-    batches: Vec<TraceBatch<'a>>,
-    lanes: Vec<Lane<'a>>,
-    ready: BinaryHeap<Reverse<(u64, u32)>>,
-    samples: std::iter::Peekable<vec::IntoIter<Sample>>,
-    /// Damage behind the last event that was handed out.
+    batches: Vec<TraceBatch>,
+    rate: TickRate,
+    ticks_max: u64,
+    lanes: Vec<Lane>,
+    tournament: Tournament,
+    samples: Peekable<vec::IntoIter<Sample>>,
+    /// Damage at the start of a lane.
     failed: Option<DecodeError>,
     events_count: u64,
     parks_count: u64,
 }
 
-impl<'a> Frontier<'a> {
-    /// `order` must have begun the generation.
-    pub(crate) fn new(generation: Generation<'a>, order: &mut Order) -> Self {
-        let Generation {
-            names,
-            samples,
-            batches,
-            ..
-        } = generation;
-        let mut frontier = Self {
-            names,
-            batches,
-            lanes: Vec::new(),
-            ready: BinaryHeap::new(),
-            samples: samples.into_iter().peekable(),
-            failed: None,
-            events_count: 0,
-            parks_count: 0,
-        };
-        frontier.add_lanes(order);
-        frontier
-    }
+/// The bytes of a generation.
+#[derive(Debug)]
+struct Bytes<'a> {
+    held: Held<'a>,
+    /// The last bytes and as many zeros, so that any position starts a chunk.
+    tail: [u8; 2 * CHUNK_BYTES],
+    tail_start: usize,
+}
 
-    fn add_lanes(&mut self, order: &mut Order) {
-        let mut first = 0;
-        for batches in self.batches.chunk_by(|a, b| a.thread == b.thread) {
-            let range = first..first + batches.len();
-            first = range.end;
-            let thread = batches
-                .first()
-                .and_then(|batch| batch.thread)
-                .map(|id| order.thread_slot(id));
-            let mut cursor = Cursor::new(range);
-            match cursor.next(&self.batches) {
-                Ok(Some(next)) => {
-                    let lane = u32::try_from(self.lanes.len()).expect("every lane takes five bytes of input");
-                    self.lanes.push(Lane {
-                        thread,
-                        cursor,
-                        next,
-                        parked: false,
-                        next_waiter: NO_LANE,
-                    });
-                    self.ready.push(Reverse((next.ticks, lane)));
-                }
-                Ok(None) => {}
-                Err(error) => self.failed = self.failed.take().or(Some(error)),
-            }
+impl<'a> Bytes<'a> {
+    fn new(held: Held<'a>) -> Self {
+        let mut tail = [0; 2 * CHUNK_BYTES];
+        let tail_start = held.bytes.len().saturating_sub(CHUNK_BYTES);
+        let last = held.bytes.get(tail_start..).unwrap_or_default();
+        for (to, from) in tail.iter_mut().zip(last) {
+            *to = *from;
         }
+        Self { held, tail, tail_start }
     }
 
-    /// The next event, or `None` at the end of the generation.
-    ///
-    /// # Errors
-    /// Nothing after an error can be ordered.
-    #[inline]
-    pub(crate) fn next(&mut self, order: &mut Order) -> Result<Option<Ordered>, DecodeError> {
-        loop {
-            if let Some(error) = self.failed.take() {
-                return Err(error);
-            }
-            if let Some(sample) = self.next_sample() {
-                return Ok(Some(sample));
-            }
-            let Some(top) = self.ready.peek_mut() else {
-                return self.end();
-            };
-            let Reverse((_, lane_number)) = *top;
-            let lane = self.lanes.get_mut(index(lane_number)).expect("lanes never shrink");
-            let step = order.advance(lane.thread, &lane.next, &self.names);
-            match step.map_err(|kind| error_at(lane.next.offset, kind))? {
-                Step::Emit(emitted) => {
-                    let RawEvent {
-                        event, ticks, offset, ..
-                    } = lane.next;
-                    match lane.cursor.next(&self.batches) {
-                        Ok(Some(next)) => replace_top(top, lane, lane_number, next),
-                        Ok(None) => {
-                            PeekMut::pop(top);
-                        }
-                        Err(error) => {
-                            PeekMut::pop(top);
-                            self.failed = Some(error);
-                        }
-                    }
-                    self.wake(order);
-                    self.events_count += 1;
-                    return Ok(Some(Ordered {
-                        event,
-                        ticks,
-                        offset,
-                        emitted,
-                    }));
-                }
-                Step::Wait(resource) => {
-                    PeekMut::pop(top);
-                    lane.parked = true;
-                    lane.next_waiter = order.park(resource, lane_number);
-                    self.parks_count += 1;
-                    if self.parks_count > PARKS_FREE + PARKS_PER_EVENT_MAX.saturating_mul(self.events_count) {
-                        return Err(error_at(lane.next.offset, DecodeErrorKind::TooManyRetries));
-                    }
-                }
-            }
-        }
-    }
-
-    /// A CPU sample is due before the earliest event that may happen.
-    #[inline]
-    fn next_sample(&mut self) -> Option<Ordered> {
-        let due = self.samples.peek()?.ticks;
-        if self.ready.peek().is_some_and(|Reverse((ticks, _))| *ticks <= due) {
-            return None;
-        }
-        let Sample { ticks, context, stack } = self.samples.next()?;
-        let emitted = Emitted {
-            context,
-            stack,
-            kind: EventKind::CpuSample,
-        };
-        Some(Ordered {
-            event: WireEvent::CpuSample,
-            ticks,
-            offset: 0,
-            emitted,
-        })
-    }
-
-    /// Returns lanes to the heap that waited for what has just changed.
-    #[inline]
-    fn wake(&mut self, order: &mut Order) {
-        while let Some(mut head) = order.take_woken() {
-            while head != NO_LANE {
-                let lane = self.lanes.get_mut(index(head)).expect("lanes never shrink");
-                lane.parked = false;
-                self.ready.push(Reverse((lane.next.ticks, head)));
-                head = std::mem::replace(&mut lane.next_waiter, NO_LANE);
-            }
-        }
-    }
-
-    /// No lane may go on: the generation has ended, or lanes wait for what never comes.
-    fn end(&self) -> Result<Option<Ordered>, DecodeError> {
-        match self
-            .lanes
-            .iter()
-            .filter(|lane| lane.parked)
-            .min_by_key(|lane| lane.next.ticks)
-        {
-            None => Ok(None),
-            Some(lane) => {
-                let kind = DecodeErrorKind::Stuck {
-                    event: lane.next.event.name(),
-                };
-                Err(error_at(lane.next.offset, kind))
-            }
+    #[inline(always)]
+    fn view(&self) -> View<'_> {
+        View {
+            bytes: &self.held.bytes,
+            tail: &self.tail,
+            tail_start: self.tail_start,
+            base: self.held.base,
         }
     }
 }
 
+/// The bytes of a generation, at hand. Positions count from the generation's start.
+#[derive(Clone, Copy, Debug)]
+struct View<'b> {
+    bytes: &'b [u8],
+    tail: &'b [u8; 2 * CHUNK_BYTES],
+    tail_start: usize,
+    base: usize,
+}
+
+impl<'b> View<'b> {
+    #[inline(always)]
+    fn chunk(&self, at: usize) -> &'b Chunk {
+        match self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(chunk) => chunk,
+            None => self.tail_chunk(at),
+        }
+    }
+
+    #[cold]
+    fn tail_chunk(&self, at: usize) -> &'b Chunk {
+        let rest = self.tail.get(at.saturating_sub(self.tail_start)..);
+        rest.and_then(<[u8]>::first_chunk).unwrap_or(&[0; CHUNK_BYTES])
+    }
+
+    /// Offset in the file.
+    fn offset(&self, at: usize) -> usize {
+        self.base.saturating_add(at)
+    }
+}
+
+impl<'a> Frontier<'a> {
+    /// `order` must have begun the generation.
+    pub(crate) fn new(generation: Generation<'a>, order: &mut Order) -> Self {
+        let mut frontier = Self {
+            bytes: Bytes::new(generation.held),
+            names: generation.names,
+            batches: generation.batches,
+            rate: generation.rate,
+            ticks_max: generation.rate.ticks_max(),
+            lanes: Vec::new(),
+            tournament: Tournament::new(0, 0),
+            samples: generation.samples.into_iter().peekable(),
+            failed: None,
+            events_count: 0,
+            parks_count: 0,
+        };
+        let lanes_count = frontier.batches.chunk_by(|a, b| a.thread == b.thread).count();
+        let base = frontier.batches.iter().map(|batch| batch.time_ticks).min();
+        frontier.tournament = Tournament::new(lanes_count, base.unwrap_or(0));
+        frontier.ticks_max = frontier.ticks_max.min(frontier.tournament.ticks_max());
+        frontier.add_lanes(order);
+        frontier
+    }
+
+    /// The bytes of the generation, which nothing needs any more.
+    pub(crate) fn into_held(self) -> Held<'a> {
+        self.bytes.held
+    }
+
+    /// Events handed out so far; one coroutine switch counts once.
+    pub(crate) fn events_count(&self) -> u64 {
+        self.events_count
+    }
+
+    fn add_lanes(&mut self, order: &mut Order) {
+        let batches = std::mem::take(&mut self.batches);
+        let mut first = 0;
+        for of_thread in batches.chunk_by(|a, b| a.thread == b.thread) {
+            let range = first..first + of_thread.len();
+            first = range.end;
+            let thread = of_thread.first().and_then(|batch| batch.thread);
+            let mut lane = Lane {
+                thread: thread.map_or(NO_THREAD, |id| order.thread_slot(id)),
+                batches: range,
+                event: WireEvent::GoStatus,
+                ticks: 0,
+                start: 0,
+                args: 0,
+                end: 0,
+                parked: false,
+                next_waiter: NO_LANE,
+            };
+            match load_next(&mut lane, 0, self.bytes.view(), &batches, self.ticks_max) {
+                Ok(true) => {
+                    self.tournament.set(self.lanes.len(), lane.ticks);
+                    self.lanes.push(lane);
+                }
+                Ok(false) => {}
+                Err(error) => self.failed = self.failed.take().or(Some(error)),
+            }
+        }
+        self.batches = batches;
+    }
+
+    /// Hands events to the sink: about `limit` more, or all if there are fewer. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// Nothing after an error can be ordered.
+    #[inline(always)]
+    pub(crate) fn run(
+        &mut self,
+        limit: u64,
+        order: &mut Order,
+        counts: &mut Counts,
+        sink: &mut impl Sink,
+    ) -> Result<bool, DecodeError> {
+        let before = counts.iter().sum::<u64>();
+        let more = self.run_uncounted(limit, order, counts, sink);
+        self.events_count += counts.iter().sum::<u64>().saturating_sub(before);
+        more
+    }
+
+    #[inline(always)]
+    fn run_uncounted(
+        &mut self,
+        limit: u64,
+        order: &mut Order,
+        counts: &mut Counts,
+        sink: &mut impl Sink,
+    ) -> Result<bool, DecodeError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let view = self.bytes.view();
+        let (names, batches, rate, ticks_max) = (&self.names, &self.batches[..], self.rate, self.ticks_max);
+        let (lanes, tournament) = (&mut self.lanes[..], &mut self.tournament);
+        let mut sample_ticks = next_sample(&mut self.samples);
+        let mut left = limit;
+        while left > 0 {
+            let first = tournament.first();
+            if sample_ticks < first.map_or(NEVER, |(ticks, _)| ticks) {
+                emit_sample(&mut self.samples, view, rate, ticks_max, order, counts, sink)?;
+                sample_ticks = next_sample(&mut self.samples);
+                left -= 1;
+                continue;
+            }
+            let Some((ticks, number)) = first else {
+                return end(lanes, view).map(|()| false);
+            };
+            let lane = lanes.get_mut(number).expect("lanes never shrink");
+            let time = rate.nanos_within(ticks);
+            let args = Args::new(view.chunk(lane.args), lane.end.wrapping_sub(lane.args));
+            match order.advance(lane.thread, lane.event, time, args, names, sink) {
+                Ok(Step::Done { args_bytes }) => {
+                    if let Some(count) = counts.get_mut(usize::from(lane.event.byte())) {
+                        *count += 1;
+                    }
+                    left -= 1;
+                    let next = lane.args.wrapping_add(args_bytes);
+                    match load_next(lane, next, view, batches, ticks_max)? {
+                        true => tournament.set(number, lane.ticks),
+                        false => tournament.clear(number),
+                    }
+                    while let Some(head) = order.take_woken() {
+                        wake_all(head, lanes, tournament);
+                    }
+                }
+                Ok(Step::Wait(resource)) => {
+                    lane.parked = true;
+                    let number_u32 = u32::try_from(number).expect("every lane takes five bytes of input");
+                    lane.next_waiter = order.park(resource, number_u32);
+                    tournament.clear(number);
+                    self.parks_count += 1;
+                    let events_count = self.events_count + (limit - left);
+                    if self.parks_count > PARKS_FREE + PARKS_PER_EVENT_MAX.saturating_mul(events_count) {
+                        return Err(explain(lane, view, DecodeErrorKind::TooManyRetries));
+                    }
+                }
+                Err(kind) => return Err(explain(lane, view, *kind)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Time of the next CPU sample; [`NEVER`] after the last.
 #[inline]
-fn replace_top(mut top: PeekMut<'_, Reverse<(u64, u32)>>, lane: &mut Lane<'_>, number: u32, next: RawEvent) {
-    lane.next = next;
-    *top = Reverse((next.ticks, number));
+fn next_sample(samples: &mut Peekable<vec::IntoIter<Sample>>) -> u64 {
+    samples.peek().map_or(NEVER, |sample| sample.ticks)
+}
+
+/// Hands a CPU sample out that is due before the earliest event that may happen.
+#[inline(never)]
+fn emit_sample(
+    samples: &mut Peekable<vec::IntoIter<Sample>>,
+    view: View<'_>,
+    rate: TickRate,
+    ticks_max: u64,
+    order: &mut Order,
+    counts: &mut Counts,
+    sink: &mut impl Sink,
+) -> Result<(), DecodeError> {
+    let Some(Sample { ticks, context, stack }) = samples.next() else {
+        return Ok(());
+    };
+    if ticks > ticks_max {
+        let kind = DecodeErrorKind::OutOfRange {
+            what: "sample time",
+            value: ticks,
+        };
+        return Err(error_at(view.offset(0), kind));
+    }
+    if let Some(count) = counts.get_mut(usize::from(WireEvent::CpuSample.byte())) {
+        *count += 1;
+    }
+    let event = GoEvent {
+        time: order.stamp(rate.nanos_within(ticks)),
+        context,
+        stack,
+        kind: EventKind::CpuSample,
+    };
+    sink.event(event, NO_SLOT);
+    Ok(())
+}
+
+/// Lanes come back that waited for what has just changed.
+#[inline(never)]
+fn wake_all(mut head: u32, lanes: &mut [Lane], tournament: &mut Tournament) {
+    while head != NO_LANE {
+        let lane = lanes.get_mut(index(head)).expect("lanes never shrink");
+        lane.parked = false;
+        tournament.set(index(head), lane.ticks);
+        head = std::mem::replace(&mut lane.next_waiter, NO_LANE);
+    }
+}
+
+/// No lane may go on: the generation has ended, or lanes wait for what never comes.
+fn end(lanes: &[Lane], view: View<'_>) -> Result<(), DecodeError> {
+    let parked = lanes.iter().filter(|lane| lane.parked);
+    match parked.min_by_key(|lane| lane.ticks) {
+        None => Ok(()),
+        Some(lane) => {
+            let kind = DecodeErrorKind::Stuck {
+                event: lane.event.name(),
+            };
+            Err(error_at(view.offset(lane.start), kind))
+        }
+    }
+}
+
+/// What is wrong with a lane's next event, and where.
+#[cold]
+fn explain(lane: &Lane, view: View<'_>, kind: DecodeErrorKind) -> DecodeError {
+    match kind {
+        DecodeErrorKind::Truncated { .. } => damage(view, lane.start, lane.end),
+        kind => error_at(view.offset(lane.start), kind),
+    }
+}
+
+/// Reads type and time of the lane's event at `at`, or at the start of its next batch. Returns false after the last.
+#[inline(always)]
+fn load_next(
+    lane: &mut Lane,
+    at: usize,
+    view: View<'_>,
+    batches: &[TraceBatch],
+    ticks_max: u64,
+) -> Result<bool, DecodeError> {
+    lane.start = at;
+    if at >= lane.end && !begin_batch(lane, view.base, batches, ticks_max)? {
+        return Ok(false);
+    }
+    let chunk = view.chunk(lane.start);
+    let [byte, ..] = *chunk;
+    let (dt, read) = uvarint(chunk, 1);
+    let Some(event) = timed_event(byte) else {
+        return Err(damage(view, lane.start, lane.end));
+    };
+    if read > lane.end.wrapping_sub(lane.start) {
+        return Err(damage(view, lane.start, lane.end));
+    }
+    if dt > ticks_max.wrapping_sub(lane.ticks) {
+        let kind = DecodeErrorKind::OutOfRange {
+            what: "time since the event before",
+            value: dt,
+        };
+        return Err(error_at(view.offset(lane.start), kind));
+    }
+    lane.ticks = lane.ticks.wrapping_add(dt);
+    lane.event = event;
+    lane.args = lane.start.wrapping_add(read);
+    Ok(true)
+}
+
+/// Moves to the first event of the lane's next batch that has any; false if there is none.
+#[inline(never)]
+fn begin_batch(lane: &mut Lane, base: usize, batches: &[TraceBatch], ticks_max: u64) -> Result<bool, DecodeError> {
+    for batch in lane.batches.by_ref().filter_map(|position| batches.get(position)) {
+        if batch.payload.is_empty() {
+            continue;
+        }
+        if batch.time_ticks > ticks_max {
+            let kind = DecodeErrorKind::OutOfRange {
+                what: "batch time",
+                value: batch.time_ticks,
+            };
+            return Err(error_at(batch.payload.start, kind));
+        }
+        lane.start = batch.payload.start.saturating_sub(base);
+        lane.end = batch.payload.end.saturating_sub(base);
+        lane.ticks = batch.time_ticks;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// The first thing wrong with the event at `start`, read with care.
+#[cold]
+fn damage(view: View<'_>, start: usize, end: usize) -> DecodeError {
+    let payload = view.bytes.get(start..end).unwrap_or_default();
+    let mut reader = Reader::new(payload, view.offset(start));
+    let at = reader.clone();
+    read_event(&mut reader).err().unwrap_or_else(|| {
+        at.error(DecodeErrorKind::Truncated {
+            what: "an event's argument",
+        })
+    })
+}
+
+fn read_event(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    let at = reader.clone();
+    let found = reader.u8("an event")?;
+    let Some(event) = timed_event(found) else {
+        return Err(at.error(DecodeErrorKind::UnexpectedByte {
+            expected: "an event with a time",
+            found,
+        }));
+    };
+    reader.uvarint("an event's time")?;
+    let args = WireEvent::spec_of(event.byte()).map_or(&[][..], |spec| spec.args);
+    for _ in args.iter().skip(1) {
+        reader.uvarint("an event's argument")?;
+    }
+    Ok(())
 }

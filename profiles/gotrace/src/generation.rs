@@ -25,6 +25,7 @@ use crate::reader::{Reader, error_at};
 use crate::spec::WireEvent;
 use crate::splitter::RawGeneration;
 use crate::tables::{Definition, Frame, StackTable, StringTable, WireTable};
+use crate::window::Held;
 
 /// Longest string (`MaxEventTrailerDataSize`).
 const STRING_BYTES_MAX: u64 = 1 << 10;
@@ -33,22 +34,24 @@ pub(crate) const STACK_FRAMES_MAX: usize = 128;
 /// A frame is four numbers of at least one byte.
 const FRAME_BYTES_MIN: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
 
-/// A generation, ready to be ordered.
+/// A generation, ready to be ordered. Its strings and stacks are in the tables that [`decode_generation`] filled.
 #[derive(Debug)]
 pub(crate) struct Generation<'a> {
-    pub(crate) offset: usize,
+    pub(crate) held: Held<'a>,
     /// Time of the earliest batch.
     pub(crate) start: TraceNanos,
     pub(crate) rate: TickRate,
     pub(crate) clock: Option<ClockSnapshot>,
+    /// The clock of the generation behind this one, where that could be seen.
+    pub(crate) next_clock: Option<ClockSnapshot>,
     pub(crate) names: WireNames,
     /// By time.
     pub(crate) samples: Vec<Sample>,
     /// Batches of events. Those of one thread stand together, in the order in which they were written.
-    pub(crate) batches: Vec<TraceBatch<'a>>,
+    pub(crate) batches: Vec<TraceBatch>,
 }
 
-/// Maps a generation's own string and stack numbers to the trace's.
+/// Maps a generation's own string and stack numbers to the positions in its tables.
 #[derive(Debug)]
 pub(crate) struct WireNames {
     strings: WireTable<StringId>,
@@ -92,63 +95,245 @@ pub(crate) struct Sample {
     pub(crate) stack: Option<StackId>,
 }
 
-/// Decodes all tables of a generation; strings and stacks are added to the trace's.
+/// Decodes all tables of a generation. `strings` and `stacks` are emptied and filled with its own. What is wrong is
+/// returned with the bytes, whose memory can be used again.
 pub(crate) fn decode_generation<'a>(
     raw: RawGeneration<'a>,
     version: Version,
-    strings: &mut StringTable<'a>,
+    strings: &mut StringTable,
     stacks: &mut StackTable,
-) -> Result<Generation<'a>, DecodeError> {
-    let offset = raw.offset;
-    let start_ticks = start_ticks(&raw.batches);
-    let mut sections = Sections::default();
-    for batch in raw.batches {
-        sections.add(batch, version)?;
+) -> Result<Generation<'a>, (DecodeError, Held<'a>)> {
+    let RawGeneration {
+        held, batches, next, ..
+    } = raw;
+    let tables = Tables::decode(&held, batches, version, strings, stacks);
+    match tables {
+        Ok(tables) => Ok(Generation {
+            next_clock: next.and_then(|(batch, payload)| clock_of(&batch, &payload)),
+            held,
+            start: tables.start,
+            rate: tables.rate,
+            clock: tables.clock,
+            names: tables.names,
+            samples: tables.samples,
+            batches: tables.events,
+        }),
+        Err(error) => Err((error, held)),
     }
-    let missing = |what| error_at(offset, DecodeErrorKind::Missing { what });
-    let rate = sections.rate.ok_or_else(|| missing("frequency"))?;
-    if version.has_clock_snapshot() && sections.snapshot.is_none() {
-        return Err(missing("clock snapshot"));
+}
+
+struct Tables {
+    start: TraceNanos,
+    rate: TickRate,
+    clock: Option<ClockSnapshot>,
+    names: WireNames,
+    samples: Vec<Sample>,
+    events: Vec<TraceBatch>,
+}
+
+impl Tables {
+    fn decode(
+        held: &Held<'_>,
+        batches: Vec<TraceBatch>,
+        version: Version,
+        strings: &mut StringTable,
+        stacks: &mut StackTable,
+    ) -> Result<Self, DecodeError> {
+        let start_ticks = start_ticks(&batches);
+        let sections = Sections::sort(batches, version);
+        let mut clocks = Clocks::default();
+        for batch in &sections.clocks {
+            clocks.read(batch, payload(held, batch))?;
+        }
+        let missing = |what| error_at(held.base, DecodeErrorKind::Missing { what });
+        let rate = clocks.rate.ok_or_else(|| missing("frequency"))?;
+        if version.has_clock_snapshot() && clocks.snapshot.is_none() {
+            return Err(missing("clock snapshot"));
+        }
+        let clock = clocks.resolve()?;
+        let out_of_range = || DecodeErrorKind::OutOfRange {
+            what: "batch time",
+            value: start_ticks,
+        };
+        let start = rate
+            .nanos(start_ticks)
+            .ok_or_else(|| error_at(held.base, out_of_range()))?;
+        let strings = read_strings(held, &sections.strings, strings)?;
+        let stacks = read_stacks(held, &sections.stacks, &strings, stacks)?;
+        let names = WireNames { strings, stacks };
+        let samples = read_samples(held, &sections.samples, &names)?;
+        let mut events = sections.events;
+        // Stable: batches of one thread keep their order, which is the order of that thread's events.
+        events.sort_by_key(|batch| batch.thread);
+        Ok(Self {
+            start,
+            rate,
+            clock,
+            names,
+            samples,
+            events,
+        })
     }
-    let strings = sections.strings(strings)?;
-    let stacks = sections.stacks(&strings, stacks)?;
-    let names = WireNames { strings, stacks };
-    let samples = sections.samples(&names)?;
-    let out_of_range = |value| {
-        error_at(
-            offset,
-            DecodeErrorKind::OutOfRange {
-                what: "batch time",
-                value,
-            },
-        )
-    };
-    let start = rate.nanos(start_ticks).ok_or_else(|| out_of_range(start_ticks))?;
-    let clock = match sections.snapshot {
-        Some(snapshot) => Some(snapshot.resolve(rate)?),
-        None => None,
-    };
-    // Stable: batches of one thread keep their order, which is the order of that thread's events.
-    sections.events.sort_by_key(|batch| batch.thread);
-    Ok(Generation {
-        offset,
-        start,
-        rate,
-        clock,
-        names,
-        samples,
-        batches: sections.events,
-    })
 }
 
 /// The earliest batch time. As in Go's reader, 0 counts only if no other time is there.
-fn start_ticks(batches: &[TraceBatch<'_>]) -> u64 {
+fn start_ticks(batches: &[TraceBatch]) -> u64 {
     batches
         .iter()
         .map(|batch| batch.time_ticks)
         .filter(|ticks| *ticks != 0)
         .min()
         .unwrap_or(0)
+}
+
+/// The batches of a generation by what they hold.
+#[derive(Default)]
+struct Sections {
+    strings: Vec<TraceBatch>,
+    stacks: Vec<TraceBatch>,
+    samples: Vec<TraceBatch>,
+    clocks: Vec<TraceBatch>,
+    events: Vec<TraceBatch>,
+}
+
+impl Sections {
+    fn sort(batches: Vec<TraceBatch>, version: Version) -> Self {
+        let mut sections = Self::default();
+        for batch in batches.into_iter().filter(|batch| !batch.experimental) {
+            let section = match batch.first.and_then(WireEvent::spec_of).map(|spec| spec.event) {
+                Some(WireEvent::Strings) => &mut sections.strings,
+                Some(WireEvent::Stacks) => &mut sections.stacks,
+                Some(WireEvent::CpuSamples) => &mut sections.samples,
+                Some(WireEvent::Frequency) if !version.has_clock_snapshot() => &mut sections.clocks,
+                Some(WireEvent::Sync) if version.has_clock_snapshot() => &mut sections.clocks,
+                _ => &mut sections.events,
+            };
+            section.push(batch);
+        }
+        sections
+    }
+}
+
+fn payload<'b>(held: &'b Held<'_>, batch: &TraceBatch) -> Reader<'b> {
+    let inside = |offset: usize| offset.saturating_sub(held.base);
+    let range = inside(batch.payload.start)..inside(batch.payload.end);
+    Reader::new(held.bytes.get(range).unwrap_or_default(), batch.payload.start)
+}
+
+fn read_strings(
+    held: &Held<'_>,
+    batches: &[TraceBatch],
+    strings: &mut StringTable,
+) -> Result<WireTable<StringId>, DecodeError> {
+    strings.clear();
+    let mut definitions = Vec::new();
+    for batch in batches {
+        let mut payload = payload(held, batch);
+        payload.u8("a strings batch")?;
+        while !payload.is_empty() {
+            let offset = payload.offset();
+            expect(&mut payload, WireEvent::String, "a string")?;
+            let wire_id = payload.uvarint("a string id")?;
+            let at_length = payload.clone();
+            let declared = payload.uvarint("a string length")?;
+            if declared > STRING_BYTES_MAX {
+                let possible = STRING_BYTES_MAX;
+                let kind = DecodeErrorKind::CountTooLarge {
+                    what: "string bytes",
+                    declared,
+                    possible,
+                };
+                return Err(at_length.error(kind));
+            }
+            let length = usize::try_from(declared).unwrap_or(usize::MAX);
+            let bytes = payload.take(length, "the rest of a string")?;
+            let value = strings.push(bytes).ok_or_else(|| table_full(offset, "string"))?;
+            definitions.push(Definition { wire_id, offset, value });
+        }
+    }
+    WireTable::build(definitions).map_err(|twice| defined_twice(&twice, "string"))
+}
+
+fn read_stacks(
+    held: &Held<'_>,
+    batches: &[TraceBatch],
+    strings: &WireTable<StringId>,
+    stacks: &mut StackTable,
+) -> Result<WireTable<StackId>, DecodeError> {
+    stacks.clear();
+    let mut definitions = Vec::new();
+    for batch in batches {
+        let mut payload = payload(held, batch);
+        payload.u8("a stacks batch")?;
+        while !payload.is_empty() {
+            let offset = payload.offset();
+            expect(&mut payload, WireEvent::Stack, "a stack")?;
+            let wire_id = payload.uvarint("a stack id")?;
+            read_frames(&mut payload, offset, strings, stacks)?;
+            let value = stacks.close().ok_or_else(|| table_full(offset, "stack"))?;
+            definitions.push(Definition { wire_id, offset, value });
+        }
+    }
+    WireTable::build(definitions).map_err(|twice| defined_twice(&twice, "stack"))
+}
+
+fn read_frames(
+    payload: &mut Reader<'_>,
+    offset: usize,
+    strings: &WireTable<StringId>,
+    stacks: &mut StackTable,
+) -> Result<(), DecodeError> {
+    let at_count = payload.clone();
+    let count = payload.count("stack frames", FRAME_BYTES_MIN)?;
+    if count > STACK_FRAMES_MAX {
+        let value = u64::try_from(count).unwrap_or(u64::MAX);
+        return Err(at_count.error(DecodeErrorKind::OutOfRange {
+            what: "number of stack frames",
+            value,
+        }));
+    }
+    let name = |wire_id| match wire_id {
+        0 => Ok(StringId::EMPTY),
+        id => strings
+            .get(id)
+            .ok_or_else(|| error_at(offset, DecodeErrorKind::UnknownId { what: "string", id })),
+    };
+    for _ in 0..count {
+        let pc = payload.uvarint("a program counter")?;
+        let function = payload.uvarint("a function name")?;
+        let file = payload.uvarint("a file name")?;
+        let line = payload.uvarint("a line number")?;
+        stacks.push_frame(Frame {
+            pc,
+            function: name(function)?,
+            file: name(file)?,
+            line,
+        });
+    }
+    Ok(())
+}
+
+fn read_samples(held: &Held<'_>, batches: &[TraceBatch], names: &WireNames) -> Result<Vec<Sample>, DecodeError> {
+    let mut samples = Vec::new();
+    for batch in batches {
+        let mut payload = payload(held, batch);
+        payload.u8("a CPU samples batch")?;
+        while !payload.is_empty() {
+            let offset = payload.offset();
+            expect(&mut payload, WireEvent::CpuSample, "a CPU sample")?;
+            let ticks = payload.uvarint("a sample's time")?;
+            let context = Context {
+                thread: ThreadId::new(payload.uvarint("a sample's thread")?),
+                proc: ProcId::new(payload.uvarint("a sample's proc")?),
+                goroutine: GoroutineId::new(payload.uvarint("a sample's goroutine")?).filter(|id| id.get() != 0),
+            };
+            let stack = payload.uvarint("a sample's stack")?;
+            let stack = names.stack(stack).map_err(|kind| error_at(offset, kind))?;
+            samples.push(Sample { ticks, context, stack });
+        }
+    }
+    samples.sort_by_key(|sample| sample.ticks);
+    Ok(samples)
 }
 
 /// A clock snapshot in ticks, and where it stands.
@@ -186,176 +371,24 @@ impl RawSnapshot {
     }
 }
 
-/// A stack as written, with its frames in [`Sections::frames`].
-#[derive(Debug)]
-struct RawStack {
-    wire_id: u64,
-    offset: usize,
-    frames: std::ops::Range<usize>,
-}
-
-#[derive(Debug)]
-struct RawFrame {
-    pc: u64,
-    function: u64,
-    file: u64,
-    line: u64,
-}
-
-#[derive(Debug)]
-struct RawString<'a> {
-    wire_id: u64,
-    offset: usize,
-    bytes: &'a [u8],
-}
-
-#[derive(Debug)]
-struct RawSample {
-    offset: usize,
-    ticks: u64,
-    context: Context,
-    stack: u64,
-}
-
-/// What the batches of a generation hold, sorted by kind but not yet resolved.
+/// What the sync batches of a generation say.
 #[derive(Debug, Default)]
-struct Sections<'a> {
-    strings: Vec<RawString<'a>>,
-    stacks: Vec<RawStack>,
-    frames: Vec<RawFrame>,
-    samples: Vec<RawSample>,
+struct Clocks {
     rate: Option<TickRate>,
     snapshot: Option<RawSnapshot>,
-    events: Vec<TraceBatch<'a>>,
 }
 
-impl<'a> Sections<'a> {
-    fn add(&mut self, batch: TraceBatch<'a>, version: Version) -> Result<(), DecodeError> {
-        if batch.experimental {
-            return Ok(());
+impl Clocks {
+    fn read(&mut self, batch: &TraceBatch, mut payload: Reader<'_>) -> Result<(), DecodeError> {
+        if batch.first == Some(WireEvent::Sync.byte()) {
+            payload.u8("a sync batch")?;
         }
-        let mut payload = batch.payload.clone();
-        match payload.peek().and_then(WireEvent::spec_of).map(|spec| spec.event) {
-            Some(WireEvent::Strings) => {
-                payload.u8("a strings batch")?;
-                self.read_strings(payload)
-            }
-            Some(WireEvent::Stacks) => {
-                payload.u8("a stacks batch")?;
-                self.read_stacks(payload)
-            }
-            Some(WireEvent::CpuSamples) => {
-                payload.u8("a CPU samples batch")?;
-                self.read_samples(payload)
-            }
-            Some(WireEvent::Frequency) if !version.has_clock_snapshot() => self.read_sync(payload, batch.time_ticks),
-            Some(WireEvent::Sync) if version.has_clock_snapshot() => {
-                payload.u8("a sync batch")?;
-                self.read_sync(payload, batch.time_ticks)
-            }
-            _ => {
-                self.events.push(batch);
-                Ok(())
-            }
-        }
-    }
-
-    fn read_strings(&mut self, mut payload: Reader<'a>) -> Result<(), DecodeError> {
-        while !payload.is_empty() {
-            let offset = payload.offset();
-            expect(&mut payload, WireEvent::String, "a string")?;
-            let wire_id = payload.uvarint("a string id")?;
-            let at_length = payload.clone();
-            let declared = payload.uvarint("a string length")?;
-            if declared > STRING_BYTES_MAX {
-                let possible = STRING_BYTES_MAX;
-                let kind = DecodeErrorKind::CountTooLarge {
-                    what: "string bytes",
-                    declared,
-                    possible,
-                };
-                return Err(at_length.error(kind));
-            }
-            let length = usize::try_from(declared).unwrap_or(usize::MAX);
-            let bytes = payload.take(length, "the rest of a string")?;
-            self.strings.push(RawString { wire_id, offset, bytes });
-        }
-        Ok(())
-    }
-
-    fn read_stacks(&mut self, mut payload: Reader<'a>) -> Result<(), DecodeError> {
-        while !payload.is_empty() {
-            let offset = payload.offset();
-            expect(&mut payload, WireEvent::Stack, "a stack")?;
-            let wire_id = payload.uvarint("a stack id")?;
-            let at_count = payload.clone();
-            let count = payload.count("stack frames", FRAME_BYTES_MIN)?;
-            if count > STACK_FRAMES_MAX {
-                let value = u64::try_from(count).unwrap_or(u64::MAX);
-                return Err(at_count.error(DecodeErrorKind::OutOfRange {
-                    what: "number of stack frames",
-                    value,
-                }));
-            }
-            let first = self.frames.len();
-            for _ in 0..count {
-                self.frames.push(RawFrame {
-                    pc: payload.uvarint("a program counter")?,
-                    function: payload.uvarint("a function name")?,
-                    file: payload.uvarint("a file name")?,
-                    line: payload.uvarint("a line number")?,
-                });
-            }
-            self.stacks.push(RawStack {
-                wire_id,
-                offset,
-                frames: first..self.frames.len(),
-            });
-        }
-        Ok(())
-    }
-
-    fn read_samples(&mut self, mut payload: Reader<'a>) -> Result<(), DecodeError> {
-        while !payload.is_empty() {
-            let offset = payload.offset();
-            expect(&mut payload, WireEvent::CpuSample, "a CPU sample")?;
-            let ticks = payload.uvarint("a sample's time")?;
-            let thread = ThreadId::new(payload.uvarint("a sample's thread")?);
-            let proc = ProcId::new(payload.uvarint("a sample's proc")?);
-            let goroutine = GoroutineId::new(payload.uvarint("a sample's goroutine")?).filter(|id| id.get() != 0);
-            let stack = payload.uvarint("a sample's stack")?;
-            self.samples.push(RawSample {
-                offset,
-                ticks,
-                context: Context {
-                    thread,
-                    proc,
-                    goroutine,
-                },
-                stack,
-            });
-        }
-        Ok(())
-    }
-
-    fn read_sync(&mut self, mut payload: Reader<'a>, batch_ticks: u64) -> Result<(), DecodeError> {
-        let mut ticks = batch_ticks;
+        let mut ticks = batch.time_ticks;
         while !payload.is_empty() {
             let at = payload.clone();
             let found = payload.u8("a clock")?;
             match WireEvent::spec_of(found).map(|spec| spec.event) {
-                Some(WireEvent::Frequency) => {
-                    let value = payload.uvarint("a frequency")?;
-                    let rate = TickRate::new(value);
-                    let out_of_range = DecodeErrorKind::OutOfRange {
-                        what: "frequency",
-                        value,
-                    };
-                    let rate = rate.ok_or_else(|| at.error(out_of_range))?;
-                    if self.rate.replace(rate).is_some() {
-                        return Err(at.error(DecodeErrorKind::Duplicate { what: "frequency" }));
-                    }
-                }
+                Some(WireEvent::Frequency) => self.read_frequency(&at, payload.uvarint("a frequency")?)?,
                 Some(WireEvent::ClockSnapshot) => {
                     let dt = payload.uvarint("a snapshot's time")?;
                     let out_of_range = DecodeErrorKind::OutOfRange {
@@ -385,83 +418,31 @@ impl<'a> Sections<'a> {
         Ok(())
     }
 
-    fn strings(&self, strings: &mut StringTable<'a>) -> Result<WireTable<StringId>, DecodeError> {
-        let mut definitions = Vec::with_capacity(self.strings.len());
-        for RawString { wire_id, offset, bytes } in &self.strings {
-            let value = strings.intern(bytes).ok_or_else(|| table_full(*offset, "string"))?;
-            definitions.push(Definition {
-                wire_id: *wire_id,
-                offset: *offset,
-                value,
-            });
-        }
-        WireTable::build(definitions).map_err(|twice| defined_twice(&twice, "string"))
-    }
-
-    fn stacks(
-        &self,
-        strings: &WireTable<StringId>,
-        stacks: &mut StackTable,
-    ) -> Result<WireTable<StackId>, DecodeError> {
-        let name = |wire_id, offset| match wire_id {
-            0 => Ok(StringId::EMPTY),
-            id => strings
-                .get(id)
-                .ok_or_else(|| error_at(offset, DecodeErrorKind::UnknownId { what: "string", id })),
+    fn read_frequency(&mut self, at: &Reader<'_>, value: u64) -> Result<(), DecodeError> {
+        let out_of_range = DecodeErrorKind::OutOfRange {
+            what: "frequency",
+            value,
         };
-        let mut definitions = Vec::with_capacity(self.stacks.len());
-        let mut frames = Vec::with_capacity(STACK_FRAMES_MAX);
-        for RawStack {
-            wire_id,
-            offset,
-            frames: range,
-        } in &self.stacks
-        {
-            frames.clear();
-            for RawFrame {
-                pc,
-                function,
-                file,
-                line,
-            } in self.frames.get(range.clone()).unwrap_or_default()
-            {
-                let (function, file) = (name(*function, *offset)?, name(*file, *offset)?);
-                frames.push(Frame {
-                    pc: *pc,
-                    function,
-                    file,
-                    line: *line,
-                });
-            }
-            let value = stacks.intern(&frames).ok_or_else(|| table_full(*offset, "stack"))?;
-            definitions.push(Definition {
-                wire_id: *wire_id,
-                offset: *offset,
-                value,
-            });
+        let rate = TickRate::new(value).ok_or_else(|| at.error(out_of_range))?;
+        if self.rate.replace(rate).is_some() {
+            return Err(at.error(DecodeErrorKind::Duplicate { what: "frequency" }));
         }
-        WireTable::build(definitions).map_err(|twice| defined_twice(&twice, "stack"))
+        Ok(())
     }
 
-    fn samples(&self, names: &WireNames) -> Result<Vec<Sample>, DecodeError> {
-        let mut samples = Vec::with_capacity(self.samples.len());
-        for RawSample {
-            offset,
-            ticks,
-            context,
-            stack,
-        } in &self.samples
-        {
-            let stack = names.stack(*stack).map_err(|kind| error_at(*offset, kind))?;
-            samples.push(Sample {
-                ticks: *ticks,
-                context: *context,
-                stack,
-            });
+    fn resolve(&self) -> Result<Option<ClockSnapshot>, DecodeError> {
+        match (&self.snapshot, self.rate) {
+            (Some(snapshot), Some(rate)) => snapshot.resolve(rate).map(Some),
+            _ => Ok(None),
         }
-        samples.sort_by_key(|sample| sample.ticks);
-        Ok(samples)
     }
+}
+
+/// The clock in a sync batch on its own; `None` if the batch is damaged, which is for its own generation to report.
+fn clock_of(batch: &TraceBatch, payload: &[u8]) -> Option<ClockSnapshot> {
+    let mut clocks = Clocks::default();
+    clocks.read(batch, Reader::new(payload, batch.payload.start)).ok()?;
+    clocks.resolve().ok()?
 }
 
 fn expect(reader: &mut Reader<'_>, event: WireEvent, expected: &'static str) -> Result<(), DecodeError> {

@@ -13,22 +13,24 @@ const RECENT_COUNT: usize = 4096;
 /// each other: a look-up is one comparison in nearly all cases.
 #[derive(Debug)]
 pub(crate) struct IdIndex<K> {
-    recent: Vec<Option<(K, u32)>>,
+    recent: Box<[Option<(K, u32)>; RECENT_COUNT]>,
     all: HashMap<K, u32>,
 }
 
 impl<K: Copy + Eq + Hash + Into<u64>> IdIndex<K> {
     pub(crate) fn new() -> Self {
         Self {
-            recent: vec![None; RECENT_COUNT],
+            recent: Box::new([None; RECENT_COUNT]),
             all: HashMap::new(),
         }
     }
 
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the remainder lies inside the array")]
     fn recent_slot(&mut self, id: K) -> &mut Option<(K, u32)> {
         let number: u64 = id.into();
         let low_bits = usize::try_from(number % 4096).expect("below 4096");
-        self.recent.get_mut(low_bits).expect("as long as the modulus")
+        &mut self.recent[low_bits % RECENT_COUNT]
     }
 
     #[inline]
@@ -38,6 +40,11 @@ impl<K: Copy + Eq + Hash + Into<u64>> IdIndex<K> {
         {
             return Some(position);
         }
+        self.find_all(id)
+    }
+
+    #[inline(never)]
+    fn find_all(&mut self, id: K) -> Option<u32> {
         let position = *self.all.get(&id)?;
         *self.recent_slot(id) = Some((id, position));
         Some(position)

@@ -28,6 +28,12 @@ macro_rules! wire_id {
             }
         }
 
+        shown_as_number!($name);
+    };
+}
+
+macro_rules! shown_as_number {
+    ($name:ident) => {
         impl From<$name> for u64 {
             #[inline]
             fn from(id: $name) -> u64 {
@@ -53,10 +59,34 @@ wire_id!(
     /// A goroutine (G). Unique within a process, except that a cgo callback may reuse the id of an earlier callback.
     GoroutineId
 );
-wire_id!(
-    /// A proc (P): the right to run Go code, numbered from 0 to GOMAXPROCS - 1.
-    ProcId
-);
+
+/// A proc (P): the right to run Go code, numbered from 0 to GOMAXPROCS - 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcId(NonZeroU32);
+
+impl ProcId {
+    /// The proc with this wire number; `None` for 2^64 - 1, Go's "no such thing", and for numbers of 2^32 - 1 and above:
+    /// Go counts procs in 32 bits.
+    #[inline]
+    pub const fn new(number: u64) -> Option<Self> {
+        if number >= u32::MAX as u64 {
+            return None;
+        }
+        match NonZeroU32::new((number as u32).wrapping_add(1)) {
+            Some(stored) => Some(Self(stored)),
+            None => None,
+        }
+    }
+
+    /// The number as Go prints it.
+    #[inline]
+    pub const fn get(self) -> u64 {
+        self.0.get().wrapping_sub(1) as u64
+    }
+}
+
+shown_as_number!(ProcId);
+
 wire_id!(
     /// A thread (M): the operating system's thread id (`gettid` on Linux).
     ThreadId
@@ -71,7 +101,8 @@ impl TaskId {
     pub const BACKGROUND: Self = Self(NonZeroU64::MIN);
 }
 
-/// A string of the trace, valid across its generations. Look it up in a [`StringTable`](crate::StringTable).
+/// A string. The id belongs to the table that it came with: that of a generation
+/// ([`Events::strings`](crate::Events::strings)) or that of a whole recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StringId(pub(crate) u32);
 
@@ -85,7 +116,8 @@ impl StringId {
     }
 }
 
-/// A call stack of the trace, valid across its generations. Look it up in a [`StackTable`](crate::StackTable).
+/// A call stack. The id belongs to the table that it came with: that of a generation
+/// ([`Events::stacks`](crate::Events::stacks)) or that of a whole recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackId(pub(crate) NonZeroU32);
 

@@ -29,7 +29,7 @@
 
 mod batch;
 mod clock;
-mod cursor;
+mod decoder;
 mod error;
 mod event;
 mod frontier;
@@ -37,6 +37,7 @@ mod generation;
 mod header;
 mod id_index;
 mod ids;
+mod lanes;
 mod order;
 mod reader;
 mod recording;
@@ -44,15 +45,18 @@ mod spec;
 mod splitter;
 mod stream;
 mod tables;
+mod window;
+mod wire;
 
 pub use crate::clock::{ClockSnapshot, ClockSync, TraceNanos, UnixNanos};
+pub use crate::decoder::GenerationInfo;
 pub use crate::error::{DecodeError, DecodeErrorKind, OpenError, TraceError, Warning, WarningKind, Warnings};
 pub use crate::event::{Context, EventKind, GoEvent, GoStatus, ProcStatus};
 pub use crate::header::Version;
 pub use crate::ids::{GoroutineId, ProcId, StackId, StringId, TaskId, ThreadId};
 pub use crate::recording::{
-    CpuSample, GenerationInfo, Goroutine, GoroutineState, RangeKind, Recording, RunnableCause, RuntimeRange,
-    StateInterval, TaskEdge, UserLog, UserRegion, UserTask, WaitReason, Waker,
+    CpuSample, Goroutine, GoroutineState, RangeKind, Recording, RunnableCause, RuntimeRange, StateInterval, TaskEdge,
+    UserLog, UserRegion, UserTask, WaitReason, Waker,
 };
 pub use crate::spec::{Place, SPECS, Spec, WireEvent};
 pub use crate::stream::{Events, ExecTrace};

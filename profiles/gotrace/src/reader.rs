@@ -34,18 +34,6 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// Bytes left.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.rest.len()
-    }
-
-    /// The next byte, left in place.
-    #[inline]
-    pub(crate) fn peek(&self) -> Option<u8> {
-        self.rest.first().copied()
-    }
-
     /// An error at the next byte.
     #[cold]
     pub(crate) fn error(&self, kind: DecodeErrorKind) -> DecodeError {
@@ -107,12 +95,6 @@ impl<'a> Reader<'a> {
                 }))
             }
         }
-    }
-
-    /// Cuts the next `len` bytes off as a reader of their own: reading them cannot leave them.
-    pub(crate) fn sub(&mut self, len: usize, what: &'static str) -> Result<Reader<'a>, DecodeError> {
-        let offset = self.offset();
-        self.take(len, what).map(|bytes| Reader::new(bytes, offset))
     }
 
     /// Takes the next `len` bytes.
@@ -195,16 +177,5 @@ mod tests {
         );
         let mut reader = Reader::new(&[2, 0, 0, 0, 0, 0, 0, 0, 0], 10);
         assert_eq!(reader.count("stack frames", four).unwrap(), 2);
-    }
-
-    #[test]
-    fn a_sub_reader_keeps_its_place_and_cannot_leave_its_bytes() {
-        let mut reader = Reader::new(&[9, 1, 2, 3], 50);
-        reader.u8("head").unwrap();
-        let mut inner = reader.sub(2, "payload").unwrap();
-        assert_eq!(inner.offset(), 51);
-        inner.take(2, "all").unwrap();
-        assert_eq!(inner.u8("more").unwrap_err().offset_bytes, 53);
-        assert_eq!(reader.peek(), Some(3));
     }
 }

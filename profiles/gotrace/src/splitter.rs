@@ -5,44 +5,56 @@
 //! Go >= 1.26   | gen 1 batches | 52 | gen 2 batches | 52 ...  byte 52 ends one; without it the file was cut
 //! ```
 //! A generation is either whole or left out. A single batch of a wrong number spoils the generation it stands in; two
-//! of the same number in a row start a new generation.
+//! of the same number in a row start a new generation. Where the bytes stop being batches, the next place from which
+//! batches follow each other is searched for; what stands there up to the next start of a generation is lost too.
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use crate::batch::{Frame, FrameError, TraceBatch, read_frame};
+use crate::batch::{FRAME_BYTES_MAX, Frame, FrameError, TraceBatch, read_frame};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::header::Version;
+use crate::header::{HEADER_BYTES, Version};
 use crate::reader::{Reader, error_at};
 use crate::spec::WireEvent;
+use crate::window::{Held, Window};
+
+/// How many batches must follow each other to be taken for batches, after others were not.
+const CHAIN_LENGTH: usize = 3;
+/// How far generation numbers may lie apart around damage.
+const NUMBERS_APART_MAX: u64 = 1 << 20;
 
 /// The batches of one generation, as they stand in the file.
 #[derive(Debug)]
 pub(crate) struct RawGeneration<'a> {
     pub(crate) number: u64,
-    pub(crate) offset: usize,
-    pub(crate) batches: Vec<TraceBatch<'a>>,
+    pub(crate) held: Held<'a>,
+    pub(crate) batches: Vec<TraceBatch>,
+    /// The first batch of the generation behind this one, if there is one and it stands there.
+    pub(crate) next: Option<(TraceBatch, Vec<u8>)>,
+}
+
+/// A generation whose end has not been seen.
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    offset: usize,
+    batches: Vec<TraceBatch>,
     damage: Option<DecodeError>,
 }
 
-impl<'a> RawGeneration<'a> {
-    fn new(first: TraceBatch<'a>, offset: usize) -> Self {
-        let damage = (first.generation == 0).then(|| zero_generation(&first));
+impl Open {
+    fn new(first: TraceBatch, offset: usize) -> Self {
         Self {
             number: first.generation,
             offset,
+            damage: (first.generation == 0).then(|| zero_generation(&first)),
             batches: vec![first],
-            damage,
         }
     }
 
     /// The runtime writes stacks and then strings last; before Go 1.26 nothing else tells a whole last generation from
     /// a cut one.
     fn has_tables(&self) -> bool {
-        let has = |event: WireEvent| {
-            self.batches
-                .iter()
-                .any(|batch| batch.payload.peek() == Some(event.byte()))
-        };
+        let has = |event: WireEvent| self.batches.iter().any(|batch| batch.first == Some(event.byte()));
         has(WireEvent::Stacks) && has(WireEvent::Strings)
     }
 
@@ -60,7 +72,7 @@ pub(crate) enum Split<'a> {
         generation: Option<u64>,
         error: DecodeError,
     },
-    /// Batch boundaries are lost: nothing after `error` can be read.
+    /// Batch boundaries are lost: `lost_bytes` behind `error` cannot be read.
     Lost {
         error: DecodeError,
         lost_bytes: usize,
@@ -70,50 +82,72 @@ pub(crate) enum Split<'a> {
 /// Reads generation after generation.
 #[derive(Debug)]
 pub(crate) struct Splitter<'a> {
-    reader: Reader<'a>,
+    window: Window<'a>,
     version: Version,
+    /// Offset in the file of the next frame.
+    at: usize,
     /// The beginning of the next generation, where its first batches ended the one before.
-    begun: Option<RawGeneration<'a>>,
+    begun: Option<Open>,
     /// Set when batch boundaries were lost while a generation before that point was still to be delivered.
     lost: Option<(DecodeError, usize)>,
+    /// Number of the latest generation, damaged or not.
+    number: u64,
 }
 
 impl<'a> Splitter<'a> {
-    pub(crate) fn new(version: Version, reader: Reader<'a>) -> Self {
+    /// `window` starts with the header.
+    pub(crate) fn new(version: Version, window: Window<'a>) -> Self {
         Self {
-            reader,
+            window,
             version,
+            at: HEADER_BYTES,
             begun: None,
             lost: None,
+            number: 0,
         }
+    }
+
+    /// Gives the bytes of a generation back.
+    pub(crate) fn recycle(&mut self, held: Held<'a>) {
+        self.window.recycle(held);
+    }
+
+    /// Why the source ended early. Handed out once.
+    pub(crate) fn take_failure(&mut self) -> Option<std::io::Error> {
+        self.window.take_failure()
     }
 
     /// The next generation, or `None` at the end of the trace.
     pub(crate) fn next(&mut self) -> Option<Split<'a>> {
-        if let Some((error, lost_bytes)) = self.lost.take() {
+        if let Some((error, from)) = self.lost.take() {
+            let lost_bytes = self.resume(from).saturating_sub(from);
             return Some(Split::Lost { error, lost_bytes });
         }
         let mut current = self.begun.take();
         // The batch before, if it was of a generation that is not expected here.
-        let mut stray: Option<RawGeneration<'a>> = None;
-        while !self.reader.is_empty() {
-            let at = self.reader.clone();
-            let batch = match read_frame(&mut self.reader) {
+        let mut stray: Option<Open> = None;
+        loop {
+            let at = self.at;
+            let frame = match self.read_frame() {
+                Some(frame) => frame,
+                None => break,
+            };
+            let batch = match frame {
                 Ok(Frame::Batch(batch)) => batch,
                 Ok(Frame::EndOfGeneration) => {
                     spoil_by(&mut current, stray.take());
-                    match self.end_of_generation(&mut current, &at) {
+                    match self.end_of_generation(&mut current, at) {
                         Some(split) => return Some(split),
                         None => continue,
                     }
                 }
                 Err(error) => {
                     spoil_by(&mut current, stray);
-                    return Some(self.lose(current, error, &at));
+                    return Some(self.lose(current, error, at));
                 }
             };
             let Some(generation) = &mut current else {
-                current = Some(RawGeneration::new(batch, at.offset()));
+                current = Some(Open::new(batch, at));
                 continue;
             };
             if batch.generation == generation.number {
@@ -123,8 +157,8 @@ impl<'a> Splitter<'a> {
             }
             if self.is_successor(generation.number, batch.generation) {
                 spoil_by(&mut current, stray);
-                self.begun = Some(RawGeneration::new(batch, at.offset()));
-                return current.map(finish);
+                self.begun = Some(Open::new(batch, at));
+                return current.map(|generation| self.finish(generation, at));
             }
             match stray.take() {
                 Some(mut other) if other.number == batch.generation => {
@@ -135,13 +169,27 @@ impl<'a> Splitter<'a> {
                 }
                 before => {
                     spoil_by(&mut current, before);
-                    stray = Some(RawGeneration::new(batch, at.offset()));
+                    stray = Some(Open::new(batch, at));
                 }
             }
         }
         spoil_by(&mut current, stray);
-        let end = self.reader.offset();
+        let end = self.at;
         current.map(|generation| self.end_of_batches(generation, end))
+    }
+
+    /// The next frame, or `None` at the end of the file.
+    fn read_frame(&mut self) -> Option<Result<Frame, FrameError>> {
+        let bytes = self.window.at(self.at, FRAME_BYTES_MAX);
+        if bytes.is_empty() {
+            return None;
+        }
+        let mut reader = Reader::new(bytes, self.at);
+        let frame = read_frame(&mut reader);
+        if frame.is_ok() {
+            self.at = reader.offset();
+        }
+        Some(frame)
     }
 
     fn is_successor(&self, number: u64, next: u64) -> bool {
@@ -149,28 +197,28 @@ impl<'a> Splitter<'a> {
     }
 
     /// Byte 52. Before Go 1.26 it does not exist, and where no generation is open it ends none.
-    fn end_of_generation(&self, current: &mut Option<RawGeneration<'a>>, at: &Reader<'a>) -> Option<Split<'a>> {
+    fn end_of_generation(&mut self, current: &mut Option<Open>, at: usize) -> Option<Split<'a>> {
         let byte = WireEvent::EndOfGeneration.byte();
         let unexpected = DecodeErrorKind::UnexpectedByte {
             expected: "a batch",
             found: byte,
         };
         match current.take() {
-            Some(generation) if self.version.marks_generation_end() => Some(finish(generation)),
+            Some(generation) if self.version.marks_generation_end() => Some(self.finish(generation, self.at)),
             Some(mut generation) => {
-                generation.spoil(at.error(unexpected));
+                generation.spoil(error_at(at, unexpected));
                 *current = Some(generation);
                 None
             }
             None => Some(Split::Damaged {
                 generation: None,
-                error: at.error(unexpected),
+                error: error_at(at, unexpected),
             }),
         }
     }
 
     /// At `end` the file ends, or another generation begins that does not follow this one.
-    fn end_of_batches(&self, mut generation: RawGeneration<'a>, end: usize) -> Split<'a> {
+    fn end_of_batches(&mut self, mut generation: Open, end: usize) -> Split<'a> {
         if self.version.marks_generation_end() || !generation.has_tables() {
             let kept_bytes = u64::try_from(end.saturating_sub(generation.offset)).unwrap_or(u64::MAX);
             let kind = DecodeErrorKind::GenerationCut {
@@ -179,20 +227,20 @@ impl<'a> Splitter<'a> {
             };
             generation.spoil(error_at(end, kind));
         }
-        finish(generation)
+        self.finish(generation, end)
     }
 
-    /// A frame is unreadable, so no later batch can be found. The open generation is whole if the frame says that it belongs
-    /// to another, or if it is too short to say and the tables are there.
-    fn lose(&mut self, current: Option<RawGeneration<'a>>, frame: FrameError, at: &Reader<'a>) -> Split<'a> {
-        let lost_bytes = at.len();
-        self.reader = Reader::new(&[], at.offset().saturating_add(lost_bytes));
-        let lost = Split::Lost {
-            error: frame.error.clone(),
-            lost_bytes,
-        };
+    /// A frame is unreadable. The open generation is whole if the frame says that it belongs to another, or if it is too
+    /// short to say and the tables are there.
+    fn lose(&mut self, current: Option<Open>, frame: FrameError, at: usize) -> Split<'a> {
+        self.lost = Some((frame.error.clone(), at));
         let Some(mut generation) = current else {
-            return lost;
+            self.lost = None;
+            let lost_bytes = self.resume(at).saturating_sub(at);
+            return Split::Lost {
+                error: frame.error,
+                lost_bytes,
+            };
         };
         let whole = match frame.generation {
             _ if self.version.marks_generation_end() => false,
@@ -200,15 +248,124 @@ impl<'a> Splitter<'a> {
             None => generation.has_tables(),
         };
         if !whole {
-            generation.spoil(frame.error.clone());
+            generation.spoil(frame.error);
         }
-        self.lost = Some((frame.error, lost_bytes));
-        finish(generation)
+        self.finish(generation, at)
+    }
+
+    /// Moves to where a generation starts behind unreadable bytes at `from`, or to the end of the file. Returns that place.
+    fn resume(&mut self, from: usize) -> usize {
+        self.at = from.saturating_add(1);
+        while self.find_chain() && !self.find_start() {
+            self.at = self.at.saturating_add(1);
+        }
+        self.at
+    }
+
+    /// Moves to the next place, this one included, from which batches follow each other; false at the end of the file.
+    fn find_chain(&mut self) -> bool {
+        let window_bytes = FRAME_BYTES_MAX.saturating_mul(CHAIN_LENGTH);
+        loop {
+            self.window.forget_far(self.at);
+            let bytes = self.window.at(self.at, window_bytes);
+            if bytes.is_empty() {
+                return false;
+            }
+            match bytes.iter().position(|byte| is_frame_start(*byte)) {
+                None => self.at = self.at.saturating_add(bytes.len()),
+                Some(skipped) => {
+                    self.at = self.at.saturating_add(skipped);
+                    let chain = Reader::new(bytes.get(skipped..).unwrap_or_default(), self.at);
+                    if is_chain(chain, self.number) {
+                        return true;
+                    }
+                    self.at = self.at.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// Reads on to the start of a generation, or to the end of the file; false where the batches end before.
+    fn find_start(&mut self) -> bool {
+        let mut number = None;
+        loop {
+            let at = self.at;
+            self.window.forget_far(at);
+            match self.read_frame() {
+                None | Some(Ok(Frame::EndOfGeneration)) => return true,
+                Some(Ok(Frame::Batch(batch))) => {
+                    if *number.get_or_insert(batch.generation) != batch.generation {
+                        self.at = at;
+                        return true;
+                    }
+                }
+                Some(Err(_)) => return false,
+            }
+        }
+    }
+
+    fn finish(&mut self, generation: Open, end: usize) -> Split<'a> {
+        self.number = generation.number;
+        if let Some(error) = generation.damage {
+            self.window.forget(end);
+            return Split::Damaged {
+                generation: Some(generation.number),
+                error,
+            };
+        }
+        let held = self.window.cut(generation.offset..end);
+        Split::Whole(RawGeneration {
+            number: generation.number,
+            held,
+            batches: generation.batches,
+            next: self.look_ahead(end),
+        })
+    }
+
+    /// The batch at `offset`, with its payload.
+    fn look_ahead(&mut self, offset: usize) -> Option<(TraceBatch, Vec<u8>)> {
+        let bytes = self.window.at(offset, FRAME_BYTES_MAX);
+        let Ok(Frame::Batch(batch)) = read_frame(&mut Reader::new(bytes, offset)) else {
+            return None;
+        };
+        if batch.first != Some(WireEvent::Sync.byte()) {
+            return None;
+        }
+        let payload = batch.payload.start.checked_sub(offset)?..batch.payload.end.checked_sub(offset)?;
+        let payload = bytes.get(payload)?.to_vec();
+        Some((batch, payload))
     }
 }
 
+fn is_frame_start(byte: u8) -> bool {
+    byte == WireEvent::EventBatch.byte()
+        || byte == WireEvent::ExperimentalBatch.byte()
+        || byte == WireEvent::EndOfGeneration.byte()
+}
+
+/// Whether frames of plausible generations follow each other, to the end of the bytes or for long enough.
+fn is_chain(mut reader: Reader<'_>, after: u64) -> bool {
+    let mut number = after;
+    let mut batches_count = 0_usize;
+    while batches_count < CHAIN_LENGTH && !reader.is_empty() {
+        match read_frame(&mut reader) {
+            Ok(Frame::EndOfGeneration) => {}
+            Ok(Frame::Batch(batch)) => {
+                let apart = batch.generation.checked_sub(number);
+                if batch.generation == 0 || apart.is_none_or(|apart| apart > NUMBERS_APART_MAX) {
+                    return false;
+                }
+                number = batch.generation;
+                batches_count = batches_count.saturating_add(1);
+            }
+            Err(_) => return false,
+        }
+    }
+    batches_count > 0
+}
+
 /// A single batch of another generation stands in the middle of this one.
-fn spoil_by(current: &mut Option<RawGeneration<'_>>, stray: Option<RawGeneration<'_>>) {
+fn spoil_by(current: &mut Option<Open>, stray: Option<Open>) {
     if let (Some(generation), Some(stray)) = (current, stray) {
         let kind = DecodeErrorKind::GenerationMixed {
             expected: generation.number,
@@ -218,20 +375,11 @@ fn spoil_by(current: &mut Option<RawGeneration<'_>>, stray: Option<RawGeneration
     }
 }
 
-fn finish(generation: RawGeneration<'_>) -> Split<'_> {
-    match generation.damage {
-        Some(error) => Split::Damaged {
-            generation: Some(generation.number),
-            error,
-        },
-        None => Split::Whole(generation),
-    }
-}
-
 /// Generation 0 is never written (runtime/trace.go).
-fn zero_generation(batch: &TraceBatch<'_>) -> DecodeError {
-    batch.payload.error(DecodeErrorKind::OutOfRange {
+fn zero_generation(batch: &TraceBatch) -> DecodeError {
+    let kind = DecodeErrorKind::OutOfRange {
         what: "generation number",
         value: 0,
-    })
+    };
+    error_at(batch.payload.start, kind)
 }

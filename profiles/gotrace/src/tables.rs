@@ -1,55 +1,60 @@
-//! Strings and stacks of a whole trace, each stored once.
+//! Strings and stacks, addressed by small numbers.
 //!
-//! On the wire every generation numbers its strings and stacks anew. The decoder gives each distinct string and each
-//! distinct stack one id for the whole trace when it reads a generation's tables, so that events carry four bytes and
-//! can be compared across generations.
+//! On the wire every generation numbers its strings and stacks anew and defines each number once. A generation's tables
+//! are flat: one allocation for all text, one for all frames, both reused for the next generation.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 use crate::ids::{StackId, StringId, index};
 
-/// The distinct strings of a trace, as bytes: Go cuts long strings at 1,024 bytes, and users log any bytes.
-#[derive(Clone, Debug)]
-pub struct StringTable<'a> {
-    // Invariant: position 0 is the empty string, and `ids` maps each string to its position.
-    strings: Vec<&'a [u8]>,
-    ids: HashMap<&'a [u8], StringId>,
+/// Strings as bytes: Go cuts long strings at 1,024 bytes, and users log any bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StringTable {
+    text: Vec<u8>,
+    /// Where each string ends in `text`. Invariant: starts with the empty string, never decreases.
+    ends: Vec<u32>,
 }
 
-impl<'a> StringTable<'a> {
-    pub(crate) fn new() -> Self {
+impl Default for StringTable {
+    fn default() -> Self {
         Self {
-            strings: vec![b""],
-            ids: HashMap::from([(b"".as_slice(), StringId::EMPTY)]),
+            text: Vec::new(),
+            ends: vec![0],
         }
     }
+}
 
-    /// `None` once 2^32 strings are stored.
-    pub(crate) fn intern(&mut self, bytes: &'a [u8]) -> Option<StringId> {
-        if let Some(id) = self.ids.get(bytes) {
-            return Some(*id);
-        }
-        let id = StringId(u32::try_from(self.strings.len()).ok()?);
-        self.strings.push(bytes);
-        self.ids.insert(bytes, id);
-        Some(id)
+impl StringTable {
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.ends.truncate(1);
     }
 
-    /// The bytes of a string; empty for an id of another trace.
-    pub fn bytes(&self, id: StringId) -> &'a [u8] {
-        self.strings.get(id.index()).copied().unwrap_or_default()
+    /// `None` once 4 GiB of text or 2^32 strings are stored.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Option<StringId> {
+        let id = u32::try_from(self.ends.len()).ok()?;
+        let end = u32::try_from(self.text.len().checked_add(bytes.len())?).ok()?;
+        self.text.extend_from_slice(bytes);
+        self.ends.push(end);
+        Some(StringId(id))
     }
 
-    /// The string as text; bytes that are not UTF-8 become U+FFFD.
-    pub fn text(&self, id: StringId) -> Cow<'a, str> {
+    /// The bytes of a string; empty for an id of another table.
+    #[inline]
+    pub fn bytes(&self, id: StringId) -> &[u8] {
+        self.text.get(span(&self.ends, id.index())).unwrap_or_default()
+    }
+
+    /// The string as text; bytes that are not UTF-8 become U+FFFD. Borrowed in all but that case.
+    pub fn text(&self, id: StringId) -> Cow<'_, str> {
         String::from_utf8_lossy(self.bytes(id))
     }
 
-    /// How many distinct strings there are, the empty one included.
+    /// How many strings there are, the empty one included.
     pub fn count(&self) -> usize {
-        self.strings.len()
+        self.ends.len()
     }
 }
 
@@ -66,30 +71,38 @@ pub struct Frame {
     pub line: u64,
 }
 
-/// The distinct stacks of a trace.
-#[derive(Clone, Debug, Default)]
+/// Stacks, each a run of frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StackTable {
-    // Invariant: `ids` maps each stack to its position in `stacks`.
-    stacks: Vec<std::sync::Arc<[Frame]>>,
-    ids: HashMap<std::sync::Arc<[Frame]>, StackId>,
+    frames: Vec<Frame>,
+    /// Where each stack ends in `frames`. Invariant: never decreases.
+    ends: Vec<u32>,
 }
 
 impl StackTable {
-    /// `None` once 2^32 - 1 stacks are stored.
-    pub(crate) fn intern(&mut self, frames: &[Frame]) -> Option<StackId> {
-        if let Some(id) = self.ids.get(frames) {
-            return Some(*id);
-        }
-        let shared: std::sync::Arc<[Frame]> = frames.into();
-        self.stacks.push(shared.clone());
-        let id = StackId(u32::try_from(self.stacks.len()).ok().and_then(NonZeroU32::new)?);
-        self.ids.insert(shared, id);
-        Some(id)
+    pub(crate) fn clear(&mut self) {
+        self.frames.clear();
+        self.ends.clear();
     }
 
-    /// The frames of a stack, leaf first; empty for an id of another trace.
+    /// Adds a frame to the stack that [`StackTable::close`] will end.
+    pub(crate) fn push_frame(&mut self, frame: Frame) {
+        self.frames.push(frame);
+    }
+
+    /// Ends the stack of the frames that were pushed. `None` once 2^32 frames or stacks are stored.
+    pub(crate) fn close(&mut self) -> Option<StackId> {
+        self.ends.push(u32::try_from(self.frames.len()).ok()?);
+        u32::try_from(self.ends.len())
+            .ok()
+            .and_then(NonZeroU32::new)
+            .map(StackId)
+    }
+
+    /// The frames of a stack, leaf first; empty for an id of another table.
+    #[inline]
     pub fn frames(&self, id: StackId) -> &[Frame] {
-        self.stacks.get(id.index()).map_or(&[], |frames| frames)
+        self.frames.get(span(&self.ends, id.index())).unwrap_or_default()
     }
 
     /// All stacks with their ids.
@@ -97,37 +110,25 @@ impl StackTable {
         (1..)
             .map_while(NonZeroU32::new)
             .map(StackId)
-            .zip(self.stacks.iter().map(|frames| &frames[..]))
+            .take(self.ends.len())
+            .map(|id| (id, self.frames(id)))
     }
 
-    /// How many distinct stacks there are.
+    /// How many stacks there are.
     pub fn count(&self) -> usize {
-        self.stacks.len()
+        self.ends.len()
     }
 }
 
-/// Owned text, for results that outlive the bytes of the trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TextTable {
-    texts: Vec<Box<[u8]>>,
-}
-
-impl TextTable {
-    pub(crate) fn from_strings(strings: &StringTable<'_>) -> Self {
-        Self {
-            texts: strings.strings.iter().map(|bytes| (*bytes).into()).collect(),
-        }
-    }
-
-    /// The bytes of a string; empty for an id of another trace.
-    pub(crate) fn bytes(&self, id: StringId) -> &[u8] {
-        self.texts.get(index(id.0)).map_or(&[], |bytes| bytes)
-    }
-
-    /// The string as text; bytes that are not UTF-8 become U+FFFD. Borrowed in all but that case.
-    pub(crate) fn text(&self, id: StringId) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes(id))
-    }
+/// What lies between the end before `position` and its own; empty beyond the last.
+#[inline]
+fn span(ends: &[u32], position: usize) -> Range<usize> {
+    let start = match position.checked_sub(1) {
+        Some(before) => ends.get(before).copied().unwrap_or(0),
+        None => 0,
+    };
+    let end = ends.get(position).copied().unwrap_or(start);
+    index(start)..index(end)
 }
 
 /// A generation's own numbering: wire id to value.
@@ -139,6 +140,7 @@ pub(crate) struct WireTable<T> {
 }
 
 /// One definition in a generation's table.
+#[derive(Debug)]
 pub(crate) struct Definition<T> {
     pub(crate) wire_id: u64,
     pub(crate) offset: usize,
@@ -147,7 +149,37 @@ pub(crate) struct Definition<T> {
 
 impl<T: Copy> WireTable<T> {
     /// Builds the table. A wire id defined twice, or wire id 0 (which means "none"), is returned as the error.
-    pub(crate) fn build(mut definitions: Vec<Definition<T>>) -> Result<Self, Definition<T>> {
+    pub(crate) fn build(definitions: Vec<Definition<T>>) -> Result<Self, Definition<T>> {
+        let last = definitions
+            .iter()
+            .map(|definition| definition.wire_id)
+            .max()
+            .unwrap_or(0);
+        // At most three quarters of the slots may be in vain beyond a small table.
+        let dense_limit = definitions.len().saturating_mul(4).saturating_add(64);
+        match usize::try_from(last) {
+            Ok(last) if last <= dense_limit => Self::dense(last, definitions),
+            _ => Self::sparse(definitions),
+        }
+    }
+
+    fn dense(last: usize, definitions: Vec<Definition<T>>) -> Result<Self, Definition<T>> {
+        let mut dense = vec![None; last.saturating_add(1)];
+        for definition in definitions {
+            let slot = usize::try_from(definition.wire_id).ok().and_then(|i| dense.get_mut(i));
+            let slot = slot.expect("the vector reaches to the largest id");
+            if definition.wire_id == 0 || slot.is_some() {
+                return Err(definition);
+            }
+            *slot = Some(definition.value);
+        }
+        Ok(Self {
+            dense,
+            sparse: Vec::new(),
+        })
+    }
+
+    fn sparse(mut definitions: Vec<Definition<T>>) -> Result<Self, Definition<T>> {
         definitions.sort_by_key(|definition| definition.wire_id);
         let twice = definitions
             .windows(2)
@@ -158,34 +190,14 @@ impl<T: Copy> WireTable<T> {
         if definitions.first().is_some_and(|definition| definition.wire_id == 0) {
             return Err(definitions.swap_remove(0));
         }
-        let last = definitions.last().map_or(0, |definition| definition.wire_id);
-        // At most a quarter of the slots may be used in vain beyond a small table.
-        let dense_limit = definitions.len().saturating_mul(4).saturating_add(64);
-        match usize::try_from(last) {
-            Ok(last) if last <= dense_limit => Ok(Self::dense(last, definitions)),
-            _ => {
-                let sparse = definitions
-                    .into_iter()
-                    .map(|definition| (definition.wire_id, definition.value))
-                    .collect();
-                Ok(Self {
-                    dense: Vec::new(),
-                    sparse,
-                })
-            }
-        }
-    }
-
-    fn dense(last: usize, definitions: Vec<Definition<T>>) -> Self {
-        let mut dense = vec![None; last.saturating_add(1)];
-        for definition in definitions {
-            let slot = usize::try_from(definition.wire_id).ok().and_then(|i| dense.get_mut(i));
-            *slot.expect("the vector reaches to the largest id") = Some(definition.value);
-        }
-        Self {
-            dense,
-            sparse: Vec::new(),
-        }
+        let sparse = definitions
+            .into_iter()
+            .map(|definition| (definition.wire_id, definition.value))
+            .collect();
+        Ok(Self {
+            dense: Vec::new(),
+            sparse,
+        })
     }
 
     #[inline]
@@ -235,29 +247,40 @@ mod tests {
 
     #[test]
     fn rejects_ids_defined_twice_and_the_reserved_id() {
-        assert_eq!(table(&[1, 2, 1]).unwrap_err(), 1);
-        assert_eq!(table(&[0, 2]).unwrap_err(), 0);
+        for far in [3, 1 << 40] {
+            assert_eq!(table(&[1, far, 1]).unwrap_err(), 1);
+            assert_eq!(table(&[0, far]).unwrap_err(), 0);
+        }
     }
 
     #[test]
-    fn equal_strings_and_stacks_share_an_id() {
-        let mut strings = StringTable::new();
-        let run = strings.intern(b"main.run").unwrap();
-        assert_eq!(strings.intern(b"main.run"), Some(run));
-        assert_eq!(strings.intern(b""), Some(StringId::EMPTY));
-        assert_eq!(strings.text(run), "main.run");
+    fn strings_and_stacks_are_found_by_id() {
+        let mut strings = StringTable::default();
+        let run = strings.push(b"main.run").unwrap();
+        let file = strings.push(b"main.go").unwrap();
+        assert_eq!(
+            (strings.text(run), strings.text(file)),
+            ("main.run".into(), "main.go".into())
+        );
+        assert_eq!(strings.text(StringId::EMPTY), "");
+        assert_eq!(strings.text(StringId(9)), "");
 
-        let mut stacks = StackTable::default();
-        let frame = Frame {
+        let frame = |line| Frame {
             pc: 1,
             function: run,
-            file: StringId::EMPTY,
-            line: 7,
+            file,
+            line,
         };
-        let id = stacks.intern(&[frame]).unwrap();
-        assert_eq!(stacks.intern(&[frame]), Some(id));
-        assert_ne!(stacks.intern(&[frame, frame]), Some(id));
-        assert_eq!(stacks.frames(id), [frame]);
-        assert_eq!(stacks.iter().count(), 2);
+        let mut stacks = StackTable::default();
+        stacks.push_frame(frame(1));
+        stacks.push_frame(frame(2));
+        let two = stacks.close().unwrap();
+        let none = stacks.close().unwrap();
+        stacks.push_frame(frame(3));
+        let one = stacks.close().unwrap();
+        assert_eq!(stacks.frames(two), [frame(1), frame(2)]);
+        assert_eq!(stacks.frames(none), []);
+        assert_eq!(stacks.frames(one), [frame(3)]);
+        assert_eq!(stacks.iter().count(), 3);
     }
 }

@@ -322,18 +322,26 @@ fn a_stray_batch_costs_the_generation_that_it_stands_in() {
 }
 
 #[test]
-fn lost_batch_boundaries_cost_the_rest_of_the_file() {
+fn lost_batch_boundaries_cost_what_stands_before_the_next_generation() {
     let events = |number| generation(number, &thread(number, 7, RUNNING));
-    let whole = trace(&[events(1)]).len();
+    let ends: Vec<usize> = (1..=3)
+        .map(|last| trace(&(1..=last).map(events).collect::<Vec<_>>()).len())
+        .collect();
     let mut bytes = trace(&[events(1), events(2), events(3)]);
-    bytes[whole] = 77;
+    bytes[ends[0]] = 77;
     let recording = Recording::decode(&bytes).unwrap();
-    assert_eq!(numbers(&recording), [1]);
-    let lost = bytes.len() - whole;
+    assert_eq!(numbers(&recording), [1, 3]);
     let expected = format!(
-        "the rest of the file ({lost} bytes) is unreadable: byte {whole}: expected a batch, found type byte 77"
+        "{} bytes are unreadable: byte {}: expected a batch, found type byte 77",
+        ends[1] - ends[0],
+        ends[0]
     );
     assert_eq!(warnings(&recording), [expected]);
+
+    bytes.truncate(ends[1]);
+    let recording = Recording::decode(&bytes).unwrap();
+    assert_eq!(numbers(&recording), [1]);
+    assert_eq!(warnings(&recording).len(), 1);
 }
 
 #[test]
@@ -710,7 +718,7 @@ fn events_that_break_a_rule_are_refused() {
         ),
         (
             "ClockSnapshot dt=1 mono=1 sec=1 nsec=1",
-            "expected an event of a thread, found type byte 51",
+            "expected an event with a time, found type byte 51",
         ),
         (
             "ProcStop dt=18446744073709551615",
@@ -718,7 +726,7 @@ fn events_that_break_a_rule_are_refused() {
         ),
         (
             "ProcStop dt=9223372036854775807",
-            "event time 9223372036855775809 is out of range",
+            "time since the event before 9223372036854775807 is out of range",
         ),
     ] {
         let recording = decode(&[generation(1, &thread(1, 7, &format!("{RUNNING}{event}")))]);

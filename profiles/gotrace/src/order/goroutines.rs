@@ -1,114 +1,152 @@
 //! Rules for goroutines.
 
 use super::pool::Slot;
-use super::{Answer, At, Emitted, Held, Order, Resource, Step, named};
+use super::{Answer, At, Held, NO_THREAD, Order, Refusal, Resource, Sink, named};
 use crate::error::DecodeErrorKind;
 use crate::event::{Context, EventKind, GoStatus, ProcStatus};
-use crate::ids::{GoroutineId, StackId, ThreadId};
+use crate::ids::{GoroutineId, StackId, StringId, ThreadId};
 use crate::spec::WireEvent;
 
 impl Order {
     /// Runnable to running.
     #[inline]
-    pub(super) fn go_start(&mut self, at: At, id: u64, number: u64) -> Answer {
+    pub(super) fn go_start(&mut self, at: &At, id: u64, number: u64, sink: &mut impl Sink) -> Answer {
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
         let slot = self.goroutines.slot(id);
         let sequence = self.sequence(number);
         let goroutine = self.goroutines.get(slot);
         if goroutine.status != Some(GoStatus::Runnable) || !sequence.follows(goroutine.sequence) {
-            return Ok(Step::Wait(Resource::Goroutine(slot)));
+            return Ok(Some(Resource::Goroutine(slot)));
         }
         at.on_proc()?;
-        let thread = at.on_thread()?;
         if at.goroutine.is_some() {
             return Err(at.expected("a thread that runs no goroutine"));
         }
         self.goroutines.set(slot, GoStatus::Running, sequence, &mut self.woken);
-        self.thread_mut(thread).goroutine = Some(Held { id, slot });
-        at.emit(None, EventKind::GoStart { goroutine: id })
+        self.thread_mut(at.thread).goroutine = Some(Held { id, slot });
+        self.emit(at, None, EventKind::GoStart { goroutine: id }, slot, sink);
+        Ok(None)
     }
 
     /// Waiting to runnable. Anything may do this, also a thread without goroutine or proc.
     #[inline]
-    pub(super) fn go_unblock(&mut self, at: At, id: u64, number: u64, stack: Option<StackId>) -> Answer {
+    pub(super) fn go_unblock(
+        &mut self,
+        at: &At,
+        id: u64,
+        number: u64,
+        stack: Option<StackId>,
+        sink: &mut impl Sink,
+    ) -> Answer {
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
         let slot = self.goroutines.slot(id);
         let sequence = self.sequence(number);
         let goroutine = self.goroutines.get(slot);
         if goroutine.status != Some(GoStatus::Waiting) || !sequence.follows(goroutine.sequence) {
-            return Ok(Step::Wait(Resource::Goroutine(slot)));
+            return Ok(Some(Resource::Goroutine(slot)));
         }
         self.goroutines.set(slot, GoStatus::Runnable, sequence, &mut self.woken);
-        at.emit(stack, EventKind::GoUnblock { goroutine: id })
+        self.emit(at, stack, EventKind::GoUnblock { goroutine: id }, slot, sink);
+        Ok(None)
     }
 
-    /// Running to `status`: the goroutine leaves its thread.
+    /// Running to waiting: the goroutine leaves its thread.
     #[inline]
-    pub(super) fn go_leave(
+    pub(super) fn go_block(
         &mut self,
-        at: At,
-        status: GoStatus,
+        at: &At,
+        reason: StringId,
         stack: Option<StackId>,
-        kind: impl FnOnce(GoroutineId) -> Result<EventKind, DecodeErrorKind>,
+        sink: &mut impl Sink,
     ) -> Answer {
+        let Held { id, slot } = self.leave(at, GoStatus::Waiting)?;
+        let kind = EventKind::GoBlock {
+            goroutine: id,
+            reason: Some(reason),
+        };
+        self.emit(at, stack, kind, slot, sink);
+        Ok(None)
+    }
+
+    /// Running to runnable.
+    #[inline]
+    pub(super) fn go_stop(
+        &mut self,
+        at: &At,
+        reason: StringId,
+        stack: Option<StackId>,
+        sink: &mut impl Sink,
+    ) -> Answer {
+        let Held { id, slot } = self.leave(at, GoStatus::Runnable)?;
+        self.emit(at, stack, EventKind::GoStop { goroutine: id, reason }, slot, sink);
+        Ok(None)
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, at: &At, status: GoStatus) -> Result<Held<GoroutineId>, Refusal> {
         let code = at.user_code()?;
         self.must_be(at, code.goroutine, GoStatus::Running)?;
-        let kind = kind(code.goroutine.id)?;
         self.goroutines.set_status(code.goroutine.slot, status, &mut self.woken);
         self.thread_mut(code.thread).goroutine = None;
-        at.emit(stack, kind)
+        Ok(code.goroutine)
     }
 
-    pub(super) fn go_destroy(&mut self, at: At) -> Answer {
+    #[inline(never)]
+    pub(super) fn go_destroy(&mut self, at: &At, sink: &mut impl Sink) -> Answer {
         let code = at.user_code()?;
+        let Held { id, slot } = code.goroutine;
         self.must_be(at, code.goroutine, GoStatus::Running)?;
-        self.goroutines.remove(code.goroutine.slot, &mut self.woken);
+        self.goroutines.remove(slot, &mut self.woken);
         self.thread_mut(code.thread).goroutine = None;
-        at.emit(
-            None,
-            EventKind::GoDestroy {
-                goroutine: code.goroutine.id,
-            },
-        )
+        self.emit(at, None, EventKind::GoDestroy { goroutine: id }, slot, sink);
+        Ok(None)
     }
 
     /// A goroutine is born, on a proc; the runtime itself may create one without a goroutine.
+    #[inline(never)]
     pub(super) fn go_create(
         &mut self,
-        at: At,
+        at: &At,
         id: u64,
         entry: Option<StackId>,
         stack: Option<StackId>,
         blocked: bool,
+        sink: &mut impl Sink,
     ) -> Answer {
         at.on_proc()?;
         if let Some(creator) = at.goroutine {
             self.must_be(at, creator, GoStatus::Running)?;
         }
         let status = if blocked { GoStatus::Waiting } else { GoStatus::Runnable };
-        let goroutine = self.add_goroutine(at, id, status)?.id;
-        at.emit(
-            stack,
-            EventKind::GoCreate {
-                goroutine,
-                entry,
-                blocked,
-            },
-        )
+        let Held { id, slot } = self.add_goroutine(at, id, status)?;
+        let kind = EventKind::GoCreate {
+            goroutine: id,
+            entry,
+            blocked,
+        };
+        self.emit(at, stack, kind, slot, sink);
+        Ok(None)
     }
 
     /// C code calls Go: a goroutine appears, in a system call.
-    pub(super) fn go_create_syscall(&mut self, at: At, id: u64) -> Answer {
+    pub(super) fn go_create_syscall(&mut self, at: &At, id: u64, sink: &mut impl Sink) -> Answer {
         let thread = at.on_thread()?;
         if at.goroutine.is_some() {
             return Err(at.expected("a thread that runs no goroutine"));
         }
         let held = self.add_goroutine(at, id, GoStatus::Syscall)?;
         self.thread_mut(thread).goroutine = Some(held);
-        at.emit(None, EventKind::GoCreateSyscall { goroutine: held.id })
+        self.emit(
+            at,
+            None,
+            EventKind::GoCreateSyscall { goroutine: held.id },
+            held.slot,
+            sink,
+        );
+        Ok(None)
     }
 
-    fn add_goroutine(&mut self, at: At, id: u64, status: GoStatus) -> Result<Held<GoroutineId>, DecodeErrorKind> {
+    fn add_goroutine(&mut self, at: &At, id: u64, status: GoStatus) -> Result<Held<GoroutineId>, Refusal> {
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
         let slot = self.goroutines.slot(id);
         if self.goroutines.get(slot).status.is_some() {
@@ -121,68 +159,70 @@ impl Order {
 
     /// The goroutine of a call from C disappears. Its thread's id may be reused at once, so its proc counts as lost
     /// too, as if the thread had stolen it from itself.
-    pub(super) fn go_destroy_syscall(&mut self, at: At) -> Answer {
+    pub(super) fn go_destroy_syscall(&mut self, at: &At, sink: &mut impl Sink) -> Answer {
         let thread = at.on_thread()?;
         let held = at.goroutine.ok_or_else(|| at.expected("a goroutine"))?;
         self.must_be(at, held, GoStatus::Syscall)?;
-        let destroyed = Emitted {
-            context: at.context,
-            stack: None,
-            kind: EventKind::GoDestroySyscall { goroutine: held.id },
-        };
-        let Some(proc) = at.proc else {
-            self.goroutines.remove(held.slot, &mut self.woken);
-            self.thread_mut(thread).goroutine = None;
-            return Ok(Step::Emit(destroyed));
-        };
-        if self.procs.get(proc.slot).status != Some(ProcStatus::Syscall) {
-            return Err(self.wrong_proc(at, proc.slot, "in a system call"));
+        if let Some(proc) = at.proc {
+            if self.procs.get(proc.slot).status != Some(ProcStatus::Syscall) {
+                return Err(self.wrong_proc(at, proc.slot, "in a system call"));
+            }
+            self.procs
+                .set_status(proc.slot, ProcStatus::SyscallAbandoned, &mut self.woken);
+            let kind = EventKind::ProcSteal {
+                proc: proc.id,
+                victim: Some(held.id),
+            };
+            self.emit(at, None, kind, held.slot, sink);
         }
         self.goroutines.remove(held.slot, &mut self.woken);
-        self.procs
-            .set_status(proc.slot, ProcStatus::SyscallAbandoned, &mut self.woken);
         let state = self.thread_mut(thread);
         state.goroutine = None;
         state.proc = None;
-        self.extra.push_back(destroyed);
-        at.emit(
+        self.emit(
+            at,
             None,
-            EventKind::ProcSteal {
-                proc: proc.id,
-                victim: Some(held.id),
-            },
-        )
+            EventKind::GoDestroySyscall { goroutine: held.id },
+            held.slot,
+            sink,
+        );
+        Ok(None)
     }
 
     /// Running to system call. The event carries the proc's number, so that a theft of the proc can tell this call from
     /// an earlier one; it is a check, not something to wait for.
-    pub(super) fn go_syscall_begin(&mut self, at: At, number: u64, stack: Option<StackId>) -> Answer {
+    #[inline]
+    pub(super) fn go_syscall_begin(
+        &mut self,
+        at: &At,
+        number: u64,
+        stack: Option<StackId>,
+        sink: &mut impl Sink,
+    ) -> Answer {
         let code = at.user_code()?;
         self.must_be(at, code.goroutine, GoStatus::Running)?;
         let sequence = self.sequence(number);
         let proc = self.procs.get(code.proc.slot);
         if !sequence.follows(proc.sequence) {
-            return Err(DecodeErrorKind::ProcSequence {
+            return Err(Box::new(DecodeErrorKind::ProcSequence {
                 event: at.event.name(),
                 proc: code.proc.id.get(),
                 found: number,
                 expected: proc.sequence.number.saturating_add(1),
-            });
+            }));
         }
         self.goroutines
             .set_status(code.goroutine.slot, GoStatus::Syscall, &mut self.woken);
         self.procs
             .set(code.proc.slot, ProcStatus::Syscall, sequence, &mut self.woken);
-        at.emit(
-            stack,
-            EventKind::GoSyscallBegin {
-                goroutine: code.goroutine.id,
-            },
-        )
+        let Held { id, slot } = code.goroutine;
+        self.emit(at, stack, EventKind::GoSyscallBegin { goroutine: id }, slot, sink);
+        Ok(None)
     }
 
     /// System call to running, proc kept.
-    pub(super) fn go_syscall_end(&mut self, at: At) -> Answer {
+    #[inline]
+    pub(super) fn go_syscall_end(&mut self, at: &At, sink: &mut impl Sink) -> Answer {
         let code = at.user_code()?;
         self.must_be(at, code.goroutine, GoStatus::Syscall)?;
         if self.procs.get(code.proc.slot).status != Some(ProcStatus::Syscall) {
@@ -192,20 +232,17 @@ impl Order {
             .set_status(code.goroutine.slot, GoStatus::Running, &mut self.woken);
         self.procs
             .set_status(code.proc.slot, ProcStatus::Running, &mut self.woken);
-        at.emit(
-            None,
-            EventKind::GoSyscallEnd {
-                goroutine: code.goroutine.id,
-            },
-        )
+        let Held { id, slot } = code.goroutine;
+        self.emit(at, None, EventKind::GoSyscallEnd { goroutine: id }, slot, sink);
+        Ok(None)
     }
 
     /// System call to runnable, proc lost. While the thread holds a proc that can be stolen, the theft is still to come.
-    pub(super) fn go_syscall_end_blocked(&mut self, at: At) -> Answer {
+    pub(super) fn go_syscall_end_blocked(&mut self, at: &At, sink: &mut impl Sink) -> Answer {
         if let Some(proc) = at.proc
             && self.procs.get(proc.slot).status == Some(ProcStatus::Syscall)
         {
-            return Ok(Step::Wait(Resource::Proc(proc.slot)));
+            return Ok(Some(Resource::Proc(proc.slot)));
         }
         let thread = at.on_thread()?;
         let held = at.goroutine.ok_or_else(|| at.expected("a goroutine"))?;
@@ -213,11 +250,18 @@ impl Order {
         self.goroutines
             .set_status(held.slot, GoStatus::Runnable, &mut self.woken);
         self.thread_mut(thread).goroutine = None;
-        at.emit(None, EventKind::GoSyscallEndBlocked { goroutine: held.id })
+        self.emit(
+            at,
+            None,
+            EventKind::GoSyscallEndBlocked { goroutine: held.id },
+            held.slot,
+            sink,
+        );
+        Ok(None)
     }
 
-    /// The running goroutine hands its thread to a waiting one: three events, of which the first is returned.
-    pub(super) fn go_switch(&mut self, at: At, id: u64, number: u64, destroy: bool) -> Answer {
+    /// The running goroutine hands its thread to a waiting one: three events.
+    pub(super) fn go_switch(&mut self, at: &At, id: u64, number: u64, destroy: bool, sink: &mut impl Sink) -> Answer {
         let code = at.user_code()?;
         self.must_be(at, code.goroutine, GoStatus::Running)?;
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
@@ -225,9 +269,10 @@ impl Order {
         let sequence = self.sequence(number);
         let next = self.goroutines.get(slot);
         if next.status != Some(GoStatus::Waiting) || !sequence.follows(next.sequence) {
-            return Ok(Step::Wait(Resource::Goroutine(slot)));
+            return Ok(Some(Resource::Goroutine(slot)));
         }
         let from = code.goroutine;
+        self.emit(at, None, EventKind::GoUnblock { goroutine: id }, slot, sink);
         let left = if destroy {
             self.goroutines.remove(from.slot, &mut self.woken);
             EventKind::GoDestroy { goroutine: from.id }
@@ -239,27 +284,25 @@ impl Order {
                 reason: None,
             }
         };
+        self.emit(at, None, left, from.slot, sink);
         self.goroutines.set(slot, GoStatus::Running, sequence, &mut self.woken);
         self.thread_mut(code.thread).goroutine = Some(Held { id, slot });
-        self.extra.push_back(Emitted {
-            context: at.context,
-            stack: None,
-            kind: left,
-        });
-        let context = Context {
-            goroutine: None,
-            ..at.context
-        };
-        self.extra.push_back(Emitted {
-            context,
-            stack: None,
-            kind: EventKind::GoStart { goroutine: id },
-        });
-        at.emit(None, EventKind::GoUnblock { goroutine: id })
+        let mut at = *at;
+        at.context.goroutine = None;
+        self.emit(&at, None, EventKind::GoStart { goroutine: id }, slot, sink);
+        Ok(None)
     }
 
     /// Announces a goroutine before its first event in a generation, or at the end of one without any.
-    pub(super) fn go_status(&mut self, at: At, id: u64, thread: u64, status: u64, stack: Option<StackId>) -> Answer {
+    pub(super) fn go_status(
+        &mut self,
+        at: &At,
+        id: u64,
+        thread: u64,
+        status: u64,
+        stack: Option<StackId>,
+        sink: &mut impl Sink,
+    ) -> Answer {
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
         let status = match status {
             1 => GoStatus::Runnable,
@@ -267,10 +310,10 @@ impl Order {
             3 => GoStatus::Syscall,
             4 => GoStatus::Waiting,
             value => {
-                return Err(DecodeErrorKind::OutOfRange {
+                return Err(Box::new(DecodeErrorKind::OutOfRange {
                     what: "goroutine status",
                     value,
-                });
+                }));
             }
         };
         let slot = self.goroutines.slot(id);
@@ -281,16 +324,16 @@ impl Order {
             Some(_) | None => {}
         }
         let held = Held { id, slot };
-        let context = match status {
-            GoStatus::Runnable | GoStatus::Waiting => at.context,
+        let mut at = *at;
+        match status {
+            GoStatus::Runnable | GoStatus::Waiting => {}
             GoStatus::Running => {
-                if let Some(thread) = at.thread {
-                    self.thread_mut(thread).goroutine = Some(held);
+                if at.thread != NO_THREAD {
+                    self.thread_mut(at.thread).goroutine = Some(held);
                 }
-                at.context
             }
-            GoStatus::Syscall => self.bind_syscall(at, held, ThreadId::new(thread))?,
-        };
+            GoStatus::Syscall => at.context = self.bind_syscall(&at, held, ThreadId::new(thread))?,
+        }
         let sequence = self.sequence(0);
         self.goroutines.set(slot, status, sequence, &mut self.woken);
         let kind = EventKind::GoStatus {
@@ -298,20 +341,16 @@ impl Order {
             status,
             first: known.is_none(),
         };
-        Ok(Step::Emit(Emitted { context, stack, kind }))
+        self.emit(&at, stack, kind, slot, sink);
+        Ok(None)
     }
 
     /// Binds a goroutine in a system call to the thread that its status names, or checks that it is bound. Returns the
     /// context of that thread.
-    fn bind_syscall(
-        &mut self,
-        at: At,
-        held: Held<GoroutineId>,
-        thread: Option<ThreadId>,
-    ) -> Result<Context, DecodeErrorKind> {
+    fn bind_syscall(&mut self, at: &At, held: Held<GoroutineId>, thread: Option<ThreadId>) -> Result<Context, Refusal> {
         let id = thread.ok_or_else(|| at.expected("a thread for a goroutine in a system call"))?;
         let named_thread = self.thread_slot(id);
-        let here = at.thread == Some(named_thread);
+        let here = at.thread == named_thread;
         // A status may tell something new of its own thread in an initial generation, and of another thread as long as
         // nothing is known of that one: it may sit in the call for the whole generation.
         let may_bind = if here {
@@ -322,26 +361,26 @@ impl Order {
         if !may_bind && self.thread(named_thread).goroutine != Some(held) {
             return Err(at.expected("the goroutine in a system call to be on the thread that its status names"));
         }
-        let context = self.at(Some(named_thread), at.event).context;
+        let context = self.at(named_thread, at.event, at.time).context;
         let state = self.thread_mut(named_thread);
         state.goroutine = Some(held);
         state.seen = true;
         Ok(context)
     }
 
-    pub(super) fn known_goroutine(&mut self, id: GoroutineId, event: WireEvent) -> Result<(), DecodeErrorKind> {
+    pub(super) fn known_goroutine(&mut self, id: GoroutineId, event: WireEvent) -> Result<(), Refusal> {
         let slot = self.goroutines.slot(id);
         match self.goroutines.get(slot).status {
             Some(_) => Ok(()),
-            None => Err(DecodeErrorKind::Order {
+            None => Err(Box::new(DecodeErrorKind::Order {
                 event: event.name(),
                 expected: "a goroutine whose status is known",
-            }),
+            })),
         }
     }
 
-    #[inline]
-    fn must_be(&self, at: At, held: Held<GoroutineId>, status: GoStatus) -> Result<(), DecodeErrorKind> {
+    #[inline(always)]
+    fn must_be(&self, at: &At, held: Held<GoroutineId>, status: GoStatus) -> Result<(), Refusal> {
         let goroutine = self.goroutines.get(held.slot);
         if goroutine.id == held.id && goroutine.status == Some(status) {
             return Ok(());
@@ -350,15 +389,15 @@ impl Order {
     }
 
     #[cold]
-    fn wrong_goroutine(&self, at: At, slot: Slot, expected: &'static str) -> DecodeErrorKind {
+    fn wrong_goroutine(&self, at: &At, slot: Slot, expected: &'static str) -> Refusal {
         let goroutine = self.goroutines.get(slot);
         let found = goroutine.status.map_or("unknown", GoStatus::name);
-        DecodeErrorKind::GoroutineState {
+        Box::new(DecodeErrorKind::GoroutineState {
             event: at.event.name(),
             goroutine: goroutine.id.get(),
             found,
             expected,
-        }
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! Threads write their events independently and clocks disagree between them, so time alone does not order events.
 //! Each goroutine and each proc counts the events that hand it over, and an event that takes it carries that count. The
 //! model keeps what every thread, proc and goroutine is doing. Asked about the next event of a thread it answers:
-//! * it happens now: the model has changed, and here is the event with its context ([`Step::Emit`]);
+//! * it happens now: the model has changed, and the event with its context is handed on ([`Step::Done`]);
 //! * not yet: something else must happen to one resource first ([`Step::Wait`]);
 //! * never: the trace contradicts itself (an error).
 //!
@@ -14,30 +14,40 @@ mod goroutines;
 mod pool;
 mod procs;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use self::gc::GcPhase;
-pub(crate) use self::pool::NO_LANE;
-use self::pool::{Pool, Sequence, Slot, wake};
-use crate::cursor::RawEvent;
+pub(crate) use self::pool::{NO_LANE, Slot};
+use self::pool::{Pool, Sequence, wake};
+use crate::clock::TraceNanos;
 use crate::error::DecodeErrorKind;
-use crate::event::{Context, EventKind, GoStatus, ProcStatus};
+use crate::event::{Context, EventKind, GoEvent, GoStatus, ProcStatus};
 use crate::generation::WireNames;
 use crate::ids::{GoroutineId, ProcId, StackId, TaskId, ThreadId, index};
 use crate::spec::WireEvent;
+use crate::wire::Args;
 
-/// An event in order, not yet with its time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Emitted {
-    pub(crate) context: Context,
-    pub(crate) stack: Option<StackId>,
-    pub(crate) kind: EventKind,
+/// Takes events in their order.
+pub(crate) trait Sink {
+    /// `subject` is the model's number of the goroutine that the event is about, [`NO_SLOT`] if it is about none. Nobody
+    /// else has that number until the goroutine has ended, or [`Order::begin_generation`] has forgotten everything.
+    fn event(&mut self, event: GoEvent, subject: Slot);
 }
 
+/// No goroutine.
+pub(crate) const NO_SLOT: Slot = u32::MAX;
+
+/// Number of the thread that is none: that of the statuses at the end of a generation.
+pub(crate) const NO_THREAD: Slot = 0;
+
 /// Answer about the next event of a thread.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    Emit(Emitted),
+    /// It has happened, and the sink has it.
+    Done {
+        /// How many bytes its arguments take.
+        args_bytes: usize,
+    },
     Wait(Resource),
 }
 
@@ -58,18 +68,31 @@ struct Held<I> {
 
 #[derive(Debug)]
 struct ThreadState {
-    id: ThreadId,
+    /// `None` for [`NO_THREAD`] alone, which never holds anything.
+    id: Option<ThreadId>,
     /// Whether an event of this thread, or about its goroutine, has been looked at.
     seen: bool,
     proc: Option<Held<ProcId>>,
     goroutine: Option<Held<GoroutineId>>,
 }
 
-/// Where the event under question comes from.
+impl ThreadState {
+    fn new(id: Option<ThreadId>) -> Self {
+        Self {
+            id,
+            seen: false,
+            proc: None,
+            goroutine: None,
+        }
+    }
+}
+
+/// Where and when the event under question happens.
 #[derive(Clone, Copy, Debug)]
 struct At {
     event: WireEvent,
-    thread: Option<Slot>,
+    time: TraceNanos,
+    thread: Slot,
     proc: Option<Held<ProcId>>,
     goroutine: Option<Held<GoroutineId>>,
     context: Context,
@@ -83,15 +106,34 @@ struct UserCode {
     goroutine: Held<GoroutineId>,
 }
 
-type Answer = Result<Step, DecodeErrorKind>;
+/// Why an event cannot happen. Boxed, so that the answer for one that can stays in registers.
+pub(crate) type Refusal = Box<DecodeErrorKind>;
+
+/// What a rule says of an event: `None` if it has happened.
+type Answer = Result<Option<Resource>, Refusal>;
+
+/// An event that changes nothing: how many bytes its arguments take, its stack and what it is.
+type Annotation = (usize, Option<StackId>, EventKind);
+
+/// The step of an event whose arguments take so many bytes.
+#[inline(always)]
+fn done(args_bytes: usize) -> impl FnOnce(Option<Resource>) -> Step {
+    move |waits| match waits {
+        None => Step::Done { args_bytes },
+        Some(resource) => Step::Wait(resource),
+    }
+}
 
 /// The model of the scheduler.
 #[derive(Debug)]
 pub(crate) struct Order {
+    /// Time of the latest event.
+    last: TraceNanos,
     /// The current generation, counted from 1.
     epoch: u32,
     /// Whether nothing is known from a generation before.
     initial: bool,
+    /// The first is [`NO_THREAD`].
     threads: Vec<ThreadState>,
     thread_slots: HashMap<ThreadId, Slot>,
     procs: Pool<ProcId, ProcStatus>,
@@ -100,23 +142,21 @@ pub(crate) struct Order {
     gc_waiters: u32,
     /// Heads of lists of lanes that may go on.
     woken: Vec<u32>,
-    /// Events that one wire event stands for, after the first.
-    extra: VecDeque<Emitted>,
 }
 
 impl Order {
     pub(crate) fn new() -> Self {
         Self {
+            last: TraceNanos(0),
             epoch: 0,
             initial: true,
-            threads: Vec::new(),
+            threads: vec![ThreadState::new(None)],
             thread_slots: HashMap::new(),
             procs: Pool::new(),
             goroutines: Pool::new(),
             gc: GcPhase::Undetermined,
             gc_waiters: NO_LANE,
             woken: Vec::new(),
-            extra: VecDeque::new(),
         }
     }
 
@@ -126,9 +166,8 @@ impl Order {
         self.initial = initial;
         self.gc_waiters = NO_LANE;
         self.woken.clear();
-        self.extra.clear();
         if initial {
-            self.threads.clear();
+            self.threads.truncate(1);
             self.thread_slots.clear();
             self.procs.clear();
             self.goroutines.clear();
@@ -141,20 +180,9 @@ impl Order {
         let next = u32::try_from(self.threads.len()).expect("every thread takes five bytes of input");
         let slot = *self.thread_slots.entry(id).or_insert(next);
         if slot == next {
-            self.threads.push(ThreadState {
-                id,
-                seen: false,
-                proc: None,
-                goroutine: None,
-            });
+            self.threads.push(ThreadState::new(Some(id)));
         }
         slot
-    }
-
-    /// Takes the next event that an earlier answer stands for in addition.
-    #[inline]
-    pub(crate) fn take_extra(&mut self) -> Option<Emitted> {
-        self.extra.pop_front()
     }
 
     /// Takes the head of a list of lanes that may go on.
@@ -172,190 +200,267 @@ impl Order {
         }
     }
 
-    /// Asks whether the next event of a thread happens now.
-    // Always inline: the answer is 64 bytes, and copying it once more costs as much as finding it.
+    /// Time of the latest event.
+    pub(crate) fn last(&self) -> TraceNanos {
+        self.last
+    }
+
+    /// The time of an event at `time`: after all others, as Go's reader makes it. Cannot overflow: see `TickRate::nanos`.
     #[inline(always)]
-    pub(crate) fn advance(&mut self, thread: Option<Slot>, raw: &RawEvent, names: &WireNames) -> Answer {
-        if let Some(slot) = thread {
-            self.thread_mut(slot).seen = true;
+    pub(crate) fn stamp(&mut self, time: TraceNanos) -> TraceNanos {
+        self.last = TraceNanos(time.0.max(self.last.0.wrapping_add(1)));
+        self.last
+    }
+
+    /// Asks whether the next event of a thread happens now, and if so hands it to the sink.
+    ///
+    /// # Errors
+    /// The event contradicts what is known, or its arguments are damaged. Nothing has changed then.
+    #[inline(always)]
+    pub(crate) fn advance(
+        &mut self,
+        thread: Slot,
+        event: WireEvent,
+        time: TraceNanos,
+        args: Args<'_>,
+        names: &WireNames,
+        sink: &mut impl Sink,
+    ) -> Result<Step, Refusal> {
+        // Where an event happens is put together in each arm that needs it at once, or it would go through memory.
+        match event {
+            WireEvent::GoStart => {
+                let ([id, number], args_bytes) = args.read()?;
+                let at = self.look(thread, event, time);
+                self.go_start(&at, id, number, sink).map(done(args_bytes))
+            }
+            WireEvent::GoUnblock => {
+                let ([id, number, stack], args_bytes) = args.read()?;
+                let at = self.look(thread, event, time);
+                self.go_unblock(&at, id, number, names.stack(stack)?, sink)
+                    .map(done(args_bytes))
+            }
+            WireEvent::GoBlock => {
+                let ([reason, stack], args_bytes) = args.read()?;
+                let at = self.look(thread, event, time);
+                let (reason, stack) = (names.string(reason)?, names.stack(stack)?);
+                self.go_block(&at, reason, stack, sink).map(done(args_bytes))
+            }
+            WireEvent::GoStop => {
+                let ([reason, stack], args_bytes) = args.read()?;
+                let at = self.look(thread, event, time);
+                let (reason, stack) = (names.string(reason)?, names.stack(stack)?);
+                self.go_stop(&at, reason, stack, sink).map(done(args_bytes))
+            }
+            WireEvent::GoSyscallBegin => {
+                let ([number, stack], args_bytes) = args.read()?;
+                let at = self.look(thread, event, time);
+                self.go_syscall_begin(&at, number, names.stack(stack)?, sink)
+                    .map(done(args_bytes))
+            }
+            WireEvent::GoSyscallEnd => {
+                let at = self.look(thread, event, time);
+                self.go_syscall_end(&at, sink).map(done(0))
+            }
+            WireEvent::ProcStart => {
+                let ([id, number], args_bytes) = args.read()?;
+                let at = self.look(thread, event, time);
+                self.proc_start(&at, id, number, sink).map(done(args_bytes))
+            }
+            WireEvent::ProcStop => {
+                let at = self.look(thread, event, time);
+                self.proc_stop(&at, sink).map(done(0))
+            }
+            _ => self.advance_rare(thread, event, time, args, names, sink),
         }
-        let at = self.at(thread, raw.event);
-        let [a, b, c, d] = raw.args;
-        match raw.event {
-            WireEvent::ProcStart => self.proc_start(at, a, b),
-            WireEvent::ProcStop => self.proc_stop(at),
-            WireEvent::ProcSteal => self.proc_steal(at, a, b, c),
-            WireEvent::ProcStatus => self.proc_status(at, a, b),
+    }
 
-            WireEvent::GoStart => self.go_start(at, a, b),
-            WireEvent::GoUnblock => self.go_unblock(at, a, b, names.stack(c)?),
-            WireEvent::GoBlock => self.go_leave(at, GoStatus::Waiting, names.stack(b)?, |goroutine| {
-                Ok(EventKind::GoBlock {
-                    goroutine,
-                    reason: Some(names.string(a)?),
-                })
-            }),
-            WireEvent::GoStop => self.go_leave(at, GoStatus::Runnable, names.stack(b)?, |goroutine| {
-                Ok(EventKind::GoStop {
-                    goroutine,
-                    reason: names.string(a)?,
-                })
-            }),
-            WireEvent::GoDestroy => self.go_destroy(at),
-            WireEvent::GoCreate => self.go_create(at, a, names.stack(b)?, names.stack(c)?, false),
-            WireEvent::GoCreateBlocked => self.go_create(at, a, names.stack(b)?, names.stack(c)?, true),
-            WireEvent::GoCreateSyscall => self.go_create_syscall(at, a),
-            WireEvent::GoDestroySyscall => self.go_destroy_syscall(at),
-            WireEvent::GoSyscallBegin => self.go_syscall_begin(at, a, names.stack(b)?),
-            WireEvent::GoSyscallEnd => self.go_syscall_end(at),
-            WireEvent::GoSyscallEndBlocked => self.go_syscall_end_blocked(at),
-            WireEvent::GoStatus => self.go_status(at, a, b, c, None),
-            WireEvent::GoStatusStack => self.go_status(at, a, b, c, names.stack(d)?),
-            WireEvent::GoSwitch => self.go_switch(at, a, b, false),
-            WireEvent::GoSwitchDestroy => self.go_switch(at, a, b, true),
-
-            WireEvent::GcActive => self.gc_active(at, a),
-            WireEvent::GcBegin => self.gc_begin(at, a, names.stack(b)?),
-            WireEvent::GcEnd => self.gc_end(at, a),
-            _ => self.annotation(at, raw, names),
+    /// The other events that change something.
+    #[inline(never)]
+    fn advance_rare(
+        &mut self,
+        thread: Slot,
+        event: WireEvent,
+        time: TraceNanos,
+        args: Args<'_>,
+        names: &WireNames,
+        sink: &mut impl Sink,
+    ) -> Result<Step, Refusal> {
+        let at = &self.look(thread, event, time);
+        match event {
+            WireEvent::GoCreate | WireEvent::GoCreateBlocked => {
+                let ([id, entry, stack], args_bytes) = args.read()?;
+                let blocked = event == WireEvent::GoCreateBlocked;
+                let (entry, stack) = (names.stack(entry)?, names.stack(stack)?);
+                self.go_create(at, id, entry, stack, blocked, sink)
+                    .map(done(args_bytes))
+            }
+            WireEvent::GoDestroy => self.go_destroy(at, sink).map(done(0)),
+            WireEvent::ProcSteal => {
+                let ([id, number, from], args_bytes) = args.read()?;
+                self.proc_steal(at, id, number, from, sink).map(done(args_bytes))
+            }
+            WireEvent::ProcStatus => {
+                let ([id, status], args_bytes) = args.read()?;
+                self.proc_status(at, id, status, sink).map(done(args_bytes))
+            }
+            WireEvent::GoCreateSyscall => {
+                let ([id], args_bytes) = args.read()?;
+                self.go_create_syscall(at, id, sink).map(done(args_bytes))
+            }
+            WireEvent::GoDestroySyscall => self.go_destroy_syscall(at, sink).map(done(0)),
+            WireEvent::GoSyscallEndBlocked => self.go_syscall_end_blocked(at, sink).map(done(0)),
+            WireEvent::GoStatus => {
+                let ([id, thread, status], args_bytes) = args.read()?;
+                self.go_status(at, id, thread, status, None, sink).map(done(args_bytes))
+            }
+            WireEvent::GoStatusStack => {
+                let ([id, thread, status, stack], args_bytes) = args.read()?;
+                self.go_status(at, id, thread, status, names.stack(stack)?, sink)
+                    .map(done(args_bytes))
+            }
+            WireEvent::GoSwitch | WireEvent::GoSwitchDestroy => {
+                let ([id, number], args_bytes) = args.read()?;
+                self.go_switch(at, id, number, event == WireEvent::GoSwitchDestroy, sink)
+                    .map(done(args_bytes))
+            }
+            WireEvent::GcActive => {
+                let ([number], args_bytes) = args.read()?;
+                self.gc_active(at, number, sink).map(done(args_bytes))
+            }
+            WireEvent::GcBegin => {
+                let ([number, stack], args_bytes) = args.read()?;
+                self.gc_begin(at, number, names.stack(stack)?, sink)
+                    .map(done(args_bytes))
+            }
+            WireEvent::GcEnd => {
+                let ([number], args_bytes) = args.read()?;
+                self.gc_end(at, number, sink).map(done(args_bytes))
+            }
+            _ => {
+                let (args_bytes, stack, kind) = self.annotation(at, args, names)?;
+                self.emit(at, stack, kind, NO_SLOT, sink);
+                Ok(Step::Done { args_bytes })
+            }
         }
     }
 
     /// Events that change nothing in the model.
-    #[inline(never)]
-    fn annotation(&mut self, at: At, raw: &RawEvent, names: &WireNames) -> Answer {
-        let [a, b, c, d] = raw.args;
-        match raw.event {
-            WireEvent::ProcsChange => at.user(names.stack(b)?, EventKind::ProcsChange { gomaxprocs: a }),
-            WireEvent::StwBegin => at.user(names.stack(b)?, EventKind::StwBegin { kind: names.string(a)? }),
-            WireEvent::StwEnd => at.user(None, EventKind::StwEnd),
+    fn annotation(&mut self, at: &At, args: Args<'_>, names: &WireNames) -> Result<Annotation, Refusal> {
+        let annotation = match at.event {
+            WireEvent::ProcsChange => {
+                let ([gomaxprocs, stack], bytes) = args.read()?;
+                at.user_code()?;
+                (bytes, names.stack(stack)?, EventKind::ProcsChange { gomaxprocs })
+            }
+            WireEvent::StwBegin => {
+                let ([kind, stack], bytes) = args.read()?;
+                at.user_code()?;
+                let kind = names.string(kind)?;
+                (bytes, names.stack(stack)?, EventKind::StwBegin { kind })
+            }
+            WireEvent::StwEnd => {
+                at.user_code()?;
+                (0, None, EventKind::StwEnd)
+            }
             WireEvent::GcMarkAssistBegin => {
+                let ([stack], bytes) = args.read()?;
                 let goroutine = at.user_code()?.goroutine.id;
-                at.emit(names.stack(a)?, EventKind::MarkAssistBegin { goroutine })
+                (bytes, names.stack(stack)?, EventKind::MarkAssistBegin { goroutine })
             }
             WireEvent::GcMarkAssistEnd => {
                 let goroutine = at.user_code()?.goroutine.id;
-                at.emit(None, EventKind::MarkAssistEnd { goroutine })
+                (0, None, EventKind::MarkAssistEnd { goroutine })
             }
             WireEvent::GcMarkAssistActive => {
-                let goroutine = named(GoroutineId::new(a), at.event, "a goroutine")?;
+                let ([id], bytes) = args.read()?;
+                let goroutine = named(GoroutineId::new(id), at.event, "a goroutine")?;
                 self.known_goroutine(goroutine, at.event)?;
-                at.emit(None, EventKind::MarkAssistActive { goroutine })
+                (bytes, None, EventKind::MarkAssistActive { goroutine })
             }
             WireEvent::GcSweepActive => {
-                let proc = named(ProcId::new(a), at.event, "a proc")?;
+                let ([id], bytes) = args.read()?;
+                let proc = named(ProcId::new(id), at.event, "a proc")?;
                 self.known_proc(proc, at.event)?;
-                at.emit(None, EventKind::SweepActive { proc })
+                (bytes, None, EventKind::SweepActive { proc })
             }
             WireEvent::GcSweepBegin => {
-                let proc = at.on_proc()?;
-                at.emit(names.stack(a)?, EventKind::SweepBegin { proc: proc.id })
+                let ([stack], bytes) = args.read()?;
+                let proc = at.on_proc()?.id;
+                (bytes, names.stack(stack)?, EventKind::SweepBegin { proc })
             }
             WireEvent::GcSweepEnd => {
+                let ([swept_bytes, reclaimed_bytes], bytes) = args.read()?;
                 let kind = EventKind::SweepEnd {
                     proc: at.on_proc()?.id,
-                    swept_bytes: a,
-                    reclaimed_bytes: b,
+                    swept_bytes,
+                    reclaimed_bytes,
                 };
-                at.emit(None, kind)
+                (bytes, None, kind)
             }
-            WireEvent::HeapAlloc => at
-                .on_proc()
-                .and_then(|_| at.emit(None, EventKind::HeapAlloc { bytes: a })),
-            WireEvent::HeapGoal => at
-                .on_proc()
-                .and_then(|_| at.emit(None, EventKind::HeapGoal { bytes: a })),
-            WireEvent::GoLabel => at.user(
-                None,
-                EventKind::GoLabel {
-                    label: names.string(a)?,
-                },
-            ),
-            WireEvent::UserTaskBegin => {
-                let task = named(TaskId::new(a), at.event, "a task")?;
-                let parent = TaskId::new(b).filter(|parent| *parent != TaskId::BACKGROUND);
-                at.user(
-                    names.stack(d)?,
-                    EventKind::UserTaskBegin {
-                        task,
-                        parent,
-                        name: names.string(c)?,
-                    },
-                )
+            WireEvent::HeapAlloc => {
+                let ([live_bytes], bytes) = args.read()?;
+                at.on_proc()?;
+                (bytes, None, EventKind::HeapAlloc { bytes: live_bytes })
             }
-            WireEvent::UserTaskEnd => {
-                let task = named(TaskId::new(a), at.event, "a task")?;
-                at.user(names.stack(b)?, EventKind::UserTaskEnd { task })
+            WireEvent::HeapGoal => {
+                let ([goal_bytes], bytes) = args.read()?;
+                at.on_proc()?;
+                (bytes, None, EventKind::HeapGoal { bytes: goal_bytes })
             }
-            WireEvent::UserRegionBegin => {
-                let task = named(TaskId::new(a), at.event, "a task")?;
-                at.user(
-                    names.stack(c)?,
-                    EventKind::UserRegionBegin {
-                        task,
-                        name: names.string(b)?,
-                    },
-                )
+            WireEvent::GoLabel => {
+                let ([label], bytes) = args.read()?;
+                at.user_code()?;
+                let label = names.string(label)?;
+                (bytes, None, EventKind::GoLabel { label })
             }
-            WireEvent::UserRegionEnd => {
-                let task = named(TaskId::new(a), at.event, "a task")?;
-                at.user(
-                    names.stack(c)?,
-                    EventKind::UserRegionEnd {
-                        task,
-                        name: names.string(b)?,
-                    },
-                )
-            }
-            WireEvent::UserLog => {
-                let task = named(TaskId::new(a), at.event, "a task")?;
-                let (key, value) = (names.string(b)?, names.string(c)?);
-                at.user(names.stack(d)?, EventKind::UserLog { task, key, value })
-            }
-            event if event >= WireEvent::Span => {
-                at.on_thread()?;
-                at.emit(None, EventKind::Experimental { event, args: [a, b, c] })
-            }
-            event => Err(DecodeErrorKind::UnexpectedByte {
-                expected: "an event of a thread",
-                found: event.byte(),
-            }),
-        }
+            _ => return user_annotation(at, args, names),
+        };
+        Ok(annotation)
     }
 
-    #[inline]
-    fn at(&self, thread: Option<Slot>, event: WireEvent) -> At {
-        let Some(state) = thread.map(|slot| self.thread(slot)) else {
-            return At {
-                event,
-                thread,
-                proc: None,
-                goroutine: None,
-                context: Context::default(),
-            };
+    #[inline(always)]
+    fn emit(&mut self, at: &At, stack: Option<StackId>, kind: EventKind, subject: Slot, sink: &mut impl Sink) {
+        let event = GoEvent {
+            time: self.stamp(at.time),
+            context: at.context,
+            stack,
+            kind,
         };
-        let context = Context {
-            thread: Some(state.id),
-            proc: state.proc.map(|held| held.id),
-            goroutine: state.goroutine.map(|held| held.id),
-        };
+        sink.event(event, subject);
+    }
+
+    /// Where an event would happen that is looked at.
+    #[inline(always)]
+    fn look(&mut self, thread: Slot, event: WireEvent, time: TraceNanos) -> At {
+        self.thread_mut(thread).seen = true;
+        self.at(thread, event, time)
+    }
+
+    #[inline(always)]
+    fn at(&self, thread: Slot, event: WireEvent, time: TraceNanos) -> At {
+        let state = self.thread(thread);
         At {
             event,
+            time,
             thread,
             proc: state.proc,
             goroutine: state.goroutine,
-            context,
+            context: Context {
+                thread: state.id,
+                proc: state.proc.map(|held| held.id),
+                goroutine: state.goroutine.map(|held| held.id),
+            },
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn thread(&self, slot: Slot) -> &ThreadState {
         self.threads
             .get(index(slot))
             .expect("slots are handed out by the model")
     }
 
-    #[inline]
+    #[inline(always)]
     fn thread_mut(&mut self, slot: Slot) -> &mut ThreadState {
         self.threads
             .get_mut(index(slot))
@@ -371,55 +476,114 @@ impl Order {
 }
 
 impl At {
-    #[inline]
-    fn emit(&self, stack: Option<StackId>, kind: EventKind) -> Answer {
-        Ok(Step::Emit(Emitted {
-            context: self.context,
-            stack,
-            kind,
-        }))
+    fn on_thread(&self) -> Result<Slot, Refusal> {
+        if self.thread == NO_THREAD {
+            return Err(self.expected("a thread"));
+        }
+        Ok(self.thread)
     }
 
-    /// Emits an event that needs user code and changes nothing.
-    fn user(&self, stack: Option<StackId>, kind: EventKind) -> Answer {
-        self.user_code()?;
-        self.emit(stack, kind)
-    }
-
-    fn on_thread(&self) -> Result<Slot, DecodeErrorKind> {
-        self.thread.ok_or_else(|| self.expected("a thread"))
-    }
-
-    fn on_proc(&self) -> Result<Held<ProcId>, DecodeErrorKind> {
-        self.on_thread()?;
+    #[inline(always)]
+    fn on_proc(&self) -> Result<Held<ProcId>, Refusal> {
         self.proc.ok_or_else(|| self.expected("a proc"))
     }
 
-    #[inline]
-    fn user_code(&self) -> Result<UserCode, DecodeErrorKind> {
-        let thread = self.on_thread()?;
+    #[inline(always)]
+    fn user_code(&self) -> Result<UserCode, Refusal> {
         let proc = self.on_proc()?;
         let goroutine = self.goroutine.ok_or_else(|| self.expected("a goroutine"))?;
         Ok(UserCode {
-            thread,
+            thread: self.thread,
             proc,
             goroutine,
         })
     }
 
     #[cold]
-    fn expected(&self, expected: &'static str) -> DecodeErrorKind {
-        DecodeErrorKind::Order {
+    fn expected(&self, expected: &'static str) -> Refusal {
+        Box::new(DecodeErrorKind::Order {
             event: self.event.name(),
             expected,
-        }
+        })
     }
 }
 
+/// What programs write themselves, and experiments.
+fn user_annotation(at: &At, args: Args<'_>, names: &WireNames) -> Result<Annotation, Refusal> {
+    let task = |id| named(TaskId::new(id), at.event, "a task");
+    let annotation = match at.event {
+        WireEvent::UserTaskBegin => {
+            let ([id, parent, name, stack], bytes) = args.read()?;
+            at.user_code()?;
+            let kind = EventKind::UserTaskBegin {
+                task: task(id)?,
+                parent: TaskId::new(parent).filter(|parent| *parent != TaskId::BACKGROUND),
+                name: names.string(name)?,
+            };
+            (bytes, names.stack(stack)?, kind)
+        }
+        WireEvent::UserTaskEnd => {
+            let ([id, stack], bytes) = args.read()?;
+            at.user_code()?;
+            (bytes, names.stack(stack)?, EventKind::UserTaskEnd { task: task(id)? })
+        }
+        WireEvent::UserRegionBegin | WireEvent::UserRegionEnd => {
+            let ([id, name, stack], bytes) = args.read()?;
+            at.user_code()?;
+            let (task, name) = (task(id)?, names.string(name)?);
+            let kind = match at.event {
+                WireEvent::UserRegionBegin => EventKind::UserRegionBegin { task, name },
+                _ => EventKind::UserRegionEnd { task, name },
+            };
+            (bytes, names.stack(stack)?, kind)
+        }
+        WireEvent::UserLog => {
+            let ([id, key, value, stack], bytes) = args.read()?;
+            at.user_code()?;
+            let kind = EventKind::UserLog {
+                task: task(id)?,
+                key: names.string(key)?,
+                value: names.string(value)?,
+            };
+            (bytes, names.stack(stack)?, kind)
+        }
+        event => return experiment(at, event, args),
+    };
+    Ok(annotation)
+}
+
+/// Events of the AllocFree experiment: an id and up to two numbers.
+fn experiment(at: &At, event: WireEvent, args: Args<'_>) -> Result<Annotation, Refusal> {
+    let ((id, value, kind_class), bytes) = match WireEvent::spec_of(event.byte()).map_or(0, |spec| spec.args.len()) {
+        2 => args.read().map(|([id], bytes)| ((id, 0, 0), bytes))?,
+        3 => args.read().map(|([id, value], bytes)| ((id, value, 0), bytes))?,
+        4 => args
+            .read()
+            .map(|([id, value, class], bytes)| ((id, value, class), bytes))?,
+        _ => {
+            return Err(Box::new(DecodeErrorKind::UnexpectedByte {
+                expected: "an event of a thread",
+                found: event.byte(),
+            }));
+        }
+    };
+    at.on_thread()?;
+    let kind = EventKind::Experimental {
+        event,
+        id,
+        value,
+        kind_class: u32::try_from(kind_class).unwrap_or(u32::MAX),
+    };
+    Ok((bytes, None, kind))
+}
+
 /// An id that an event must name.
-fn named<I>(id: Option<I>, event: WireEvent, expected: &'static str) -> Result<I, DecodeErrorKind> {
-    id.ok_or_else(|| DecodeErrorKind::Order {
-        event: event.name(),
-        expected,
+#[inline(always)]
+fn named<I>(id: Option<I>, event: WireEvent, expected: &'static str) -> Result<I, Refusal> {
+    id.ok_or_else(|| {
+        Box::new(DecodeErrorKind::Order {
+            event: event.name(),
+            expected,
+        })
     })
 }

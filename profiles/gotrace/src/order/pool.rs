@@ -9,7 +9,7 @@ use crate::ids::index;
 pub(crate) const NO_LANE: u32 = u32::MAX;
 
 /// Position in a [`Pool`].
-pub(super) type Slot = u32;
+pub(crate) type Slot = u32;
 
 /// A place in the order of the events about one resource: counted from 0 in every generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) struct Sequence {
 
 impl Sequence {
     /// Whether this is the number right after `before`, in the same generation.
-    #[inline]
+    #[inline(always)]
     pub(super) fn follows(self, before: Self) -> bool {
         self.epoch == before.epoch && before.number.checked_add(1) == Some(self.number)
     }
@@ -61,14 +61,14 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
         self.free.clear();
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, slot: Slot) -> &Tracked<I, S> {
         self.slots
             .get(index(slot))
             .expect("slots are handed out by this pool and never shrink")
     }
 
-    #[inline]
+    #[inline(always)]
     fn get_mut(&mut self, slot: Slot) -> &mut Tracked<I, S> {
         self.slots
             .get_mut(index(slot))
@@ -76,7 +76,7 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
     }
 
     /// The slot of an id; one that is new gets a slot without a status.
-    #[inline]
+    #[inline(always)]
     pub(super) fn slot(&mut self, id: I) -> Slot {
         match self.index.find(id) {
             Some(slot) => slot,
@@ -84,6 +84,7 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
         }
     }
 
+    #[inline(never)]
     fn add(&mut self, id: I) -> Slot {
         let tracked = Tracked {
             id,
@@ -106,7 +107,7 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
     }
 
     /// Sets the status. Lanes that waited for a change go to `woken`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_status(&mut self, slot: Slot, status: S, woken: &mut Vec<u32>) {
         let tracked = self.get_mut(slot);
         tracked.status = Some(status);
@@ -114,7 +115,7 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
     }
 
     /// Sets status and sequence. Lanes that waited for a change go to `woken`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set(&mut self, slot: Slot, status: S, sequence: Sequence, woken: &mut Vec<u32>) {
         let tracked = self.get_mut(slot);
         tracked.status = Some(status);
@@ -139,7 +140,7 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
 }
 
 /// Hands the list of waiters over.
-#[inline]
+#[inline(always)]
 pub(super) fn wake(waiters: &mut u32, woken: &mut Vec<u32>) {
     if *waiters != NO_LANE {
         woken.push(std::mem::replace(waiters, NO_LANE));

@@ -1,7 +1,7 @@
 //! Rules for procs.
 
 use super::pool::Slot;
-use super::{Answer, At, Held, Order, Resource, Step, named};
+use super::{Answer, At, Held, NO_SLOT, NO_THREAD, Order, Refusal, Resource, Sink, named};
 use crate::error::DecodeErrorKind;
 use crate::event::{EventKind, ProcStatus};
 use crate::ids::{ProcId, ThreadId};
@@ -9,7 +9,7 @@ use crate::spec::WireEvent;
 
 impl Order {
     /// Announces a proc before its first event in a generation. Running and Syscall bind it to the thread.
-    pub(super) fn proc_status(&mut self, at: At, id: u64, status: u64) -> Answer {
+    pub(super) fn proc_status(&mut self, at: &At, id: u64, status: u64, sink: &mut impl Sink) -> Answer {
         let id = named(ProcId::new(id), at.event, "a proc")?;
         let announced = match status {
             1 => ProcStatus::Running,
@@ -17,10 +17,10 @@ impl Order {
             3 => ProcStatus::Syscall,
             4 => ProcStatus::SyscallAbandoned,
             value => {
-                return Err(DecodeErrorKind::OutOfRange {
+                return Err(Box::new(DecodeErrorKind::OutOfRange {
                     what: "proc status",
                     value,
-                });
+                }));
             }
         };
         let slot = self.procs.slot(id);
@@ -42,60 +42,62 @@ impl Order {
             status,
             first: known.is_none(),
         };
-        if rescued {
-            return self.emit_where_held(at, Held { id, slot }, kind);
+        let at = match rescued {
+            true => &self.where_held(at, Held { id, slot })?,
+            false => at,
+        };
+        if !rescued && matches!(status, ProcStatus::Running | ProcStatus::Syscall) && at.thread != NO_THREAD {
+            self.thread_mut(at.thread).proc = Some(Held { id, slot });
         }
-        if matches!(status, ProcStatus::Running | ProcStatus::Syscall)
-            && let Some(thread) = at.thread
-        {
-            self.thread_mut(thread).proc = Some(Held { id, slot });
-        }
-        at.emit(None, kind)
+        self.emit(at, None, kind, NO_SLOT, sink);
+        Ok(None)
     }
 
-    /// Emits an event in the context of the thread that holds a proc. Rare, hence the search.
-    fn emit_where_held(&self, at: At, proc: Held<ProcId>, kind: EventKind) -> Answer {
+    /// The same event on the thread that holds a proc. Rare, hence the search.
+    fn where_held(&self, at: &At, proc: Held<ProcId>) -> Result<At, Refusal> {
         let holder = self.threads.iter().position(|thread| thread.proc == Some(proc));
         let holder = holder.and_then(|position| u32::try_from(position).ok());
-        let Some(holder) = holder else {
-            return Err(at.expected("the thread of a proc that is about to be stolen"));
-        };
-        self.at(Some(holder), at.event).emit(None, kind)
+        let holder = holder.ok_or_else(|| at.expected("the thread of a proc that is about to be stolen"))?;
+        Ok(self.at(holder, at.event, at.time))
     }
 
     /// Idle to running. A thread in a system call must first have lost the proc it had.
-    pub(super) fn proc_start(&mut self, at: At, id: u64, number: u64) -> Answer {
+    #[inline]
+    pub(super) fn proc_start(&mut self, at: &At, id: u64, number: u64, sink: &mut impl Sink) -> Answer {
         let id = named(ProcId::new(id), at.event, "a proc")?;
         let slot = self.procs.slot(id);
         let sequence = self.sequence(number);
         let proc = self.procs.get(slot);
         if proc.status != Some(ProcStatus::Idle) || !sequence.follows(proc.sequence) {
-            return Ok(Step::Wait(Resource::Proc(slot)));
+            return Ok(Some(Resource::Proc(slot)));
         }
         if let Some(held) = at.proc {
-            return Ok(Step::Wait(Resource::Proc(held.slot)));
+            return Ok(Some(Resource::Proc(held.slot)));
         }
         let thread = at.on_thread()?;
         self.procs.set(slot, ProcStatus::Running, sequence, &mut self.woken);
         self.thread_mut(thread).proc = Some(Held { id, slot });
-        at.emit(None, EventKind::ProcStart { proc: id })
+        self.emit(at, None, EventKind::ProcStart { proc: id }, NO_SLOT, sink);
+        Ok(None)
     }
 
     /// Running or Syscall to idle, by the thread that holds it: needs no sequence number.
-    pub(super) fn proc_stop(&mut self, at: At) -> Answer {
+    #[inline]
+    pub(super) fn proc_stop(&mut self, at: &At, sink: &mut impl Sink) -> Answer {
         let proc = at.on_proc()?;
-        let thread = at.on_thread()?;
         match self.procs.get(proc.slot).status {
             Some(ProcStatus::Running | ProcStatus::Syscall) => {}
             _ => return Err(self.wrong_proc(at, proc.slot, "running or in a system call")),
         }
         self.procs.set_status(proc.slot, ProcStatus::Idle, &mut self.woken);
-        self.thread_mut(thread).proc = None;
-        at.emit(None, EventKind::ProcStop { proc: proc.id })
+        self.thread_mut(at.thread).proc = None;
+        let subject = at.goroutine.map_or(NO_SLOT, |held| held.slot);
+        self.emit(at, None, EventKind::ProcStop { proc: proc.id }, subject, sink);
+        Ok(None)
     }
 
     /// Syscall to idle, by another thread, or by the same one as it comes out of the call.
-    pub(super) fn proc_steal(&mut self, at: At, id: u64, number: u64, from: u64) -> Answer {
+    pub(super) fn proc_steal(&mut self, at: &At, id: u64, number: u64, from: u64, sink: &mut impl Sink) -> Answer {
         let id = named(ProcId::new(id), at.event, "a proc")?;
         let slot = self.procs.slot(id);
         let sequence = self.sequence(number);
@@ -103,10 +105,10 @@ impl Order {
         let abandoned = match proc.status {
             Some(ProcStatus::Syscall) => false,
             Some(ProcStatus::SyscallAbandoned) => true,
-            _ => return Ok(Step::Wait(Resource::Proc(slot))),
+            _ => return Ok(Some(Resource::Proc(slot))),
         };
         if !sequence.follows(proc.sequence) {
-            return Ok(Step::Wait(Resource::Proc(slot)));
+            return Ok(Some(Resource::Proc(slot)));
         }
         at.on_thread()?;
         let mut victim = None;
@@ -115,40 +117,43 @@ impl Order {
             let holder = self.holder(at, Held { id, slot }, from)?;
             let holder = self.thread_mut(holder);
             holder.proc = None;
-            victim = holder.goroutine.map(|held| held.id);
+            victim = holder.goroutine;
         }
         self.procs.set(slot, ProcStatus::Idle, sequence, &mut self.woken);
-        at.emit(None, EventKind::ProcSteal { proc: id, victim })
+        let subject = victim.map_or(NO_SLOT, |held| held.slot);
+        let victim = victim.map(|held| held.id);
+        self.emit(at, None, EventKind::ProcSteal { proc: id, victim }, subject, sink);
+        Ok(None)
     }
 
     /// The thread that a proc is stolen from; it must hold that proc.
-    fn holder(&self, at: At, proc: Held<ProcId>, from: u64) -> Result<Slot, DecodeErrorKind> {
+    fn holder(&self, at: &At, proc: Held<ProcId>, from: u64) -> Result<Slot, Refusal> {
         let slot = ThreadId::new(from).and_then(|id| self.thread_slots.get(&id)).copied();
         slot.filter(|slot| self.thread(*slot).proc == Some(proc))
             .ok_or_else(|| at.expected("the proc to be held by the thread that it is stolen from"))
     }
 
-    pub(super) fn known_proc(&mut self, id: ProcId, event: WireEvent) -> Result<(), DecodeErrorKind> {
+    pub(super) fn known_proc(&mut self, id: ProcId, event: WireEvent) -> Result<(), Refusal> {
         let slot = self.procs.slot(id);
         match self.procs.get(slot).status {
             Some(_) => Ok(()),
-            None => Err(DecodeErrorKind::Order {
+            None => Err(Box::new(DecodeErrorKind::Order {
                 event: event.name(),
                 expected: "a proc whose status is known",
-            }),
+            })),
         }
     }
 
     #[cold]
-    pub(super) fn wrong_proc(&self, at: At, slot: Slot, expected: &'static str) -> DecodeErrorKind {
+    pub(super) fn wrong_proc(&self, at: &At, slot: Slot, expected: &'static str) -> Refusal {
         let proc = self.procs.get(slot);
         let found = proc.status.map_or("unknown", ProcStatus::name);
-        DecodeErrorKind::ProcState {
+        Box::new(DecodeErrorKind::ProcState {
             event: at.event.name(),
             proc: proc.id.get(),
             found,
             expected,
-        }
+        })
     }
 }
 

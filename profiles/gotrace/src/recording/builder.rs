@@ -2,31 +2,43 @@
 
 use super::ranges::{RangeBuilder, RangeScope};
 use super::states::{Birth, StateBuilder, root_function};
+use super::symbols::Symbols;
 use super::user::UserBuilder;
 use super::{CpuSample, GoroutineState, RangeKind, Recording, RunnableCause, UserLog, WaitReason, Waker};
 use crate::clock::TraceNanos;
+use crate::decoder::{Decoder, Tables};
 use crate::error::{DecodeErrorKind, TraceError, WarningKind, Warnings};
 use crate::event::{EventKind, GoEvent, GoStatus};
 use crate::header::HEADER_BYTES;
 use crate::ids::{GoroutineId, StackId, StringId};
 use crate::reader::error_at;
-use crate::stream::{Events, ExecTrace};
-use crate::tables::{StackTable, StringTable, TextTable};
+use crate::stream::ExecTrace;
+use crate::tables::{StackTable, StringTable};
 
 /// Decodes a whole trace.
-pub(super) fn build(trace: &ExecTrace<'_>) -> Result<Recording, TraceError> {
-    let mut events = trace.events();
-    let Some(first) = events.next() else {
+pub(super) fn build(trace: ExecTrace<'_>) -> Result<Recording, TraceError> {
+    let mut decoder = trace.into_decoder();
+    let mut builder = None;
+    let mut symbols = Symbols::default();
+    while decoder.run(u64::MAX, |event, _, tables| {
+        let builder = builder.get_or_insert_with(|| Builder::new(event.time));
+        feed(builder, &mut symbols, &event, tables);
+    }) {}
+    let Some(builder) = builder else {
         let nothing = || error_at(HEADER_BYTES, DecodeErrorKind::Missing { what: "batches" });
-        let first = events.warnings().first_error().cloned().unwrap_or_else(nothing);
+        let first = decoder.warnings.first_error().cloned().unwrap_or_else(nothing);
         return Err(TraceError::NoGeneration { first });
     };
-    let mut builder = Builder::new(first.time);
-    builder.apply(&first, events.strings(), events.stacks());
-    while let Some(event) = events.next() {
-        builder.apply(&event, events.strings(), events.stacks());
+    Ok(builder.finish(decoder, symbols))
+}
+
+#[inline]
+fn feed(builder: &mut Builder, symbols: &mut Symbols, event: &GoEvent, tables: &Tables) {
+    if matches!(event.kind, EventKind::GenerationStart { .. }) {
+        symbols.begin_generation(tables);
     }
-    Ok(builder.finish(trace, events))
+    let event = symbols.translate(event, tables);
+    builder.apply(&event, &symbols.strings, &symbols.stacks);
 }
 
 struct Builder {
@@ -55,7 +67,7 @@ struct StopReasons {
 
 impl StopReasons {
     /// The words are those of runtime/traceruntime.go.
-    fn cause(&mut self, reason: StringId, strings: &StringTable<'_>) -> RunnableCause {
+    fn cause(&mut self, reason: StringId, strings: &StringTable) -> RunnableCause {
         if self.preempted == Some(reason) {
             return RunnableCause::Preempted;
         }
@@ -96,7 +108,7 @@ impl Builder {
     }
 
     #[inline]
-    fn apply(&mut self, event: &GoEvent, strings: &StringTable<'_>, stacks: &StackTable) {
+    fn apply(&mut self, event: &GoEvent, strings: &StringTable, stacks: &StackTable) {
         self.now = event.time;
         match event.kind {
             EventKind::GenerationStart { generation } => {
@@ -116,7 +128,7 @@ impl Builder {
         self.apply_goroutine(event, strings, stacks);
     }
 
-    fn apply_goroutine(&mut self, event: &GoEvent, strings: &StringTable<'_>, stacks: &StackTable) {
+    fn apply_goroutine(&mut self, event: &GoEvent, strings: &StringTable, stacks: &StackTable) {
         let (at, context) = (event.time, event.context);
         let running = GoroutineState::Running {
             proc: context.proc,
@@ -330,16 +342,22 @@ impl Builder {
         }
     }
 
-    fn finish(self, trace: &ExecTrace<'_>, events: Events<'_>) -> Recording {
+    fn finish(self, decoder: Decoder<'_>, symbols: Symbols) -> Recording {
         let end = TraceNanos(self.now.0.saturating_add(1));
-        let event_counts = events.event_counts().collect();
-        let (strings, stacks, clock, generations, mut warnings) = events.into_tables();
+        let event_counts = decoder.event_counts().collect();
+        let Symbols { strings, stacks, .. } = symbols;
+        let Decoder {
+            version,
+            clock,
+            generations,
+            mut warnings,
+            ..
+        } = decoder;
         warnings.append(self.warnings);
-        let strings = TextTable::from_strings(&strings);
         let (goroutines, states) = self.states.finish(end, &strings);
         let (tasks, regions) = self.user.finish();
         Recording {
-            version: trace.version(),
+            version,
             start: self.start,
             end,
             first_event: self.first_event,

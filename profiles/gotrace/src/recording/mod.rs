@@ -11,6 +11,7 @@
 mod builder;
 mod ranges;
 mod states;
+mod symbols;
 mod user;
 
 use std::borrow::Cow;
@@ -21,12 +22,13 @@ pub use self::ranges::{RangeKind, RuntimeRange};
 pub use self::states::{Goroutine, GoroutineState, RunnableCause, StateInterval, WaitReason, Waker};
 pub use self::user::{CpuSample, TaskEdge, UserLog, UserRegion, UserTask};
 
-use crate::clock::{ClockSnapshot, ClockSync, TraceNanos, UnixNanos};
+use crate::clock::{ClockSync, TraceNanos, UnixNanos};
+use crate::decoder::GenerationInfo;
 use crate::error::{TraceError, Warnings};
 use crate::header::Version;
 use crate::ids::{StackId, StringId};
 use crate::stream::ExecTrace;
-use crate::tables::{Frame, StackTable, TextTable};
+use crate::tables::{Frame, StackTable, StringTable};
 
 /// A decoded trace.
 #[derive(Clone, Debug)]
@@ -63,21 +65,8 @@ pub struct Recording {
     pub event_counts: BTreeMap<&'static str, u64>,
     /// What was odd or missing.
     pub warnings: Warnings,
-    strings: TextTable,
+    strings: StringTable,
     stacks: StackTable,
-}
-
-/// One decoded generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GenerationInfo {
-    /// Its number. The first of a trace may be any.
-    pub number: u64,
-    /// When it starts.
-    pub start: TraceNanos,
-    /// Its reading of trace and wall clock (Go 1.25 and later).
-    pub clock: Option<ClockSnapshot>,
-    /// Offset in the file of its first batch.
-    pub offset_bytes: u64,
 }
 
 impl Recording {
@@ -88,8 +77,15 @@ impl Recording {
     /// # Errors
     /// If the bytes are not a trace of Go 1.22 or later, or if no generation of it is whole.
     pub fn decode(bytes: &[u8]) -> Result<Self, TraceError> {
-        let trace = ExecTrace::open(bytes)?;
-        builder::build(&trace)
+        builder::build(ExecTrace::open(bytes)?)
+    }
+
+    /// As [`Recording::decode`], from a source that gives a whole file; its bytes are held a generation at a time.
+    ///
+    /// # Errors
+    /// As [`Recording::decode`], and if the source fails before the header is read.
+    pub fn read(source: impl std::io::Read + Send) -> Result<Self, TraceError> {
+        builder::build(ExecTrace::read(source)?)
     }
 
     /// The text of a string id; bytes that are not UTF-8 become U+FFFD.

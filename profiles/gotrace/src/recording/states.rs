@@ -6,7 +6,7 @@ use crate::clock::TraceNanos;
 use crate::generation::STACK_FRAMES_MAX;
 use crate::id_index::IdIndex;
 use crate::ids::{GoroutineId, ProcId, StackId, StringId, ThreadId, index};
-use crate::tables::{StackTable, TextTable};
+use crate::tables::{StackTable, StringTable};
 
 /// One goroutine, or one life of a goroutine id that the runtime reused for a later call from C.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -371,7 +371,7 @@ impl StateBuilder {
     }
 
     /// Closes all intervals at the end of the trace and sorts everything by goroutine.
-    pub(super) fn finish(mut self, end: TraceNanos, strings: &TextTable) -> (Vec<Goroutine>, Vec<StateInterval>) {
+    pub(super) fn finish(mut self, end: TraceNanos, strings: &StringTable) -> (Vec<Goroutine>, Vec<StateInterval>) {
         for life in (0..).take(self.lives.len()) {
             self.end_life(life, end, None);
         }

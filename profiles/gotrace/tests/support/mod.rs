@@ -4,7 +4,9 @@
 
 pub(crate) mod frames;
 pub(crate) mod go;
+pub(crate) mod simulation;
 pub(crate) mod text;
+pub(crate) mod writer;
 
 use gotrace::{Recording, TraceNanos};
 

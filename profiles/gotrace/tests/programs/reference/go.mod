@@ -2,4 +2,4 @@ module example.com/reference
 
 go 1.26.0
 
-require golang.org/x/exp v0.0.0-20260908205506-85c1c2202aba
+require golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e

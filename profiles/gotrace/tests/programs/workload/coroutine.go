@@ -1,3 +1,5 @@
+//go:build go1.23
+
 package main
 
 import (
@@ -7,7 +9,7 @@ import (
 
 // coroutine pulls from an iterator: each value is a switch to another goroutine and back. One iterator is drained, one
 // is stopped early.
-func coroutine() {
+func coroutine() error {
 	next, stop := iter.Pull(countTo(10))
 	for {
 		if _, ok := next(); !ok {
@@ -19,6 +21,7 @@ func coroutine() {
 	next()
 	stop()
 	time.Sleep(5 * time.Millisecond)
+	return nil
 }
 
 func countTo(n int) iter.Seq[int] {
