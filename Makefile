@@ -2,8 +2,9 @@
 
 CARGO ?= cargo
 SHOP = tests/services/shop
+GOTRACE_BENCH = $(CARGO) run --locked --release -p spandrel-bench --bin gotrace-bench --
 
-.PHONY: help demo test lint audit record compose-check tables-doc gotrace-coverage prerequisites
+.PHONY: help demo test lint audit record bench-gotrace profile-gotrace compose-check tables-doc gotrace-coverage fuzz fuzz-keep prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +14,8 @@ demo: ## Build Spandrel, replay the bundled recording, show where the time went 
 
 test: prerequisites ## Run every test: the Go service's, then the workspace's
 	cd $(SHOP) && go vet ./... && go test ./...
+	cd tests/services/kiosk && go vet ./...
+	cd bench/gotrace && go vet ./...
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
 
@@ -27,6 +30,13 @@ audit: ## Check dependencies for security advisories (downloads the RustSec data
 record: ## Make examples/recording anew from the real service (needs Go, PostgreSQL, Redis)
 	scripts/services/record.sh
 
+bench-gotrace: ## Measure the decoder of Go traces against Go's reader (QUICK=1, CORES=1,2, UPDATE=1: docs/benchmarks.md; needs Go)
+	@$(GOTRACE_BENCH) $(if $(filter 1,$(QUICK)),--quick) $(if $(CORES),--cores $(CORES)) \
+		$(if $(filter 1,$(UPDATE)),--update docs/benchmarks.md) $(ARGS)
+
+profile-gotrace: ## Count what its stages spend on an event, by function (STAGE=columns FILE=x.trace; needs valgrind)
+	@$(GOTRACE_BENCH) profile $(if $(STAGE),--stage '$(STAGE)') $(FILE)
+
 compose-check: ## Check docker-compose.yml with the loader of Docker Compose itself (needs Go, not Docker)
 	scripts/compose-check.sh
 
@@ -35,6 +45,12 @@ tables-doc: ## Make docs/tables.md anew from the schemas
 
 gotrace-coverage: ## Make docs/gotrace-coverage.md anew from traces by every Go toolchain (needs Go and a C compiler)
 	$(CARGO) test --locked -p gotrace --test go_reader -- --ignored --exact writes_the_coverage_table
+
+fuzz: ## Fuzz the decoder of Go traces (MINUTES=8; TARGET=header, batch, generation or whole_file; needs rustup and a C++ compiler)
+	@scripts/fuzz-gotrace.sh $(or $(MINUTES),8) $(TARGET)
+
+fuzz-keep: ## Move what `make fuzz` has found worth keeping into profiles/gotrace/fuzz/corpus
+	@scripts/fuzz-gotrace.sh keep
 
 prerequisites: ## Install what the tests need: Debian packages, Python packages into .tools, Go modules
 	@scripts/prerequisites.sh

@@ -12,11 +12,14 @@ require() {
     fi
 }
 
-# A C compiler builds the compression and TLS libraries; venv isolates the Python packages.
+# A C compiler builds the compression and TLS libraries; venv isolates the Python packages; Node.js runs Perfetto's trace
+# processor.
 install_debian_packages() {
     local missing=()
     command -v cc >/dev/null || missing+=(build-essential)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
+    command -v node >/dev/null || missing+=(nodejs)
+    command -v npm >/dev/null || missing+=(npm)
     if [ ${#missing[@]} -eq 0 ]; then return; fi
     command -v apt-get >/dev/null || { say "no apt-get here: install ${missing[*]} by hand"; exit 1; }
     say "installing Debian packages: ${missing[*]}"
@@ -29,10 +32,24 @@ as_root() {
 }
 
 download_go_modules() {
-    cd tests/services/shop
+    cd "$1"
     if GOPROXY=off go mod download 2>/dev/null; then return; fi
-    say "downloading the Go modules that tests/services/shop/go.sum lists"
+    say "downloading the Go modules that $1/go.sum lists"
     go mod download
+}
+
+# Traces of every version of Go are made by that version, and read by the newest. One file names them all.
+go_toolchains() {
+    grep -o '"go1\.[0-9.]*"' profiles/gotrace/tests/support/go.rs | tr -d '"' | sort -u -V
+}
+
+download_go_toolchains() {
+    local name
+    for name in $(go_toolchains); do
+        if GOTOOLCHAIN=$name GOPROXY=off go version >/dev/null 2>&1; then continue; fi
+        say "downloading the Go toolchain $name"
+        GOTOOLCHAIN=$name go version >/dev/null || say "$name is not to be had here: tests of its traces are left out"
+    done
 }
 
 require cargo "install Rust 1.95 or newer, https://rustup.rs"
@@ -40,4 +57,10 @@ require go "install Go 1.26 or newer, https://go.dev/dl"
 install_debian_packages
 scripts/services/services.sh install
 scripts/python-env.sh
-(download_go_modules)
+scripts/viewers-env.sh
+(download_go_modules tests/services/shop)
+(download_go_modules tests/services/kiosk)
+(download_go_modules bench/gotrace)
+download_go_toolchains
+(GOTOOLCHAIN=$(go_toolchains | tail -n 1) download_go_modules profiles/gotrace/tests/programs/accepts)
+(GOTOOLCHAIN=$(go_toolchains | tail -n 1) download_go_modules profiles/gotrace/tests/programs/reference)

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Creates .tools/venv with the Python engines that read the store from outside; silent if it is there.
+# Creates .tools/venv with the Python packages that read from outside what Spandrel writes; silent if it is there.
 #
-# Installs from PyPI: duckdb, pyarrow, deltalake, at the versions below.
+# Installs from PyPI, at the versions below: duckdb, pyarrow and deltalake, which read the store, and jsonschema, which
+# checks exported traces.
 set -eu
 
-requirements="duckdb==2.0.0 pyarrow==26.0.0 deltalake==1.6.6"
+requirements="duckdb==2.0.0 pyarrow==26.0.0 deltalake==1.6.6 jsonschema==4.26.0"
 venv="$(cd "$(dirname "$0")/.." && pwd)/.tools/venv"
 stamp="$venv/installed"
 

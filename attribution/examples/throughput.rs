@@ -97,6 +97,7 @@ fn service(seconds: f64) -> (TaskRecording, Vec<Span>) {
         process,
         source: "made up".into(),
         window: Interval::new(UnixNanos(0), last).expect("time goes on"),
+        clock: RecordingClock::Recorded,
         names,
         tasks: (1..=GOROUTINES).map(task).collect(),
         states,

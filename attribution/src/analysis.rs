@@ -62,6 +62,9 @@ pub struct SpanAttribution {
     pub exact_ns: i64,
     /// Time without evidence in the self view, nanoseconds.
     pub unknown_ns: i64,
+    /// How far the recordings of the span can be off the wall clock, nanoseconds, where that is estimated; `None` where
+    /// they hold the wall clock themselves, or there are none.
+    pub clock_error_ns: Option<i64>,
     /// The span on its task, if it is bound.
     pub on_task: Option<TaskSpan>,
 }
@@ -211,6 +214,7 @@ impl<'a> Analysis<'a> {
             recorded_ns: self.timeline.covered_ns(span.interval),
             exact_ns: total(Evidence::Exact),
             unknown_ns: total(Evidence::None),
+            clock_error_ns: self.timeline.clock_error_ns(span.interval),
             on_task: self.task_span(index),
             cells,
         }
@@ -297,6 +301,7 @@ mod tests {
             recorded_ns: 7,
             exact_ns: 7,
             unknown_ns: 0,
+            clock_error_ns: None,
             on_task: None,
         };
         assert_eq!(conserved(&span), Ok(()));

@@ -63,6 +63,7 @@
 //!     process: process.clone(),
 //!     source: "trace.out".into(),
 //!     window: at(0, 20_000),
+//!     clock: RecordingClock::Recorded,
 //!     names: Names::new(),
 //!     tasks: vec![Task {
 //!         id: TaskId(7),
@@ -98,6 +99,7 @@
 
 mod analysis;
 mod bind;
+mod clock_offset;
 mod glob;
 mod layers;
 mod ledger;
@@ -112,10 +114,11 @@ pub use analysis::{
     Analysis, Attributed, ConservationError, Rules, SpanAttribution, TaskSpan, attribute, binding_word,
 };
 pub use bind::BindWindows;
+pub use clock_offset::{NoOffset, estimate_offset};
 pub use glob::Glob;
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
 pub use matrix::{Matrix, MatrixRow, window_start};
-pub use process_choice::{ChoiceReason, ProcessChoice, choose_process};
+pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
 pub use self_view::Piece;
 pub use spans::{ProcessSpans, SpanKey};
 pub use timeline::{TaskLine, Timeline};

@@ -1,15 +1,17 @@
 //! Which process a recording belongs to, when its identity fits several.
 //!
 //! A recording fetched from a configured target may know its service and no more, while several instances of the service
-//! report spans. Then the spans decide: they only bind to the recording of their own process.
+//! report spans. Then the spans decide: they only bind to the recording of their own process. Where the recording's
+//! clock is not known either, only the spans of its own process agree on an offset.
 
 use std::fmt;
 
-use spandrel_model::{Binding, BindingKind, TaskRecording};
+use spandrel_model::{Binding, BindingKind, OffsetEstimate, ProcessIdentity, TaskRecording, UnanchoredRecording};
+use thiserror::Error;
 
 use crate::bind;
 use crate::spans::SpanSet;
-use crate::{ProcessSpans, Rules, Timeline};
+use crate::{NoOffset, ProcessSpans, Rules, Timeline, estimate_offset};
 
 /// The process of a recording, or why there is none. [`fmt::Display`] says it for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +50,76 @@ pub enum ChoiceReason {
     },
 }
 
+/// The process of an unanchored recording, and what its spans say about the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Index among the processes asked about.
+    pub index: usize,
+    /// The offset.
+    pub estimate: OffsetEstimate,
+}
+
+/// Why an unanchored recording has no process or no offset. To be tried again when more spans have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotAnchored {
+    /// No process may be the recorded one.
+    #[error("{}", ProcessChoice::NoneCompatible)]
+    NoneCompatible,
+    /// The spans of the process do not show the offset.
+    #[error("its clock cannot be tied to the wall clock: {0}")]
+    NoOffset(NoOffset),
+    /// The spans of several processes show an offset.
+    #[error("the spans of {compatible} processes fit its user tasks; set service.instance.id on the target")]
+    Undecided {
+        /// How many.
+        compatible: usize,
+    },
+}
+
+/// Finds the process that an unanchored recording is of, and the offset of its clock: of those that may be, the one
+/// whose spans show an offset.
+///
+/// # Errors
+/// There is none, or several.
+pub fn choose_anchor(recording: &UnanchoredRecording, processes: &[ProcessSpans<'_>]) -> Result<Anchor, NotAnchored> {
+    let identity = recording.process();
+    let candidates = same(identity, processes).map_or_else(|| compatible(identity, processes), |index| vec![index]);
+    let (mut anchors, mut reason) = (Vec::new(), NotAnchored::NoneCompatible);
+    for index in candidates {
+        match estimate_offset(&processes[index], recording) {
+            Ok(estimate) => anchors.push(Anchor { index, estimate }),
+            Err(why) => reason = NotAnchored::NoOffset(why),
+        }
+    }
+    match anchors[..] {
+        [] => Err(reason),
+        [anchor] => Ok(anchor),
+        _ => Err(NotAnchored::Undecided {
+            compatible: anchors.len(),
+        }),
+    }
+}
+
+/// The only process with exactly this identity.
+fn same(identity: &ProcessIdentity, processes: &[ProcessSpans<'_>]) -> Option<usize> {
+    let mut same = (0..processes.len()).filter(|index| *processes[*index].process == *identity);
+    same.next().filter(|_| same.next().is_none())
+}
+
+fn compatible(identity: &ProcessIdentity, processes: &[ProcessSpans<'_>]) -> Vec<usize> {
+    (0..processes.len())
+        .filter(|index| processes[*index].process.is_compatible_with(identity))
+        .collect()
+}
+
 /// Finds the process that `recording` is of.
 pub fn choose_process(recording: &TaskRecording, processes: &[ProcessSpans<'_>], rules: &Rules) -> ProcessChoice {
     let identity = &recording.process;
-    let mut same = (0..processes.len()).filter(|index| processes[*index].process == *identity);
-    if let (Some(index), None) = (same.next(), same.next()) {
+    if let Some(index) = same(identity, processes) {
         let reason = ChoiceReason::SameIdentity;
         return ProcessChoice::Chosen { index, reason };
     }
-    let compatible: Vec<usize> = (0..processes.len())
-        .filter(|index| processes[*index].process.is_compatible_with(identity))
-        .collect();
+    let compatible = compatible(identity, processes);
     match compatible[..] {
         [] => ProcessChoice::NoneCompatible,
         [index] => ProcessChoice::Chosen {

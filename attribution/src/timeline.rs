@@ -26,6 +26,8 @@ pub struct Timeline {
     names: Names,
     // Invariant: sorted, neither overlapping nor touching, none empty.
     covered: Vec<Interval>,
+    // Parts of `covered` that come from recordings with an estimated clock, and how far it can be off. Sorted.
+    estimated: Vec<(Interval, i64)>,
     // Invariant: sorted by id, each id once.
     tasks: Vec<TaskLine>,
     // Invariant: the slices of a task lie together, sorted, without overlap; all within `covered`; none is unknown.
@@ -86,6 +88,8 @@ impl Timeline {
             let mut renames = Renames::new(&recording.names);
             if let Some(part) = timeline.claim(recording.window) {
                 timeline.add_states(&recording.states, part, &mut renames);
+                let error_ns = recording.clock.error_ns();
+                timeline.estimated.extend(error_ns.map(|error_ns| (part, error_ns)));
             }
             timeline.add_user_events(recording, &mut renames);
             tasks.extend(&recording.tasks);
@@ -110,6 +114,24 @@ impl Timeline {
             .map_while(|covered| covered.intersection(interval))
             .map(Interval::duration_ns)
             .sum()
+    }
+
+    /// How far recordings that cover parts of `interval` can be off, in nanoseconds; `None` if all of them hold the wall
+    /// clock, or there are none.
+    pub fn clock_error_ns(&self, interval: Interval) -> Option<i64> {
+        let first = self
+            .estimated
+            .partition_point(|(part, _)| part.end() <= interval.start());
+        let parts = self.estimated[first..].iter();
+        parts
+            .take_while(|(part, _)| part.start() < interval.end() || part.contains(interval.start()))
+            .map(|(_, error_ns)| *error_ns)
+            .max()
+    }
+
+    /// How far any recording can be off, in nanoseconds; `None` if all of them hold the wall clock.
+    pub(crate) fn clock_error_ns_max(&self) -> Option<i64> {
+        self.estimated.iter().map(|(_, error_ns)| *error_ns).max()
     }
 
     /// Tasks that a recording saw, sorted by id.

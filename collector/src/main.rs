@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use spandrel::cli::{Cli, Command, attribute, components, inspect, matrix, replay, run, sql, validate};
+use spandrel::cli::{Cli, Command, attribute, components, export, inspect, matrix, replay, run, sql, validate};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args),
         Command::Attribute(args) => attribute::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Replay(args) => replay::run(&args),
     };
     match outcome {

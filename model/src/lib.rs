@@ -3,7 +3,8 @@
 //! Every other room speaks in these words. Nothing here does I/O, reads a clock or knows a wire format.
 //!
 //! * [`Span`]: what a service reported, from OTLP.
-//! * [`TaskRecording`]: what a runtime knew about the tasks (goroutines) of one process in one stretch of time.
+//! * [`TaskRecording`]: what a runtime knew about the tasks (goroutines) of one process in one stretch of time; an
+//!   [`UnanchoredRecording`] as long as nobody knows when that was.
 //! * [`Cell`]: time of one span given to one (layer, state).
 //! * [`Table`]: the contract with analysts.
 //!
@@ -14,6 +15,7 @@
 
 mod attribute;
 mod cell;
+mod clock;
 mod ids;
 mod layer;
 mod names;
@@ -26,6 +28,7 @@ mod time;
 
 pub use attribute::{Attribute, AttributeValue};
 pub use cell::{Binding, BindingKind, Cell, Evidence, Relation, UnknownReason, View};
+pub use clock::{OffsetEstimate, RecordingClock, UnanchoredRecording};
 pub use ids::{SpanId, StackId, TaskId, TraceId};
 pub use layer::Layer;
 pub use names::{NameId, Names};
@@ -33,5 +36,7 @@ pub use process::ProcessIdentity;
 pub use span::{Span, SpanKind};
 pub use state::State;
 pub use table::{PARTITION_COLUMNS, PROMOTED_ATTRIBUTES, Table};
-pub use task::{Frame, RuntimeEvent, Stack, Task, TaskKind, TaskRecording, TaskState, UserLog, UserTask, Waker};
+pub use task::{
+    Frame, RuntimeEvent, RuntimeEventKind, Stack, Task, TaskKind, TaskRecording, TaskState, UserLog, UserTask, Waker,
+};
 pub use time::{Interval, UnixNanos};

@@ -7,6 +7,14 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(u32);
 
+impl NameId {
+    /// Position in [`Names::iter`].
+    #[inline]
+    pub const fn position(self) -> u32 {
+        self.0
+    }
+}
+
 /// A table of distinct strings. A recording has millions of states but few reasons, so a state holds a [`NameId`];
 /// the table becomes the dictionary of an Arrow column as it is. Id of the empty string: [`Names::EMPTY`].
 #[derive(Clone, Debug)]
@@ -41,6 +49,11 @@ impl Names {
         self.strings.push(string.clone());
         self.ids.insert(string, id);
         id
+    }
+
+    /// All strings, by [`NameId::position`].
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.strings.iter().map(AsRef::as_ref)
     }
 
     /// The string of `id`; the empty string for an id of another table that is out of range here.

@@ -73,6 +73,12 @@ impl State {
         Self::Unknown,
     ];
 
+    /// Position in [`Self::ALL`].
+    #[inline]
+    pub const fn position(self) -> usize {
+        self as usize
+    }
+
     /// The word in `state` columns.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -117,8 +123,9 @@ mod tests {
 
     #[test]
     fn every_state_has_a_word_of_its_own() {
-        for state in State::ALL {
+        for (position, state) in State::ALL.into_iter().enumerate() {
             assert_eq!(State::from_column(state.as_str()), Some(state));
+            assert_eq!(state.position(), position);
         }
     }
 }

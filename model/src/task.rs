@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Interval, NameId, Names, ProcessIdentity, StackId, State, TaskId, UnixNanos};
+use crate::{Interval, NameId, Names, ProcessIdentity, RecordingClock, StackId, State, TaskId, UnixNanos};
 
 /// The task states of one process over one window of time, with what else its runtime recorded.
 ///
@@ -16,6 +16,8 @@ pub struct TaskRecording {
     pub source: Arc<str>,
     /// Time that the recording covers.
     pub window: Interval,
+    /// How the times of the recording are known on the wall clock.
+    pub clock: RecordingClock,
     /// Strings that the rest refers to.
     pub names: Names,
     /// Tasks seen, sorted by id.
@@ -28,10 +30,31 @@ pub struct TaskRecording {
     pub user_logs: Vec<UserLog>,
     /// Stacks that states refer to, each once, sorted by id.
     pub stacks: Vec<Stack>,
-    /// Garbage collections, stop-the-world pauses and the like, sorted by start.
+    /// Garbage collections, annotations of the program, samples and the like, sorted by start.
     pub runtime_events: Vec<RuntimeEvent>,
     /// What could not be read, in words for the operator.
     pub warnings: Vec<String>,
+}
+
+impl TaskRecording {
+    /// About the memory that it occupies.
+    pub fn size_bytes(&self) -> u64 {
+        let logs: usize = (self.user_logs.iter())
+            .map(|log| size_of::<UserLog>() + log.message.len())
+            .sum();
+        let stacks: usize = (self.stacks.iter())
+            .map(|stack| size_of::<Stack>() + size_of_val(&*stack.frames))
+            .sum();
+        let texts: usize = (self.runtime_events.iter())
+            .filter_map(|event| event.text.as_ref())
+            .map(|text| text.len())
+            .sum();
+        let rest = size_of_val(&*self.states)
+            + size_of_val(&*self.tasks)
+            + size_of_val(&*self.user_tasks)
+            + size_of_val(&*self.runtime_events);
+        (logs + stacks + texts + rest) as u64
+    }
 }
 
 /// A runtime task: a goroutine.
@@ -140,15 +163,104 @@ pub struct Frame {
     pub line: u32,
 }
 
-/// Something that the runtime did as a whole.
+/// Something that a runtime recorded beside the states of tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeEvent {
-    /// `gc` (a concurrent mark phase) or `stw` (a stopped world).
-    pub kind: NameId,
-    /// The runtime's own name of it, such as `GC mark termination`.
+    /// What.
+    pub kind: RuntimeEventKind,
+    /// The runtime's or the program's own name of it, such as `GC mark termination`; of a log message the category.
     pub detail: NameId,
-    /// Time that it took, as far as the window shows.
+    /// Time that it took, as far as the window shows; empty for an instant.
     pub interval: Interval,
-    /// Task on which it ran, where it ran on one.
+    /// Task on which it began, where it began on one.
     pub task: Option<TaskId>,
+    /// Log message. Hardly two are the same, so it is no name.
+    pub text: Option<Box<str>>,
+    /// Value of a metric.
+    pub value: Option<i64>,
+    /// User task that it is or belongs to.
+    pub user_task: Option<u64>,
+    /// User task in which that user task began.
+    pub parent_user_task: Option<u64>,
+    /// Stack at which it began.
+    pub stack: Option<StackId>,
+}
+
+impl RuntimeEvent {
+    /// An event of which no more is known.
+    pub const fn new(kind: RuntimeEventKind, detail: NameId, interval: Interval) -> Self {
+        Self {
+            kind,
+            detail,
+            interval,
+            task: None,
+            text: None,
+            value: None,
+            user_task: None,
+            parent_user_task: None,
+            stack: None,
+        }
+    }
+}
+
+/// Kinds of [`RuntimeEvent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuntimeEventKind {
+    /// A concurrent mark phase of the garbage collector.
+    Gc,
+    /// A stopped world.
+    Stw,
+    /// A task of the program (`trace.NewTask`).
+    UserTask,
+    /// A region of the program (`trace.StartRegion`).
+    UserRegion,
+    /// A log message of the program (`trace.Log`).
+    UserLog,
+    /// A look of the CPU profiler.
+    CpuSample,
+    /// A number that the runtime told.
+    Metric,
+}
+
+impl RuntimeEventKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Gc,
+        Self::Stw,
+        Self::UserTask,
+        Self::UserRegion,
+        Self::UserLog,
+        Self::CpuSample,
+        Self::Metric,
+    ];
+
+    /// The word in `kind` columns.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gc => "gc",
+            Self::Stw => "stw",
+            Self::UserTask => "user_task",
+            Self::UserRegion => "user_region",
+            Self::UserLog => "user_log",
+            Self::CpuSample => "cpu_sample",
+            Self::Metric => "metric",
+        }
+    }
+
+    /// Position in [`Self::ALL`].
+    pub const fn position(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_know_their_positions() {
+        for (position, kind) in RuntimeEventKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.position(), position);
+        }
+    }
 }

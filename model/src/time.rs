@@ -55,6 +55,14 @@ impl Interval {
         self.start <= at && at < self.end
     }
 
+    /// The interval moved by `delta_ns`. Saturates.
+    pub const fn shifted(self, delta_ns: i64) -> Self {
+        Self {
+            start: self.start.plus(delta_ns),
+            end: self.end.plus(delta_ns),
+        }
+    }
+
     /// The time that lies in both; `None` where they share no nanosecond.
     pub fn intersection(self, other: Self) -> Option<Self> {
         let start = self.start.max(other.start);

@@ -16,6 +16,7 @@
 mod delta_log;
 mod disk;
 mod durable_object_store;
+mod encoding;
 mod error;
 mod parquet_file;
 mod partition;

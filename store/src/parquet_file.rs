@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::StoreError;
 use crate::disk::{Disk, IfExists};
+use crate::encoding::recoded;
 use crate::partition::{Hour, RowPlace, sort_into_hours};
 use crate::statistics;
 
@@ -42,7 +43,7 @@ pub(crate) struct WrittenFile {
     pub(crate) statistics: String,
 }
 
-/// Writes the rows of `batches` into one file per UTC hour. Blocks. `batches` have the schema of the table.
+/// Writes the rows of `batches` into one file per UTC hour. Blocks. `batches` have the [`Table::row_schema`].
 ///
 /// Beside the batches, memory holds their sort keys, two indexes per row, and the row group being encoded.
 pub(crate) fn write_files(
@@ -135,8 +136,9 @@ impl HourFile<'_> {
         let properties = WriterProperties::clone(properties);
         let mut writer = ArrowWriter::try_new(file, table.schema(), Some(properties)).map_err(parquet_error)?;
         for places in rows.chunks(COPY_ROWS) {
-            let sorted =
-                interleave_record_batch(&batches, places).map_err(|source| StoreError::Sort { table, source })?;
+            let sorted = interleave_record_batch(&batches, places)
+                .and_then(|sorted| recoded(&sorted, &table.schema()))
+                .map_err(|source| StoreError::Sort { table, source })?;
             writer.write(&sorted).map_err(parquet_error)?;
         }
         writer.close().map_err(parquet_error)

@@ -12,6 +12,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use crate::delta_log::DeltaLog;
 use crate::disk::Disk;
+use crate::encoding::recoded;
 use crate::parquet_file::{WrittenFile, write_files};
 use crate::sweep::sweep;
 use crate::{StoreError, StoreReader};
@@ -98,7 +99,7 @@ impl Store {
 
     /// Adds rows to tables. They are durable and visible when this returns.
     ///
-    /// Every batch has the columns of [`Table::schema`]. The rows of one table become visible at once; tables follow
+    /// Every batch has the columns of [`Table::row_schema`] or [`Table::schema`]. The rows of one table become visible at once; tables follow
     /// each other in the order of [`Table::ALL`]. On an error some tables may be committed and others not; the same
     /// rows with the same `key` then complete the commit, as a table that holds the key at this or a later version is
     /// left alone. Without a key, repetition means duplicates.
@@ -183,15 +184,16 @@ fn conforming_rows(rows: Vec<(Table, Vec<RecordBatch>)>) -> Result<BTreeMap<Tabl
     Ok(tables)
 }
 
+/// A batch with the columns of the table, as rows travel. Strings may come as dictionaries or not.
 fn conforming(table: Table, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let schema = table.schema();
+    let schema = table.row_schema();
     let names = |fields: &arrow::datatypes::Fields| fields.iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     let (expected, found) = (names(schema.fields()), names(batch.schema_ref().fields()));
     if expected != found {
         let message = format!("expected columns {}, found {}", expected.join(", "), found.join(", "));
         return Err(ArrowError::SchemaError(message));
     }
-    RecordBatch::try_new(schema, batch.columns().to_vec())
+    recoded(batch, &schema)
 }
 
 /// Creates the directory durably. Returns its absolute path, and the lock as an open file.

@@ -48,7 +48,8 @@ fn build() -> PathBuf {
     cargo.args([
         "build",
         "--workspace",
-        "--bins",
+        "--bin",
+        "spandrel",
         "--message-format",
         "json-render-diagnostics",
     ]);

@@ -9,6 +9,7 @@ pub mod attribution_checks;
 pub mod binary;
 pub mod collector;
 pub mod http;
+pub mod kiosk;
 pub mod process;
 pub mod recording;
 pub mod repository;

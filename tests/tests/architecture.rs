@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("spandrel-model", &[]),
     ("gotrace", &[]),
     ("spandrel-profiles", &["spandrel-model", "gotrace"]),
+    ("spandrel-viewers", &["spandrel-model", "gotrace", "spandrel-profiles"]),
     // Not gotrace: attribution must serve other runtimes' traces too.
     ("spandrel-attribution", &["spandrel-model"]),
     ("spandrel-config", &[]),
@@ -43,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "spandrel-model",
             "gotrace",
             "spandrel-profiles",
+            "spandrel-viewers",
             "spandrel-attribution",
             "spandrel-config",
             "spandrel-pipeline",
@@ -54,10 +56,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // The model, because the tables page is generated from it.
     ("spandrel-tests", &["spandrel-model", "spandrel"]),
+    ("spandrel-bench", &["spandrel-model", "gotrace", "spandrel-profiles"]),
 ];
 
 /// Crates whose tests run in seconds because no runtime, server or query engine is compiled for them.
-const PURE: [&str; 4] = ["spandrel-model", "gotrace", "spandrel-profiles", "spandrel-attribution"];
+const PURE: [&str; 5] = [
+    "spandrel-model",
+    "gotrace",
+    "spandrel-profiles",
+    "spandrel-viewers",
+    "spandrel-attribution",
+];
 
 /// What a pure crate must not reach, not even through another crate.
 const IMPURE: [&str; 4] = ["tokio", "tonic", "datafusion", "deltalake"];

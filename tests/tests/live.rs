@@ -91,7 +91,7 @@ fn a_live_service_is_explained_to_the_nanosecond() {
     }
     check::every_nanosecond_is_attributed(&tables);
     check::spans_inside_recordings_are_bound(&tables);
-    check::slow_operations_show_their_cause(&tables, FIRST, REQUESTS_MIN);
+    check::slow_operations_show_their_cause(&tables, FIRST, REQUESTS_MIN, check::Queues::LeftOut);
     check::states_are_those_of_the_own_goroutine(&tables, SECOND);
 }
 

@@ -45,7 +45,7 @@ fn spans_inside_recordings_are_bound_to_goroutines() {
 
 #[test]
 fn slow_operations_show_the_cell_of_their_injected_cause() {
-    check::slow_operations_show_their_cause(&REPLAYED, recording::FIRST, REQUESTS_MIN);
+    check::slow_operations_show_their_cause(&REPLAYED, recording::FIRST, REQUESTS_MIN, check::Queues::Count);
 }
 
 #[test]

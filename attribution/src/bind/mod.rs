@@ -39,7 +39,8 @@ use passes::Matching;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindWindows {
     /// Error of the span clock against the recording's clock, either way, in nanoseconds. Both are the same clock of the
-    /// same machine; the recording's is rounded to 64 ns and tied to wall time by one pair of readings.
+    /// same machine; the recording's is rounded to 64 ns and tied to wall time by one pair of readings. Where that is
+    /// estimated, the error of the estimate counts instead if it is larger.
     pub clock_error_ns: i64,
     /// Longest time from the start of a span to the beginning of its task, in nanoseconds: the SDK's span processors run
     /// in between (measured: median 12 us, longest 1.6 ms).
@@ -61,8 +62,13 @@ impl Default for BindWindows {
 
 /// Binds every span of `spans`, in their order.
 pub(crate) fn bind(spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindows) -> Vec<Binding> {
-    let pins = direct::pins(spans, timeline, windows);
-    let mut matching = Matching::new(spans, timeline, windows, &pins);
+    let estimate_error_ns = timeline.clock_error_ns_max().unwrap_or(0);
+    let windows = BindWindows {
+        clock_error_ns: windows.clock_error_ns.max(estimate_error_ns),
+        ..*windows
+    };
+    let pins = direct::pins(spans, timeline, &windows);
+    let mut matching = Matching::new(spans, timeline, &windows, &pins);
     matching.run();
     (0..spans.len())
         .map(|span| match (pins[span], matching.goroutine_of(span)) {

@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod binding;
 #[cfg(test)]
+mod clock_offset;
+#[cfg(test)]
 mod edge_cases;
 #[cfg(test)]
 mod invariants;
+#[cfg(test)]
+mod load;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]

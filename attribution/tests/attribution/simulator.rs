@@ -37,6 +37,16 @@ impl Random {
         self.below(100) < percent
     }
 
+    /// Nanoseconds from the start of a span to the beginning of its user task, as measured.
+    pub(crate) fn begin_lag(&mut self) -> i64 {
+        self.quantile(&BEGIN_LAG)
+    }
+
+    /// Nanoseconds from the end of a span to the end of its user task, as measured.
+    pub(crate) fn end_lag(&mut self) -> i64 {
+        self.quantile(&END_LAG)
+    }
+
     /// A number with these values at these per mille of the distribution, linear in between.
     fn quantile(&mut self, points: &[(i64, i64)]) -> i64 {
         let at = self.between(0, 1000);
@@ -78,6 +88,8 @@ pub(crate) struct Setup {
 pub(crate) struct Simulation {
     pub(crate) world: World,
     pub(crate) truth: Vec<TaskId>,
+    /// How much the span clock is ahead of the recording's.
+    pub(crate) clock_error_ns: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -333,13 +345,13 @@ impl Machine {
                     self.schedule(self.now, Event::Ready(child));
                 }
                 Op::Start(name) => {
-                    let lag = self.random.quantile(&BEGIN_LAG);
+                    let lag = self.random.begin_lag();
                     self.start_span(goroutine, name);
                     self.goroutines[goroutine].program.push_front(Op::Run(lag));
                 }
                 Op::BeginTask => self.begin_task(goroutine),
                 Op::End => {
-                    let lag = self.random.quantile(&END_LAG);
+                    let lag = self.random.end_lag();
                     self.end_span(goroutine);
                     self.goroutines[goroutine].program.push_front(Op::Run(lag));
                 }
@@ -460,6 +472,7 @@ impl Machine {
         Simulation {
             world: self.world,
             truth: self.truth,
+            clock_error_ns: self.clock_error,
         }
     }
 }

@@ -152,6 +152,7 @@ impl World {
             process: self.process.clone(),
             source: Arc::from(format!("recording of {window:?}")),
             window,
+            clock: RecordingClock::Recorded,
             names,
             tasks,
             states,

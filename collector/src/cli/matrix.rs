@@ -1,7 +1,6 @@
 //! `spandrel matrix`: where the time of the slowest operations went.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,7 +57,7 @@ const CELLS: &str = "\
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     let matrices = runtime.block_on(load(args))?;
-    let color = std::io::stdout().is_terminal();
+    let color = crate::report::color::is_welcome();
     for matrix in matrices {
         println!("{}", render(&matrix, color));
     }

@@ -4,12 +4,14 @@ use clap::{Parser, Subcommand};
 
 pub mod attribute;
 pub mod components;
+pub mod export;
 pub mod inspect;
 pub mod matrix;
 pub mod progress;
 pub mod replay;
 pub mod run;
 pub mod sql;
+mod state_rules;
 pub mod validate;
 
 /// The OpenTelemetry collector that can say why a span was slow.
@@ -50,6 +52,8 @@ pub enum Command {
     Attribute(attribute::Args),
     /// Show what a runtime profile holds.
     Inspect(inspect::Args),
+    /// Turn an execution trace into a file for Perfetto, speedscope or pprof.
+    Export(export::Args),
     /// Send a recording to a running collector.
     Replay(replay::Args),
 }

@@ -1,5 +1,6 @@
 //! Progress of long steps: bars on a terminal, one line a step elsewhere.
 
+use std::io::Read;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -31,6 +32,24 @@ impl Step {
         Self::start(bar, label)
     }
 
+    /// A step that reads `total_bytes`, or an unknown number of bytes. [`Self::watch`] moves it.
+    pub fn reading(label: &str, total_bytes: Option<u64>) -> Self {
+        let bar = ProgressBar::with_draw_target(total_bytes, ProgressDrawTarget::stderr());
+        let template = match total_bytes {
+            Some(_) => "{prefix:<28} [{bar:40}] {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}",
+            None => "{prefix:<28} {spinner} {bytes} {binary_bytes_per_sec} {elapsed} {msg}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self::start(bar, label)
+    }
+
+    /// Counts what is read of `reader`.
+    pub fn watch<R: Read + Send>(&self, reader: R) -> impl Read + Send + use<R> {
+        self.bar.wrap_read(reader)
+    }
+
     fn start(bar: ProgressBar, label: &str) -> Self {
         bar.set_prefix(label.to_owned());
         Self {
@@ -60,5 +79,10 @@ impl Step {
             eprintln!("{}: {summary}", self.label);
         }
         self.bar.finish_with_message(summary.to_owned());
+    }
+
+    /// Ends the step and leaves nothing of it.
+    pub fn clear(self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -1,4 +1,7 @@
 //! What the command line shows a person.
 
+pub mod color;
+pub mod columns;
 pub mod duration;
 pub mod matrix;
+pub mod number;

@@ -24,6 +24,18 @@ pub(super) fn of(table: Table) -> Vec<Field> {
     }
 }
 
+/// The columns of `table` as rows travel.
+pub(super) fn of_rows(table: Table) -> Vec<Field> {
+    let travels = |field: Field| {
+        if !table.dictionary_columns().contains(&field.name().as_str()) {
+            return field;
+        }
+        let data_type = DataType::Dictionary(Box::new(DataType::Int32), Box::new(field.data_type().clone()));
+        field.with_data_type(data_type)
+    };
+    of(table).into_iter().map(travels).collect()
+}
+
 /// Attributes that the `spans` table holds a second time, in a typed column of their own: (key, column, type).
 pub const PROMOTED_ATTRIBUTES: [(&str, &str, DataType); 12] = [
     ("http.request.method", "attr_http_request_method", DataType::Utf8),
@@ -301,6 +313,12 @@ fn tasks() -> Vec<Field> {
         optional("birth_ns", DataType::Int64, "Creation; null if before the recording"),
         optional("death_ns", DataType::Int64, "End; null if after the recording"),
         required("is_system", DataType::Boolean, "Whether it belongs to the runtime"),
+        optional(
+            "clock_error_ns",
+            DataType::Int64,
+            "How far all times of the recording may be off, where it held no wall clock (Go before 1.25) and was placed \
+             in time by spans; null if it held it",
+        ),
     ]);
     fields
 }
@@ -378,10 +396,35 @@ fn runtime_events() -> Vec<Field> {
     fields.extend([
         required("start_ns", DataType::Int64, "Start"),
         timestamp_us("start_time", "Start, truncated to microseconds"),
-        required("duration_ns", DataType::Int64, "Length"),
-        required("kind", DataType::Utf8, "`gc`, `stw`"),
-        required("detail", DataType::Utf8, "The runtime's own name"),
-        optional("task_id", DataType::Int64, "Goroutine on which it ran"),
+        required(
+            "duration_ns",
+            DataType::Int64,
+            "Length, as far as the recording shows it; 0 for an instant",
+        ),
+        required(
+            "kind",
+            DataType::Utf8,
+            "`gc`, `stw`, `user_task`, `user_region`, `user_log`, `cpu_sample`, `metric`",
+        ),
+        required(
+            "detail",
+            DataType::Utf8,
+            "The runtime's or the program's own name of it; of a log message the category; empty for a CPU sample",
+        ),
+        optional("task_id", DataType::Int64, "Goroutine on which it began"),
+        optional("text", DataType::Utf8, "Log message"),
+        optional("value", DataType::Int64, "Value of a metric"),
+        optional(
+            "user_task_id",
+            DataType::Int64,
+            "`runtime/trace` task that it is or belongs to",
+        ),
+        optional(
+            "parent_user_task_id",
+            DataType::Int64,
+            "`runtime/trace` task in which that task began",
+        ),
+        optional("stack_id", DataType::Int64, "Stack at which it began, see `stacks`"),
     ]);
     fields
 }
@@ -463,6 +506,12 @@ fn span_quality() -> Vec<Field> {
         ),
         required("exact_ns", DataType::Int64, "Time with exact evidence in the self view"),
         required("unknown_ns", DataType::Int64, "Time without evidence in the self view"),
+        optional(
+            "clock_error_ns",
+            DataType::Int64,
+            "How far the recordings of the span may be off, where they held no wall clock (Go before 1.25) and were \
+             placed in time by spans; null if they held it",
+        ),
     ]);
     fields
 }

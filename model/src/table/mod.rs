@@ -32,7 +32,7 @@ pub enum Table {
     TaskSpans,
     /// One row per distinct call stack and recording.
     Stacks,
-    /// One row per garbage collection phase or stop-the-world pause.
+    /// One row per garbage collection phase, stop-the-world pause, annotation of the program, sample or number.
     RuntimeEvents,
     /// One row per span, view, layer and state with time in it.
     Attribution,
@@ -117,7 +117,10 @@ impl Table {
             Self::TaskStates => "One row per interval in which a runtime task was in one state.",
             Self::TaskSpans => "One row per span that is bound to a runtime task, with the evidence.",
             Self::Stacks => "One row per distinct call stack and recording.",
-            Self::RuntimeEvents => "One row per garbage collection mark phase and stop-the-world pause.",
+            Self::RuntimeEvents => {
+                "One row per thing that a runtime recorded beside task states: garbage collection mark phases, \
+                 stop-the-world pauses, the program's own tasks, regions and log messages, CPU samples, heap sizes."
+            }
             Self::Attribution => {
                 "One row per span, view, layer, state, sub-state and evidence. `ns` over the rows of one span and \
                  view is the duration of the span, to the nanosecond."
@@ -130,19 +133,38 @@ impl Table {
         }
     }
 
-    /// Columns with types; each field carries its description in the metadata key `doc`.
+    /// Columns with types, as stored; each field carries its description in the metadata key `doc`.
     pub fn schema(self) -> SchemaRef {
-        static SCHEMAS: LazyLock<Vec<(Table, SchemaRef)>> = LazyLock::new(|| {
-            Table::ALL
-                .iter()
-                .map(|table| (*table, Arc::new(Schema::new(columns::of(*table)))))
-                .collect()
+        static SCHEMAS: LazyLock<Vec<SchemaRef>> = LazyLock::new(|| {
+            let schema = |table: &Table| Arc::new(Schema::new(columns::of(*table)));
+            Table::ALL.iter().map(schema).collect()
         });
-        SCHEMAS
-            .iter()
-            .find(|(table, _)| *table == self)
-            .map(|(_, schema)| schema.clone())
-            .expect("ALL holds every table")
+        SCHEMAS[self.position()].clone()
+    }
+
+    /// Columns with types, as rows travel to the store: those of [`Self::schema`] with the strings of
+    /// [`Self::dictionary_columns`] as dictionaries. A recording has millions of states and a few dozen words for them.
+    pub fn row_schema(self) -> SchemaRef {
+        static SCHEMAS: LazyLock<Vec<SchemaRef>> = LazyLock::new(|| {
+            let schema = |table: &Table| Arc::new(Schema::new(columns::of_rows(*table)));
+            Table::ALL.iter().map(schema).collect()
+        });
+        SCHEMAS[self.position()].clone()
+    }
+
+    /// String columns that are dictionaries with 32-bit keys until they are stored.
+    pub const fn dictionary_columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Tasks => &["service_name", "process_id", "entry_function"],
+            Self::TaskStates => &["service_name", "process_id", "state", "sub_state", "reason", "waker"],
+            Self::RuntimeEvents => &["service_name", "process_id", "kind", "detail"],
+            _ => &[],
+        }
+    }
+
+    fn position(self) -> usize {
+        let position = Self::ALL.iter().position(|table| *table == self);
+        position.expect("ALL holds every table")
     }
 }
 

@@ -10,8 +10,10 @@ use spandrel_attribution::{Condition, Glob, LayerRule, LayerRules, LayerSource, 
 use spandrel_config::{ByteSize, HumanDuration, Problems, Section};
 use spandrel_model::{Layer, SpanKind};
 use spandrel_pipeline::{BuildContext, BuildError, Connector, ConnectorConfig, ConnectorFactory, Signal};
+use spandrel_profiles::go_execution_trace::StateRules;
 
 use super::AttributionConnector;
+use super::state_rules::{self, RawStateRule};
 
 /// The row of this component in the collector's table.
 pub static FACTORY: ConnectorFactory = ConnectorFactory {
@@ -35,6 +37,7 @@ struct RawAttribution {
     span_limit: Option<usize>,
     recording_limit: Option<ByteSize>,
     layers: Vec<RawLayerRule>,
+    state_rules: Vec<RawStateRule>,
 }
 
 /// One rule as it stands in the file. All conditions given must hold.
@@ -74,6 +77,8 @@ pub struct AttributionConfig {
     pub recording_limit_bytes: u64,
     /// Layers, user rules first.
     pub rules: Rules,
+    /// Kinds of waits and system calls, user rules first.
+    pub state_rules: Arc<StateRules>,
 }
 
 impl Default for AttributionConfig {
@@ -85,6 +90,7 @@ impl Default for AttributionConfig {
             span_limit: 500_000,
             recording_limit_bytes: 1 << 30,
             rules: Rules::default(),
+            state_rules: Arc::default(),
         }
     }
 }
@@ -118,6 +124,7 @@ impl AttributionConfig {
             refuse("span_limit", "must be at least 1");
         }
         let rules = layer_rules(raw.layers, section, problems);
+        let state_rules = state_rules::check(raw.state_rules, section, Some("state_rules"), problems);
         if !valid {
             return None;
         }
@@ -128,13 +135,9 @@ impl AttributionConfig {
             span_limit,
             recording_limit_bytes: raw.recording_limit.map_or(default.recording_limit_bytes, |size| size.0),
             rules: rules?,
+            state_rules: Arc::new(state_rules?),
         })
     }
-}
-
-/// The layer rules of a section, for commands that join without a connector.
-pub fn check_layers(section: &Section, problems: &mut Problems) -> Option<Rules> {
-    AttributionConfig::check(section, problems).map(|config| config.rules)
 }
 
 fn nanoseconds(duration: Duration) -> Option<NonZeroI64> {

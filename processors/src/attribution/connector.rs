@@ -6,22 +6,27 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arrow::error::ArrowError;
 use async_trait::async_trait;
-use spandrel_attribution::{Attributed, ProcessSpans, Rules, attribute, binding_word};
+use spandrel_attribution::{Attributed, NotAnchored, ProcessSpans, Rules, attribute, binding_word};
 use spandrel_model::{TaskRecording, UnixNanos};
 use spandrel_pipeline::{
     Batch, BuildContext, BuildError, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal,
     RequestContext, RunError, RuntimeProfile, Signal, Stop, TableRows, otlp,
 };
-use spandrel_profiles::{columns, go_execution_trace};
+use spandrel_profiles::columns;
+use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 
 use super::AttributionConfig;
 use super::metrics::Metrics;
 use super::pending::{Join, Pending};
 use super::rows::{attribution_rows, matrix_rows};
+use super::unanchored::{Placed, Placing};
 use super::windows::{Closed, Windows};
 
 /// How often due spans are looked for.
 const JOIN_INTERVAL: Duration = Duration::from_millis(500);
+/// After the spans were asked in vain when a recording was made, they are left in peace for so many times as long as that
+/// took.
+const PLACING_PAUSE: u32 = 4;
 /// Wait before rows are offered again to a consumer that was busy and named no time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long a stopping connector goes on offering rows to a busy consumer.
@@ -97,34 +102,41 @@ impl AttributionConnector {
             self.metrics.duplicate_recordings.inc();
             return Ok(());
         }
-        let accepted = self.accept_profile(profile).await;
+        let accepted = self.accept_profile(profile, digest).await;
         if accepted.is_err() {
             self.lock().pending.forget_profile(digest);
         }
         accepted
     }
 
-    async fn accept_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
-        let decoded = off_executor(move || decode_profile(&profile)).await?;
-        let recording = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
-        for warning in &recording.warnings {
-            tracing::warn!(process = %recording.process, "{warning}");
+    async fn accept_profile(&self, profile: Arc<RuntimeProfile>, digest: u64) -> Result<(), Refusal> {
+        let rules = self.config.state_rules.clone();
+        let decoded = off_executor(move || decode_profile(&profile, &rules)).await?;
+        let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
+        let (process, warnings) = match &decoded {
+            Decoded::Anchored(recording) => (&recording.process, recording.warnings.as_slice()),
+            Decoded::Unanchored(recording) => (recording.process(), recording.warnings()),
+        };
+        for warning in warnings {
+            tracing::warn!(%process, "{warning}");
         }
         let mut state = self.lock();
         if state.stopped {
             return Err(Refusal::Shutdown);
         }
         let limit_bytes = self.config.recording_limit_bytes;
-        let evicted = state
-            .pending
-            .add_recording(recording, Instant::now(), limit_bytes)
-            .map_err(|_| {
-                self.metrics.refused_batches.inc();
-                Refusal::Refused {
-                    reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
-                    retry_after: Some(self.config.join_delay),
-                }
-            })?;
+        let (pending, now) = (&mut state.pending, Instant::now());
+        let added = match decoded {
+            Decoded::Anchored(recording) => pending.add_recording(recording, now, limit_bytes),
+            Decoded::Unanchored(recording) => pending.add_unanchored(recording, digest, now, limit_bytes),
+        };
+        let Some(evicted) = added else {
+            self.metrics.refused_batches.inc();
+            return Err(Refusal::Refused {
+                reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
+                retry_after: Some(self.config.join_delay),
+            });
+        };
         self.metrics.accepted_recordings.inc();
         self.metrics.evicted_recordings.inc_by(evicted);
         Ok(())
@@ -140,6 +152,7 @@ impl AttributionConnector {
         };
         let (joins, settled) = match due {
             Some(due) => {
+                self.place_recordings(due).await?;
                 let mut state = self.lock();
                 let joins = state.pending.take_due(due, now, &self.config.rules);
                 let settled = state.pending.take_settled(due, &self.config.rules);
@@ -170,6 +183,48 @@ impl AttributionConnector {
                 .extend(attribution_rows(&attributed.spans).map_err(unfit_rows)?);
         }
         Ok(joined)
+    }
+
+    /// Asks the spans when the recordings without a wall clock were made, before those that arrived at or before `due` are
+    /// joined.
+    async fn place_recordings(&self, due: Instant) -> Result<(), RunError> {
+        let placings = self.lock().pending.placings(due, Instant::now());
+        for placing in placings {
+            let asked_at = Instant::now();
+            let (placing, answer) = off_executor(move || {
+                let answer = placing.answer();
+                (placing, answer)
+            })
+            .await
+            .map_err(|refusal| RunError::caused_by("the search for a clock offset ended early", refusal))?;
+            self.report(&placing, &answer);
+            let again_at = Instant::now() + asked_at.elapsed() * PLACING_PAUSE;
+            self.lock().pending.place(placing, answer, again_at);
+        }
+        Ok(())
+    }
+
+    fn report(&self, placing: &Placing, answer: &Result<Placed, NotAnchored>) {
+        let source = placing.recording.source();
+        match answer {
+            Ok(Placed { process, estimate }) => {
+                self.metrics.anchored_recordings.inc();
+                tracing::info!(
+                    %source,
+                    %process,
+                    "a runtime profile without a wall clock (Go before 1.25) is placed by spans: {estimate}"
+                );
+            }
+            Err(why) if placing.is_last => {
+                self.metrics.unanchored_recordings.inc();
+                tracing::warn!(
+                    %source,
+                    process = %placing.recording.process(),
+                    "a runtime profile without a wall clock (Go before 1.25) is dropped: {why}"
+                );
+            }
+            Err(why) => tracing::debug!(%source, "a runtime profile without a wall clock waits for spans: {why}"),
+        }
     }
 
     fn count(&self, attributed: &Attributed) {
@@ -264,11 +319,11 @@ fn run_join(join: &Join, rules: &Rules) -> Attributed {
     attribute(&spans, &recordings, rules)
 }
 
-fn decode_profile(profile: &RuntimeProfile) -> Result<TaskRecording, Refusal> {
+fn decode_profile(profile: &RuntimeProfile, rules: &StateRules) -> Result<Decoded, Refusal> {
     let process = Arc::new(profile.process.clone());
     match profile.format {
         ProfileFormat::GoExecutionTrace => {
-            go_execution_trace::decode(&profile.bytes, process, profile.source.clone()).map_err(permanent_chain)
+            go_execution_trace::decode(&profile.bytes, process, profile.source.clone(), rules).map_err(permanent_chain)
         }
     }
 }

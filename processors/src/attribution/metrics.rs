@@ -22,6 +22,10 @@ pub(super) struct Metrics {
     pub(super) rejected_recordings: IntCounter,
     /// Recordings let go before their time because of `recording_limit`.
     pub(super) evicted_recordings: IntCounter,
+    /// Recordings without a wall clock that spans have placed.
+    pub(super) anchored_recordings: IntCounter,
+    /// Recordings without a wall clock that spans have not placed, so that they are lost.
+    pub(super) unanchored_recordings: IntCounter,
     /// Spans whose cells did not sum to their duration: always 0.
     pub(super) conservation_violations: IntCounter,
     /// Spans accepted and not yet joined and sent.
@@ -69,6 +73,14 @@ impl Metrics {
             evicted_recordings: counter(
                 "evicted_recordings",
                 "Recordings let go early because of recording_limit",
+            )?,
+            anchored_recordings: counter(
+                "anchored_recordings",
+                "Recordings without a wall clock that spans have placed",
+            )?,
+            unanchored_recordings: counter(
+                "unanchored_recordings",
+                "Recordings without a wall clock dropped because no spans placed them",
             )?,
             conservation_violations: counter("conservation_violations", "Spans whose cells miss their duration")?,
             pending_spans: gauge("pending_spans", "Spans accepted and not yet joined and sent")?,

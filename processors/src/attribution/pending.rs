@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spandrel_attribution::{ProcessChoice, ProcessSpans, Rules, choose_process};
-use spandrel_model::{Interval, ProcessIdentity, Span, SpanId, Stack, TaskRecording, TraceId, UserLog};
+use spandrel_attribution::{NotAnchored, ProcessChoice, ProcessSpans, Rules, choose_process};
+use spandrel_model::{Interval, ProcessIdentity, Span, SpanId, TaskRecording, TraceId, UnanchoredRecording};
+
+use super::unanchored::{HeldUnanchored, Placed, Placing};
 
 /// A recording reaches this much beyond its window when neighbors are looked up: a span may begin this long before
 /// the user task that it is bound by.
@@ -15,7 +17,11 @@ const NEIGHBORHOOD_NS: i64 = 10_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     processes: BTreeMap<Arc<ProcessIdentity>, ProcessSpansHeld>,
+    /// In the order of arrival.
     recordings: VecDeque<HeldRecording>,
+    /// Likewise.
+    unanchored: Vec<HeldUnanchored>,
+    /// Of all recordings.
     recording_bytes: u64,
     /// Digests of profiles that have arrived, so that one sent again changes nothing.
     profiles: HashMap<u64, Instant>,
@@ -30,6 +36,12 @@ struct ProcessSpansHeld {
     /// Joined, kept as context, in the order of joining.
     joined: VecDeque<Held<Span>>,
     seen: HashSet<(TraceId, SpanId)>,
+}
+
+impl ProcessSpansHeld {
+    fn all(&self) -> impl Iterator<Item = &Arc<Span>> {
+        self.joined.iter().chain(&self.waiting).map(|span| &span.what)
+    }
 }
 
 #[derive(Debug)]
@@ -105,30 +117,104 @@ impl Pending {
     }
 
     /// Adds a recording. Settled ones go, the oldest first, while all together exceed `limit_bytes`; returns how many
-    /// went, or the recording if there is still no room for it.
-    pub(super) fn add_recording(
+    /// went, or `None` if there is still no room for it.
+    pub(super) fn add_recording(&mut self, recording: TaskRecording, now: Instant, limit_bytes: u64) -> Option<u64> {
+        let evicted = self.make_room_for_recording(recording.size_bytes(), limit_bytes)?;
+        self.recordings.push_back(HeldRecording {
+            at: now,
+            recording: Arc::new(recording),
+            owner: None,
+            is_settled: false,
+        });
+        Some(evicted)
+    }
+
+    /// The same for a recording without a wall clock. `digest` is that of its profile.
+    pub(super) fn add_unanchored(
         &mut self,
-        recording: TaskRecording,
+        recording: UnanchoredRecording,
+        digest: u64,
         now: Instant,
         limit_bytes: u64,
-    ) -> Result<u64, Box<TaskRecording>> {
-        let bytes = size_bytes(&recording);
+    ) -> Option<u64> {
+        let evicted = self.make_room_for_recording(recording.size_bytes(), limit_bytes)?;
+        self.unanchored.push(HeldUnanchored {
+            at: now,
+            recording: Arc::new(recording),
+            asked_again_at: now,
+            digest,
+        });
+        Some(evicted)
+    }
+
+    fn make_room_for_recording(&mut self, bytes: u64, limit_bytes: u64) -> Option<u64> {
         let mut evicted = 0;
         while self.recording_bytes + bytes > limit_bytes && self.forget_oldest_settled() {
             evicted += 1;
         }
-        if !self.recordings.is_empty() && self.recording_bytes + bytes > limit_bytes {
-            return Err(Box::new(recording));
+        // One recording always fits when there is no other: it could never be taken otherwise.
+        if self.recording_bytes > 0 && self.recording_bytes + bytes > limit_bytes {
+            return None;
         }
         self.recording_bytes += bytes;
-        let recording = Arc::new(recording);
-        self.recordings.push_back(HeldRecording {
-            at: now,
-            recording,
-            owner: None,
+        Some(evicted)
+    }
+
+    /// The recordings without a wall clock that should be placed before the spans that arrived at or before `due` are
+    /// joined.
+    pub(super) fn placings(&self, due: Instant, now: Instant) -> Vec<Placing> {
+        let mut placings = Vec::new();
+        for held in &self.unanchored {
+            let candidates = || {
+                let processes = self.processes.iter();
+                processes.filter(|(process, _)| held.recording.process().is_compatible_with(process))
+            };
+            let is_last = held.at <= due;
+            let has_due_spans = |spans: &ProcessSpansHeld| spans.waiting.front().is_some_and(|span| span.at <= due);
+            if is_last || held.asked_again_at <= now && candidates().any(|(_, spans)| has_due_spans(spans)) {
+                placings.push(Placing {
+                    recording: held.recording.clone(),
+                    candidates: candidates()
+                        .map(|(process, spans)| (process.clone(), spans.all().cloned().collect()))
+                        .collect(),
+                    is_last,
+                });
+            }
+        }
+        placings
+    }
+
+    /// Puts a recording where spans have placed it. One that they did not place waits on, until `again_at` at least, or is
+    /// let go after its last time.
+    pub(super) fn place(&mut self, placing: Placing, answer: Result<Placed, NotAnchored>, again_at: Instant) {
+        let is_it = |held: &HeldUnanchored| Arc::ptr_eq(&held.recording, &placing.recording);
+        let Some(index) = self.unanchored.iter().position(is_it) else {
+            return;
+        };
+        if answer.is_err() && !placing.is_last {
+            self.unanchored[index].asked_again_at = again_at;
+            return;
+        }
+        let HeldUnanchored {
+            at, recording, digest, ..
+        } = self.unanchored.remove(index);
+        // The last other reference goes, so that anchoring copies nothing.
+        drop(placing);
+        let Ok(Placed { process, estimate }) = answer else {
+            self.recording_bytes -= recording.size_bytes();
+            self.forget_profile(digest);
+            return;
+        };
+        let mut recording = Arc::unwrap_or_clone(recording).anchored(estimate);
+        recording.process = process.clone();
+        let position = self.recordings.partition_point(|held| held.at <= at);
+        let held = HeldRecording {
+            at,
+            recording: Arc::new(recording),
+            owner: Some(process),
             is_settled: false,
-        });
-        Ok(evicted)
+        };
+        self.recordings.insert(position, held);
     }
 
     /// Recordings that arrived at or before `due` and have not been returned yet, each under the identity of the process
@@ -229,7 +315,7 @@ impl Pending {
             .iter()
             .filter(|(process, _)| recording.process.is_compatible_with(process))
             .map(|(process, held)| {
-                let spans = held.joined.iter().chain(&held.waiting).map(|span| span.what.as_ref());
+                let spans = held.all().map(AsRef::as_ref);
                 (
                     process,
                     spans.filter(|span| touches(span.interval, recording.window)).collect(),
@@ -275,7 +361,7 @@ impl Pending {
             return false;
         }
         if let Some(held) = self.recordings.pop_front() {
-            self.recording_bytes -= size_bytes(&held.recording);
+            self.recording_bytes -= held.recording.size_bytes();
         }
         true
     }
@@ -303,23 +389,4 @@ fn hull(spans: &[Arc<Span>]) -> Option<Interval> {
 
 fn touches(interval: Interval, hull: Interval) -> bool {
     interval.start() <= hull.end().plus(NEIGHBORHOOD_NS) && hull.start().plus(-NEIGHBORHOOD_NS) <= interval.end()
-}
-
-/// About the memory that a recording occupies.
-fn size_bytes(recording: &TaskRecording) -> u64 {
-    let logs: usize = recording
-        .user_logs
-        .iter()
-        .map(|log| size_of::<UserLog>() + log.message.len())
-        .sum();
-    let stacks: usize = recording
-        .stacks
-        .iter()
-        .map(|stack| size_of::<Stack>() + size_of_val(&*stack.frames))
-        .sum();
-    let rest = size_of_val(&*recording.states)
-        + size_of_val(&*recording.tasks)
-        + size_of_val(&*recording.user_tasks)
-        + size_of_val(&*recording.runtime_events);
-    (logs + stacks + rest) as u64
 }

@@ -129,6 +129,7 @@ fn span_quality(spans: &[SpanAttribution]) -> Result<TableRows, ArrowError> {
             int64(spans.iter().map(|span| span.recorded_ns)),
             int64(spans.iter().map(|span| span.exact_ns)),
             int64(spans.iter().map(|span| span.unknown_ns)),
+            Arc::new(spans.iter().map(|span| span.clock_error_ns).collect::<Int64Array>()),
         ],
     )
 }

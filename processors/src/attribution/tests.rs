@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use async_trait::async_trait;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -260,12 +261,8 @@ async fn rows_of_a_profile_carry_the_identity_of_the_process_it_was_joined_with(
     let tables = sink.0.lock().unwrap();
     for table in [Table::Tasks, Table::TaskStates, Table::SpanQuality] {
         let (_, rows) = tables.iter().find(|(name, _)| *name == table).unwrap();
-        assert_eq!(
-            rows.column_by_name("process_id").unwrap().as_string::<i32>().value(0),
-            "shop-1",
-            "{}",
-            table.name()
-        );
+        let process_ids = cast(rows.column_by_name("process_id").unwrap(), &DataType::Utf8).unwrap();
+        assert_eq!(process_ids.as_string::<i32>().value(0), "shop-1", "{}", table.name());
     }
 }
 

@@ -8,7 +8,7 @@
 
 /// Nanoseconds on the trace's own clock: the runtime's monotonic clock cut to whole ticks (runtime/tracetime.go).
 /// Comparable between traces of one boot of one machine (not on Windows); meaningless as a date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceNanos(pub i64);
 
 /// Nanoseconds since the Unix epoch, UTC.
@@ -92,16 +92,62 @@ const SLEW_PPM_MAX: i128 = 500;
 ///
 /// Between two snapshots the wall clock's drift is spread evenly, so the mapping is continuous and never runs
 /// backwards: intervals that touch in trace time touch in wall time. A difference that no slewing explains (a step
-/// of the clock) is not spread: times before the later snapshot keep the earlier one's offset.
+/// of the clock, see [`ClockSync::steps`]) is not spread: times before the later snapshot keep the earlier one's offset.
+///
+/// While a trace is read, what this says of a moment that events have reached never changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClockSync {
     // Invariant: strictly increasing in trace time. Only `add` writes.
     snapshots: Vec<ClockSnapshot>,
+    // Invariant: strictly increasing in `from`. Empty only if there is no snapshot.
+    stretches: Vec<Stretch>,
+}
+
+/// A stretch of time over which the wall clock drifts evenly. It lasts to the next one; the first holds before it, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stretch {
+    from: TraceNanos,
+    /// Wall time minus trace time at its start. Within 64 bits in sum with any moment is for `unix` to check.
+    offset_ns: i128,
+    /// How much is added to the offset in the course of `span_ns`, and then stays.
+    drift_ns: i64,
+    span_ns: i64,
+}
+
+/// The wall clock was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockStep {
+    /// The first moment known to lie behind the step, which was made in the generation before it.
+    pub seen: TraceNanos,
+    /// How far the clock was set forward; negative for backward.
+    pub step_ns: i64,
 }
 
 impl ClockSync {
-    /// Adds a snapshot; one that does not lie after all others adds nothing.
-    pub(crate) fn add(&mut self, snapshot: ClockSnapshot) {
+    /// Adds the snapshot of a generation that begins at `start`, which lies behind all moments that were asked for so far,
+    /// and that of the generation behind it, where it is known. A snapshot that does not lie after all others adds nothing.
+    pub(crate) fn add(&mut self, start: TraceNanos, snapshot: ClockSnapshot, next: Option<ClockSnapshot>) {
+        if self.snapshots.last().is_some_and(|last| last.trace > snapshot.trace) {
+            return;
+        }
+        self.add_snapshot(snapshot);
+        let from = start.max(snapshot.trace);
+        if self.stretches.last().is_some_and(|last| last.from >= from) {
+            return;
+        }
+        let (drift_ns, span_ns) = next.map_or((0, 1), |next| slew(&snapshot, &next, from));
+        self.stretches.push(Stretch {
+            from,
+            offset_ns: offset_ns(&snapshot),
+            drift_ns,
+            span_ns,
+        });
+        if let Some(next) = next {
+            self.add_snapshot(next);
+        }
+    }
+
+    fn add_snapshot(&mut self, snapshot: ClockSnapshot) {
         if self.snapshots.last().is_none_or(|last| last.trace < snapshot.trace) {
             self.snapshots.push(snapshot);
         }
@@ -112,30 +158,120 @@ impl ClockSync {
         &self.snapshots
     }
 
+    /// Where the wall clock was set, in order.
+    pub fn steps(&self) -> impl Iterator<Item = ClockStep> {
+        self.snapshots.windows(2).filter_map(|pair| {
+            let [before, after] = pair else { return None };
+            let step_ns = offset_ns(after) - offset_ns(before);
+            (!is_slew(before, after)).then(|| ClockStep {
+                seen: after.trace,
+                step_ns: i64::try_from(step_ns).unwrap_or(if step_ns < 0 { i64::MIN } else { i64::MAX }),
+            })
+        })
+    }
+
     /// The wall time of a moment; `None` if the trace has no snapshot (before Go 1.25) or the time leaves 64 bits.
     pub fn unix(&self, at: TraceNanos) -> Option<UnixNanos> {
-        let later = self.snapshots.partition_point(|snapshot| snapshot.trace <= at);
-        let base = later
-            .checked_sub(1)
-            .and_then(|i| self.snapshots.get(i))
-            .or(self.snapshots.first())?;
-        let elapsed = i128::from(at.0) - i128::from(base.trace.0);
-        let mut unix = i128::from(base.unix.0) + elapsed;
-        if let Some(next) = self.snapshots.get(later).filter(|_| elapsed >= 0) {
-            unix += drift_within(base, next, elapsed);
-        }
-        i64::try_from(unix).ok().map(UnixNanos)
+        self.stretch(at)?.unix(at)
+    }
+
+    fn stretch(&self, at: TraceNanos) -> Option<&Stretch> {
+        let later = self.stretches.partition_point(|stretch| stretch.from <= at);
+        self.stretches.get(later.saturating_sub(1))
     }
 }
 
-/// How far the wall clock has drifted `elapsed` nanoseconds after `base`, on its way to `next`.
-fn drift_within(base: &ClockSnapshot, next: &ClockSnapshot, elapsed: i128) -> i128 {
-    let trace_span = i128::from(next.trace.0) - i128::from(base.trace.0);
-    let drift = i128::from(next.unix.0) - i128::from(base.unix.0) - trace_span;
-    if drift.abs() * 1_000_000 > trace_span * SLEW_PPM_MAX {
-        return 0;
+impl Stretch {
+    fn unix(&self, at: TraceNanos) -> Option<UnixNanos> {
+        i64::try_from(i128::from(at.0) + self.offset_at(at)).ok().map(UnixNanos)
     }
-    (drift * elapsed).div_euclid(trace_span)
+
+    fn offset_at(&self, at: TraceNanos) -> i128 {
+        self.offset_ns + i128::from(self.drift_at(at))
+    }
+
+    fn drift_at(&self, at: TraceNanos) -> i64 {
+        let elapsed_ns = at.0.saturating_sub(self.from.0).clamp(0, self.span_ns);
+        match self.drift_ns.checked_mul(elapsed_ns) {
+            Some(product) => product.div_euclid(self.span_ns),
+            None => {
+                let drift = (i128::from(self.drift_ns) * i128::from(elapsed_ns)).div_euclid(i128::from(self.span_ns));
+                i64::try_from(drift).unwrap_or(self.drift_ns)
+            }
+        }
+    }
+}
+
+fn offset_ns(snapshot: &ClockSnapshot) -> i128 {
+    i128::from(snapshot.unix.0) - i128::from(snapshot.trace.0)
+}
+
+/// Whether the clock can have got from one snapshot to the next one without a step.
+fn is_slew(before: &ClockSnapshot, after: &ClockSnapshot) -> bool {
+    let span_ns = i128::from(after.trace.0) - i128::from(before.trace.0);
+    let drift_ns = offset_ns(after) - offset_ns(before);
+    drift_ns.abs() * 1_000_000 <= span_ns * SLEW_PPM_MAX
+}
+
+/// How much the clock drifts from a moment at or after `snapshot` to `next`, and the time in between; no drift if there is
+/// no time or it was a step.
+fn slew(snapshot: &ClockSnapshot, next: &ClockSnapshot, from: TraceNanos) -> (i64, i64) {
+    let span_ns = next.trace.0.saturating_sub(from.0);
+    if span_ns <= 0 || !is_slew(snapshot, next) {
+        return (0, 1);
+    }
+    match i64::try_from(offset_ns(next) - offset_ns(snapshot)) {
+        Ok(drift_ns) => (drift_ns, span_ns),
+        Err(_) => (0, 1),
+    }
+}
+
+/// Looks up the wall time of many moments, most of them close to the one before: the offset of the wall clock changes by
+/// one nanosecond at a time, and stays the same for microseconds at least.
+#[derive(Clone, Debug, Default)]
+pub struct UnixCursor {
+    offset_ns: i64,
+    /// Where that offset holds. Empty at first.
+    from_ns: i64,
+    to_ns: i64,
+    /// How many stretches the clock had: a new one may begin where this offset would have held.
+    stretches_count: usize,
+}
+
+impl UnixCursor {
+    /// As [`ClockSync::unix`]. All moments are looked up on one clock.
+    #[inline]
+    pub fn unix(&mut self, clock: &ClockSync, at: TraceNanos) -> Option<UnixNanos> {
+        if at.0 < self.from_ns || at.0 >= self.to_ns || self.stretches_count != clock.stretches.len() {
+            return self.seek(clock, at);
+        }
+        at.0.checked_add(self.offset_ns).map(UnixNanos)
+    }
+
+    #[inline(never)]
+    fn seek(&mut self, clock: &ClockSync, at: TraceNanos) -> Option<UnixNanos> {
+        let stretch = clock.stretch(at)?;
+        let unix = stretch.unix(at)?;
+        self.offset_ns = unix.0.checked_sub(at.0)?;
+        self.stretches_count = clock.stretches.len();
+        self.from_ns = at.0;
+        self.to_ns = at.0.saturating_add(1);
+        // The drift is a monotonic step function of time: where it is the same at both ends of a piece, it is throughout.
+        let drift_ns = stretch.drift_at(at);
+        let next = clock.stretches.partition_point(|stretch| stretch.from <= at);
+        let next_from = clock.stretches.get(next).map(|stretch| stretch.from.0);
+        let mut reach_ns = 1_i64 << 30;
+        while reach_ns > 64 {
+            let end = at.0.saturating_add(reach_ns);
+            let is_inside = next_from.is_none_or(|from| end <= from);
+            if is_inside && stretch.drift_at(TraceNanos(end)) == drift_ns {
+                self.to_ns = end;
+                break;
+            }
+            reach_ns >>= 2;
+        }
+        Some(unix)
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +288,9 @@ mod tests {
 
     fn sync(snapshots: &[ClockSnapshot]) -> ClockSync {
         let mut sync = ClockSync::default();
-        snapshots.iter().for_each(|snapshot| sync.add(*snapshot));
+        for (position, snapshot) in snapshots.iter().enumerate() {
+            sync.add(snapshot.trace, *snapshot, snapshots.get(position + 1).copied());
+        }
         sync
     }
 
@@ -201,5 +339,52 @@ mod tests {
         let sync = sync(&[snapshot(0, 0), snapshot(1_000, 5_000_000)]);
         assert_eq!(sync.unix(TraceNanos(999)), Some(UnixNanos(999)));
         assert_eq!(sync.unix(TraceNanos(1_000)), Some(UnixNanos(5_000_000)));
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_is_reported() {
+        let drifting = sync(&[snapshot(0, 500), snapshot(1_000_000, 1_000_520)]);
+        assert_eq!(drifting.steps().count(), 0);
+        let stepped = sync(&[snapshot(0, 0), snapshot(1_000, 1_000), snapshot(2_000, 500)]);
+        let step = ClockStep {
+            seen: TraceNanos(2_000),
+            step_ns: -1_500,
+        };
+        assert_eq!(stepped.steps().collect::<Vec<_>>(), [step]);
+    }
+
+    #[test]
+    fn a_generation_that_begins_late_changes_nothing_before_its_start() {
+        let mut sync = ClockSync::default();
+        let (first, second, third) = (snapshot(0, 0), snapshot(10_000, 10_004), snapshot(20_000, 20_000));
+        sync.add(TraceNanos(0), first, Some(second));
+        let before: Vec<_> = (0..10_500).map(|at| sync.unix(TraceNanos(at))).collect();
+        sync.add(TraceNanos(10_500), second, Some(third));
+        let after: Vec<_> = (0..10_500).map(|at| sync.unix(TraceNanos(at))).collect();
+        assert_eq!(before, after);
+        let all: Vec<_> = (0..25_000).map(|at| sync.unix(TraceNanos(at)).unwrap()).collect();
+        assert!(all.is_sorted());
+        assert_eq!(all[20_000], UnixNanos(20_000));
+    }
+
+    #[test]
+    fn a_cursor_says_what_the_clock_says() {
+        let snapshots = [
+            snapshot(100, 1_100),
+            snapshot(100_100, 101_140),
+            snapshot(300_000, 301_000),
+        ];
+        let mut sync = ClockSync::default();
+        let mut cursor = UnixCursor::default();
+        assert_eq!(cursor.unix(&sync, TraceNanos(7)), None);
+        for (position, known) in snapshots.iter().enumerate() {
+            sync.add(known.trace, *known, snapshots.get(position + 1).copied());
+            for at in (0..100)
+                .chain((0..400_000).step_by(37))
+                .chain((0..400_000).rev().step_by(1_009))
+            {
+                assert_eq!(cursor.unix(&sync, TraceNanos(at)), sync.unix(TraceNanos(at)), "at {at}");
+            }
+        }
     }
 }

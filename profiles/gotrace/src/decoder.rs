@@ -12,11 +12,19 @@ use crate::splitter::{RawGeneration, Split, Splitter};
 use crate::tables::{StackTable, StringTable};
 use crate::window::Window;
 
-/// The strings and stacks of a generation.
+/// What events refer to.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
+    /// The strings of the current generation.
     pub(crate) strings: StringTable,
+    /// The stacks of the current generation.
     pub(crate) stacks: StackTable,
+    /// The clocks of all generations so far.
+    pub(crate) clock: ClockSync,
+    /// The generations so far.
+    pub(crate) generations: Vec<GenerationInfo>,
+    /// Whether the latest of them has been read to its end.
+    pub(crate) is_whole: bool,
 }
 
 /// One decoded generation.
@@ -39,8 +47,6 @@ pub struct GenerationInfo {
 pub(crate) struct Decoder<'a> {
     pub(crate) version: Version,
     pub(crate) tables: Tables,
-    pub(crate) clock: ClockSync,
-    pub(crate) generations: Vec<GenerationInfo>,
     pub(crate) warnings: Warnings,
     splitter: Splitter<'a>,
     order: Order,
@@ -75,8 +81,6 @@ impl<'a> Decoder<'a> {
         Self {
             version,
             tables: Tables::default(),
-            clock: ClockSync::default(),
-            generations: Vec::new(),
             warnings: Warnings::default(),
             splitter: Splitter::new(version, window),
             order: Order::new(),
@@ -150,7 +154,7 @@ impl<'a> Decoder<'a> {
 
     fn begin(&mut self, raw: RawGeneration<'a>, each: &mut impl FnMut(GoEvent, Slot, &Tables)) -> bool {
         let number = raw.number;
-        let Tables { strings, stacks } = &mut self.tables;
+        let Tables { strings, stacks, .. } = &mut self.tables;
         let generation = match decode_generation(raw, self.version, strings, stacks) {
             Ok(generation) => generation,
             Err((error, held)) => {
@@ -159,7 +163,7 @@ impl<'a> Decoder<'a> {
                 return false;
             }
         };
-        let before = self.generations.last().map(|generation| generation.number);
+        let before = self.tables.generations.last().map(|generation| generation.number);
         if let Some(after) = before
             && self.unbroken
             && after.checked_add(1) != Some(number)
@@ -183,15 +187,16 @@ impl<'a> Decoder<'a> {
     }
 
     fn note(&mut self, number: u64, start: TraceNanos, generation: &Generation<'_>) {
-        self.generations.push(GenerationInfo {
+        self.tables.is_whole = false;
+        self.tables.generations.push(GenerationInfo {
             number,
             start,
             clock: generation.clock,
             offset_bytes: u64::try_from(generation.held.base).unwrap_or(u64::MAX),
             length_bytes: u64::try_from(generation.held.bytes.len()).unwrap_or(u64::MAX),
         });
-        for snapshot in [generation.clock, generation.next_clock].into_iter().flatten() {
-            self.clock.add(snapshot);
+        if let Some(clock) = generation.clock {
+            self.tables.clock.add(start, clock, generation.next_clock);
         }
     }
 
@@ -206,6 +211,7 @@ impl<'a> Decoder<'a> {
         let Some(Active { number, frontier }) = self.active.take() else {
             return;
         };
+        self.tables.is_whole = error.is_none();
         if let Some(error) = error {
             self.unbroken = false;
             let events_kept = frontier.events_count();

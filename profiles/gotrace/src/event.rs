@@ -65,7 +65,7 @@ pub enum EventKind {
     /// Events are missing from here to the next `GenerationStart`: a generation was damaged or left out. What was
     /// known of any state ends here.
     Gap,
-    /// CPU profile sample of the context (`GODEBUG` is not needed: a running CPU profile adds these).
+    /// CPU profile sample of the context: a CPU profile ran at the same time.
     CpuSample,
 
     /// Announces GOMAXPROCS.

@@ -90,6 +90,9 @@ fn minor_version(header: &[u8]) -> Option<u32> {
     if padding.iter().any(|byte| *byte != 0) {
         return None;
     }
+    if number.starts_with(b"0") {
+        return None;
+    }
     std::str::from_utf8(number).ok()?.parse().ok()
 }
 

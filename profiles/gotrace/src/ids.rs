@@ -102,7 +102,7 @@ impl TaskId {
 }
 
 /// A string. The id belongs to the table that it came with: that of a generation
-/// ([`Events::strings`](crate::Events::strings)) or that of a whole recording.
+/// ([`Events::strings`](crate::Events::strings)) or that of the whole trace ([`Symbols`](crate::Symbols)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StringId(pub(crate) u32);
 
@@ -117,7 +117,7 @@ impl StringId {
 }
 
 /// A call stack. The id belongs to the table that it came with: that of a generation
-/// ([`Events::stacks`](crate::Events::stacks)) or that of a whole recording.
+/// ([`Events::stacks`](crate::Events::stacks)) or that of the whole trace ([`Symbols`](crate::Symbols)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackId(pub(crate) NonZeroU32);
 

@@ -264,7 +264,8 @@ impl<'a> Splitter<'a> {
 
     /// Moves to the next place, this one included, from which batches follow each other; false at the end of the file.
     fn find_chain(&mut self) -> bool {
-        let window_bytes = FRAME_BYTES_MAX.saturating_mul(CHAIN_LENGTH);
+        // An end of a generation before each batch.
+        let window_bytes = FRAME_BYTES_MAX.saturating_add(1).saturating_mul(CHAIN_LENGTH);
         loop {
             self.window.forget_far(self.at);
             let bytes = self.window.at(self.at, window_bytes);
@@ -275,7 +276,7 @@ impl<'a> Splitter<'a> {
                 None => self.at = self.at.saturating_add(bytes.len()),
                 Some(skipped) => {
                     self.at = self.at.saturating_add(skipped);
-                    let chain = Reader::new(bytes.get(skipped..).unwrap_or_default(), self.at);
+                    let chain = Reader::new(self.window.at(self.at, window_bytes), self.at);
                     if is_chain(chain, self.number) {
                         return true;
                     }
@@ -347,10 +348,14 @@ fn is_frame_start(byte: u8) -> bool {
 fn is_chain(mut reader: Reader<'_>, after: u64) -> bool {
     let mut number = after;
     let mut batches_count = 0_usize;
+    // Two ends of a generation in a row are no chain: a run of such bytes would be read again from each of them.
+    let mut has_ended = false;
     while batches_count < CHAIN_LENGTH && !reader.is_empty() {
         match read_frame(&mut reader) {
-            Ok(Frame::EndOfGeneration) => {}
+            Ok(Frame::EndOfGeneration) if has_ended => return false,
+            Ok(Frame::EndOfGeneration) => has_ended = true,
             Ok(Frame::Batch(batch)) => {
+                has_ended = false;
                 let apart = batch.generation.checked_sub(number);
                 if batch.generation == 0 || apart.is_none_or(|apart| apart > NUMBERS_APART_MAX) {
                     return false;

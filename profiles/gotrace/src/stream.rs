@@ -4,8 +4,9 @@ use std::io::Read;
 
 use crate::clock::ClockSync;
 use crate::decoder::{Decoder, GenerationInfo};
-use crate::error::{OpenError, Warnings};
+use crate::error::{OpenError, TraceError, Warnings};
 use crate::event::GoEvent;
+use crate::facts::{Intervals, Summary, Visitor, visit, visit_in_background};
 use crate::header::{HEADER_BYTES, Version, read_header};
 use crate::tables::{StackTable, StringTable};
 use crate::window::Window;
@@ -67,6 +68,28 @@ impl<'a> ExecTrace<'a> {
         }
     }
 
+    /// Decodes the trace into the states of its goroutines, in the order of their ends.
+    pub fn intervals(self) -> Intervals<'a> {
+        Intervals::new(self.into_decoder())
+    }
+
+    /// Decodes the trace and hands everything that lasted to a visitor, each fact as soon as it is whole.
+    ///
+    /// # Errors
+    /// If no generation of the trace is whole.
+    pub fn visit(self, visitor: &mut impl Visitor) -> Result<Summary, TraceError> {
+        visit(self, visitor)
+    }
+
+    /// As [`ExecTrace::visit`], with the decoder on a thread of its own that ends before this returns: for visitors whose
+    /// work takes about as long as decoding. What the visitor gets is the same, in the same order.
+    ///
+    /// # Errors
+    /// As [`ExecTrace::visit`].
+    pub fn visit_in_background(self, visitor: &mut impl Visitor) -> Result<Summary, TraceError> {
+        visit_in_background(self, visitor)
+    }
+
     pub(crate) fn into_decoder(self) -> Decoder<'a> {
         Decoder::new(self.version, self.window)
     }
@@ -107,12 +130,12 @@ impl Events<'_> {
 
     /// The clock snapshots of all generations so far, and that of the next one where it stands at its start.
     pub fn clock(&self) -> &ClockSync {
-        &self.decoder.clock
+        &self.decoder.tables.clock
     }
 
     /// The generations so far.
     pub fn generations(&self) -> &[GenerationInfo] {
-        &self.decoder.generations
+        &self.decoder.tables.generations
     }
 
     /// What was odd so far.

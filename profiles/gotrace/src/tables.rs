@@ -52,6 +52,12 @@ impl StringTable {
         String::from_utf8_lossy(self.bytes(id))
     }
 
+    /// The strings from a position on, by id.
+    pub(crate) fn iter_from(&self, position: usize) -> impl Iterator<Item = &[u8]> {
+        let texts = (position..self.ends.len()).map(|position| self.text.get(span(&self.ends, position)));
+        texts.map(Option::unwrap_or_default)
+    }
+
     /// How many strings there are, the empty one included.
     pub fn count(&self) -> usize {
         self.ends.len()
@@ -112,6 +118,12 @@ impl StackTable {
             .map(StackId)
             .take(self.ends.len())
             .map(|id| (id, self.frames(id)))
+    }
+
+    /// The stacks from a position on, by id.
+    pub(crate) fn iter_from(&self, position: usize) -> impl Iterator<Item = &[Frame]> {
+        let frames = (position..self.ends.len()).map(|position| self.frames.get(span(&self.ends, position)));
+        frames.map(Option::unwrap_or_default)
     }
 
     /// How many stacks there are.

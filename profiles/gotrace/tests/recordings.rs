@@ -255,7 +255,7 @@ fn a_damaged_generation_is_left_out_and_the_next_starts_afresh() {
         show(&recording),
         [
             "g1: 0..11 run p0 m7 | 11..12 ? | 12..211 run p0 m7",
-            "g2: 0..11 wait ? | 11..211 ?",
+            "g2: 0..11 wait ? | 11..12 ?",
         ]
     );
 }

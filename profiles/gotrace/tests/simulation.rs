@@ -5,76 +5,27 @@
 mod support;
 
 use gotrace::Recording;
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use support::accepts::{Accepts, go_lines};
+use support::drawn::{layout, script};
 use support::simulation::Simulation;
-use support::simulation::accepts::{Accepts, go_lines};
+
 use support::simulation::clocks::Clocks;
+use support::simulation::compare::{assert_equal, assert_same_order};
 use support::simulation::decoded::{decode, lines};
 use support::simulation::kept::assert_kept;
-use support::simulation::script::{Script, script};
-use support::simulation::sequences::sequences;
+use support::simulation::script::Script;
 use support::simulation::view::{View, assert_same};
-use support::writer::{Arrangement, Encoded, Ids, Layout, Numbers, encode};
+use support::writer::{Encoded, Layout, encode};
 
 const STEPS_MAX: usize = 400;
+const HEADER_BYTES: usize = 16;
 /// How many traces the reader of the Go project is asked about.
 const GO_TRACES_COUNT: usize = 60;
-
-fn layout() -> impl Strategy<Value = Layout> {
-    let arrangement = prop::sample::select(vec![Arrangement::Runtime, Arrangement::Shuffled]);
-    let numbers = prop::sample::select(vec![Numbers::Minimal, Numbers::PaddedSizes, Numbers::Padded]);
-    let ids = prop::sample::select(vec![Ids::Sequential, Ids::Scattered, Ids::Huge]);
-    let splits = prop::sample::select(vec![0_u64, 20, 200, 1000]);
-    (any::<u64>(), arrangement, numbers, ids, splits).prop_map(|(seed, arrangement, numbers, ids, splits_per_mille)| {
-        Layout {
-            seed,
-            arrangement,
-            numbers,
-            ids,
-            splits_per_mille,
-        }
-    })
-}
-
-/// Everything is the same, to the nanosecond.
-fn assert_equal(found: &View, expected: &View) {
-    assert_same("events", &found.events, &expected.events);
-    assert_same("generations", &found.generations, &expected.generations);
-    assert_eq!((found.start, found.end), (expected.start, expected.end));
-    assert_same("tasks", &found.tasks, &expected.tasks);
-    assert_same("snapshots", &found.snapshots, &expected.snapshots);
-    assert_same_lists(found, expected);
-}
-
-/// Everything is the same that does not depend on the clocks of threads.
-fn assert_same_order(found: &View, expected: &View) {
-    let times: Vec<i64> = found.events.iter().map(|line| line.time).collect();
-    assert!(times.is_sorted_by(|a, b| a < b), "times do not increase");
-    let (found_lines, expected_lines) = (sequences(&found.events), sequences(&expected.events));
-    for (resource, expected) in &expected_lines {
-        let found = found_lines.get(resource).map(Vec::as_slice).unwrap_or_default();
-        assert_same(&format!("events of {resource:?}"), found, expected);
-    }
-    assert_eq!(found_lines.len(), expected_lines.len());
-    assert_same_lists(&found.untimed(), &expected.untimed());
-}
-
-fn assert_same_lists(found: &View, expected: &View) {
-    assert_same("goroutines", &found.life_lines(), &expected.life_lines());
-    assert_same("ranges", &sorted(&found.ranges), &sorted(&expected.ranges));
-    assert_same("regions", &sorted(&found.regions), &sorted(&expected.regions));
-    assert_same("logs", &found.logs, &expected.logs);
-    assert_same("samples", &found.samples, &expected.samples);
-    assert_eq!(found.counts, expected.counts);
-}
-
-fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
-    let mut list = list.to_vec();
-    list.sort();
-    list
-}
 
 /// The trace of a script, and what it says.
 fn encoded(script: &Script, layout: &Layout) -> (Encoded, View) {
@@ -110,6 +61,44 @@ proptest! {
     }
 
     #[test]
+    fn a_missing_batch_costs_its_generation(script in script(STEPS_MAX, true), layout in layout(), missing: Index) {
+        let (encoded, whole) = encoded(&script, &layout);
+        let missing = missing.index(encoded.frames.len());
+        let generation = encoded.frames[missing].generation;
+        assert_others_left(&encoded.without(missing), &whole, generation);
+    }
+
+    #[test]
+    fn a_damaged_payload_costs_its_generation(
+        script in script(STEPS_MAX, true),
+        layout in layout(),
+        damaged: Index,
+        flips in vec((any::<Index>(), 1..=255_u8), 1..4),
+    ) {
+        let (mut encoded, whole) = encoded(&script, &layout);
+        let frame = damaged.get(&encoded.frames).clone();
+        prop_assume!(!frame.payload.is_empty());
+        for (at, mask) in flips {
+            encoded.bytes[frame.payload.start + at.index(frame.payload.len())] ^= mask;
+        }
+        assert_others_left(&encoded.bytes, &whole, frame.generation);
+    }
+
+    #[test]
+    fn a_damaged_byte_leaves_the_generations_before_it(
+        script in script(STEPS_MAX, true),
+        layout in layout(),
+        at: Index,
+        mask in 1..=255_u8,
+    ) {
+        let (mut encoded, whole) = encoded(&script, &layout);
+        let at = HEADER_BYTES + at.index(encoded.bytes.len() - HEADER_BYTES);
+        encoded.bytes[at] ^= mask;
+        let damaged = encoded.frames.iter().find(|frame| frame.bytes.contains(&at)).unwrap().generation;
+        assert_left(&encoded.bytes, &whole, |position| position < damaged);
+    }
+
+    #[test]
     fn a_trace_cut_between_batches_keeps_the_generations_before_the_cut(
         script in script(STEPS_MAX / 8, true),
         layout in layout(),
@@ -129,6 +118,19 @@ proptest! {
     fn decoding_gives_back_what_was_encoded(script in script(STEPS_MAX, true), layout in layout()) {
         round_trip(&script, &layout);
     }
+}
+
+/// Checks what is left of a trace in which one generation is damaged: all others, if the damage shows there. What
+/// contradicts nothing in its own generation is taken for true, until a later one contradicts it.
+fn assert_others_left(damaged: &[u8], whole: &View, generation: usize) {
+    let recording = Recording::decode(damaged);
+    let warnings = recording.iter().flat_map(|recording| recording.warnings.as_slice());
+    let damages = warnings.filter(|warning| warning.kind.offset_bytes().is_some());
+    let accused = damages.filter_map(|damage| damage.generation).min();
+    let numbers = whole.generations.iter().map(|generation| Some(generation.number));
+    let shows = numbers.take_while(|number| *number != accused).count();
+    assert!(shows >= generation, "a generation before the damage is accused");
+    assert_left(damaged, whole, |position| !(generation..=shows).contains(&position));
 }
 
 /// Decodes a damaged trace and checks what is left of it: the generations that are not damaged.

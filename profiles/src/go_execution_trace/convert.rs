@@ -1,415 +1,431 @@
-//! A decoded Go execution trace as a [`TaskRecording`].
+//! The facts of a trace as rows: refined, in wall time, with names and stacks of their own.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::HashSet;
 
-use gotrace::{GoroutineState, RangeKind, Recording, RunnableCause, StringId, TraceError, TraceNanos, WaitReason};
+use gotrace::{
+    CpuSample, GenerationInfo, Goroutine, GoroutineId, GoroutineState, Lookup, Metric, MetricKind, RangeKind,
+    RuntimeRange, StateInterval, StringId, Summary, Symbols, TaskEdge, TraceNanos, UnixCursor, UserRegion, Visitor,
+};
 use spandrel_model::{
-    Frame, Interval, NameId, Names, ProcessIdentity, RuntimeEvent, Stack, StackId, State, Task, TaskId, TaskKind,
-    TaskRecording, TaskState, UnixNanos, UnknownReason, UserLog, UserTask, Waker,
+    Frame, Interval, NameId, Names, RuntimeEvent, RuntimeEventKind, Stack, StackId, Task, TaskId, TaskKind, TaskState,
+    UnixNanos, UserLog, UserTask, Waker,
 };
 
-use super::overlay::Overlays;
-use super::rules::{FRAMES_SEEN, ended_externally, wait_state};
+use super::refine::{LiveRefiner, raw_reason};
+use super::rows::{Converted, Rows};
+use super::rules::StateRules;
 
-/// Why a trace gives no recording.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// The bytes are not a readable trace.
-    #[error("cannot decode the Go execution trace from {from}")]
-    Trace {
-        /// File, target or peer.
-        from: Arc<str>,
-        /// What is wrong with it, and where.
-        source: TraceError,
-    },
-    /// Traces of Go before 1.25 carry no wall clock, so spans cannot be placed in them.
-    #[error(
-        "the execution trace from {from} is of {version} and carries no wall clock, so it cannot be joined with spans \
-         (build the service with Go 1.25 or later)"
-    )]
-    NoWallClock {
-        /// File, target or peer.
-        from: Arc<str>,
-        /// Version of the trace format.
-        version: &'static str,
-    },
+/// Converts the facts of one trace while it is read.
+#[derive(Debug)]
+pub(super) struct Converter<'a, R> {
+    pub(super) rows: R,
+    refiner: LiveRefiner<'a>,
+    clock: WallClock,
+    names: Names,
+    /// By [`SubStateId::index`](super::SubStateId::index).
+    sub_states: Vec<NameId>,
+    /// By [`StringId::index`].
+    known_names: Vec<Option<NameId>>,
+    /// By [`gotrace::StackId::index`].
+    known_stacks: Vec<Option<StackId>>,
+    stacks: HashSet<StackId>,
+    gc_mark: NameId,
+    metrics: [NameId; 3],
 }
 
-/// Decodes the bytes of a trace of `process`; `source` says where they came from, for messages.
-///
-/// # Errors
-/// The bytes are not a readable trace, or the trace has no wall clock.
-pub fn decode(bytes: &[u8], process: Arc<ProcessIdentity>, source: Arc<str>) -> Result<TaskRecording, DecodeError> {
-    let recording = Recording::decode(bytes).map_err(|error| DecodeError::Trace {
-        from: source.clone(),
-        source: error,
-    })?;
-    task_recording(&recording, process, source)
+/// Moments of a trace on the wall clock, or on the trace's own if it has no other.
+#[derive(Debug, Default)]
+struct WallClock {
+    has_wall_clock: bool,
+    starts: UnixCursor,
+    ends: UnixCursor,
+    /// Intervals of which the wall clock, set back in between, says that they end before they start.
+    inverted: u64,
 }
 
-/// The states of a decoded trace in wall time, refined by overlays and stacks.
-///
-/// # Errors
-/// The trace has no wall clock.
-pub fn task_recording(
-    recording: &Recording,
-    process: Arc<ProcessIdentity>,
-    source: Arc<str>,
-) -> Result<TaskRecording, DecodeError> {
-    let window = wall(recording, recording.start, recording.end);
-    let Some(window) = window else {
-        return Err(DecodeError::NoWallClock {
-            from: source,
-            version: recording.version.name(),
+impl WallClock {
+    /// `None` if it ends before it starts.
+    #[inline]
+    fn interval(&mut self, start: TraceNanos, end: TraceNanos, lookup: Lookup<'_>) -> Option<Interval> {
+        if !self.has_wall_clock {
+            return Interval::new(UnixNanos(start.0), UnixNanos(end.0));
+        }
+        let start = self.starts.unix(lookup.clock, start)?;
+        let end = self.ends.unix(lookup.clock, end)?;
+        let interval = Interval::new(UnixNanos(start.0), UnixNanos(end.0));
+        self.inverted += u64::from(interval.is_none());
+        interval
+    }
+
+    #[inline]
+    fn instant(&mut self, at: TraceNanos, lookup: Lookup<'_>) -> Option<UnixNanos> {
+        if !self.has_wall_clock {
+            return Some(UnixNanos(at.0));
+        }
+        self.ends.unix(lookup.clock, at).map(|at| UnixNanos(at.0))
+    }
+}
+
+impl<'a, R: Rows> Converter<'a, R> {
+    pub(super) fn new(rules: &'a StateRules, rows: R) -> Self {
+        let mut names = Names::new();
+        Self {
+            rows,
+            refiner: LiveRefiner::new(rules),
+            clock: WallClock::default(),
+            sub_states: rules.sub_states().iter().map(|word| names.intern(word)).collect(),
+            known_names: Vec::new(),
+            known_stacks: Vec::new(),
+            stacks: HashSet::new(),
+            gc_mark: names.intern("concurrent mark"),
+            metrics: ["heap_alloc_bytes", "heap_goal_bytes", "gomaxprocs"].map(|name| names.intern(name)),
+            names,
+        }
+    }
+
+    /// Says what there is to say of the whole. `None` if the wall clock went back by more than the trace lasts, or lies
+    /// beyond what 64 bits hold.
+    pub(super) fn finish(mut self, summary: &Summary, source: &str) -> Option<(R, Converted)> {
+        let lookup = Lookup {
+            symbols: &summary.symbols,
+            clock: &summary.clock,
+        };
+        let window = self.clock.interval(summary.start, summary.end, lookup)?;
+        let converted = Converted {
+            window,
+            has_wall_clock: self.clock.has_wall_clock,
+            names: self.names,
+            warnings: warnings(summary, self.clock.inverted, source),
+        };
+        Some((self.rows, converted))
+    }
+
+    #[inline]
+    fn name(&mut self, id: StringId, symbols: &Symbols) -> NameId {
+        match self.known_names.get(id.index()) {
+            Some(Some(name)) => *name,
+            _ => self.add_name(id, symbols),
+        }
+    }
+
+    #[inline(never)]
+    fn add_name(&mut self, id: StringId, symbols: &Symbols) -> NameId {
+        let name = self.names.intern(&symbols.text(id));
+        remember(&mut self.known_names, id.index(), name);
+        name
+    }
+
+    #[inline]
+    fn stack(&mut self, id: Option<gotrace::StackId>, symbols: &Symbols) -> Option<StackId> {
+        let id = id?;
+        match self.known_stacks.get(id.index()) {
+            Some(Some(stack)) => Some(*stack),
+            _ => Some(self.add_stack(id, symbols)),
+        }
+    }
+
+    #[inline(never)]
+    fn add_stack(&mut self, known: gotrace::StackId, symbols: &Symbols) -> StackId {
+        let frames = symbols.frames(known);
+        let id = hash(symbols, frames);
+        remember(&mut self.known_stacks, known.index(), id);
+        if self.stacks.insert(id) {
+            let frame = |frame: &gotrace::Frame| Frame {
+                function: self.name(frame.function, symbols),
+                file: self.name(frame.file, symbols),
+                line: u32::try_from(frame.line).unwrap_or(u32::MAX),
+            };
+            let frames = frames.iter().map(frame).collect();
+            self.rows.stack(Stack { id, frames }, &self.names);
+        }
+        id
+    }
+
+    /// Hands on a state, cut by what the runtime did meanwhile.
+    #[inline(never)]
+    fn cut(&mut self, interval: &StateInterval, whole: TaskState, lookup: Lookup<'_>) {
+        let Self {
+            refiner,
+            clock,
+            rows,
+            names,
+            ..
+        } = self;
+        refiner.cut(interval, whole.state, |start, end, state| {
+            if let Some(piece) = clock.interval(start, end, lookup).filter(|piece| !piece.is_empty()) {
+                let part = TaskState {
+                    interval: piece,
+                    state,
+                    ..whole
+                };
+                rows.state(interval.life, &part, names);
+            }
         });
-    };
-    let mut converter = Converter::new(recording);
-    let states = converter.states();
-    Ok(TaskRecording {
-        tasks: converter.tasks(),
-        user_tasks: converter.user_tasks(),
-        user_logs: converter.user_logs(),
-        runtime_events: converter.runtime_events(),
-        stacks: converter.stacks(&states),
-        states,
-        window,
-        process,
-        warnings: warnings(recording, &source),
-        source,
-        names: converter.names,
-    })
+    }
+
+    fn event(&mut self, kind: RuntimeEventKind, detail: NameId, interval: Option<Interval>) -> Option<RuntimeEvent> {
+        Some(RuntimeEvent::new(kind, detail, interval?))
+    }
+
+    /// A stretch of which an edge may not have been seen.
+    fn seen(&mut self, start: Option<TraceNanos>, end: Option<TraceNanos>, lookup: Lookup<'_>) -> Option<Interval> {
+        match (start, end) {
+            (Some(start), Some(end)) => self.clock.interval(start, end, lookup),
+            (Some(at), None) | (None, Some(at)) => self.clock.interval(at, at, lookup),
+            (None, None) => None,
+        }
+    }
 }
 
-fn warnings(recording: &Recording, source: &str) -> Vec<String> {
-    let mut texts: Vec<String> = recording
-        .warnings
-        .as_slice()
-        .iter()
-        .map(|warning| format!("{source}: {warning}"))
-        .collect();
-    if recording.warnings.dropped_count() > 0 {
+impl<R: Rows> Visitor for Converter<'_, R> {
+    #[inline]
+    fn state(&mut self, interval: &StateInterval, lookup: Lookup<'_>) {
+        let symbols = lookup.symbols;
+        let refined = self.refiner.base_state(interval, lookup);
+        let Some(wall) = self.clock.interval(interval.start, interval.end, lookup) else {
+            return;
+        };
+        let reason = match raw_reason(interval.state) {
+            Some(reason) => self.name(reason, symbols),
+            None => Names::EMPTY,
+        };
+        let state = TaskState {
+            task: task(interval.goroutine),
+            interval: wall,
+            state: refined.state,
+            sub_state: self
+                .sub_states
+                .get(refined.sub_state.index())
+                .copied()
+                .unwrap_or(Names::EMPTY),
+            reason,
+            stack: self.stack(interval.stack, symbols),
+            waker: waker(interval.state),
+        };
+        if self.refiner.may_cut(refined.state, interval.start) {
+            return self.cut(interval, state, lookup);
+        }
+        // Two moments of the trace may fall on one nanosecond of a wall clock that runs slower: the neighbors share it.
+        if !wall.is_empty() {
+            self.rows.state(interval.life, &state, &self.names);
+        }
+    }
+
+    fn goroutine(&mut self, goroutine: &Goroutine, lookup: Lookup<'_>) {
+        let entry_function = match goroutine.start_function {
+            Some(function) => self.name(function, lookup.symbols),
+            None => Names::EMPTY,
+        };
+        let row = Task {
+            id: task(goroutine.id),
+            entry_function,
+            creator: goroutine.creator.map(task),
+            birth: goroutine.birth.and_then(|at| self.clock.instant(at, lookup)),
+            death: goroutine.death.and_then(|at| self.clock.instant(at, lookup)),
+            kind: match goroutine.is_system {
+                true => TaskKind::System,
+                false => TaskKind::Application,
+            },
+        };
+        self.refiner.goroutine_ends(goroutine.id);
+        self.rows.task(goroutine.life, row, &self.names);
+    }
+
+    fn range_begins(&mut self, range: &RuntimeRange, _: Lookup<'_>) {
+        self.refiner.range_begins(range);
+    }
+
+    fn range(&mut self, range: &RuntimeRange, lookup: Lookup<'_>) {
+        self.refiner.range_ends(range);
+        let (kind, detail) = match range.kind {
+            RangeKind::StopTheWorld { kind } => (RuntimeEventKind::Stw, self.name(kind, lookup.symbols)),
+            RangeKind::GcMark => (RuntimeEventKind::Gc, self.gc_mark),
+            RangeKind::MarkAssist | RangeKind::Sweep { .. } => return,
+        };
+        let interval = self.clock.interval(range.start, range.end, lookup);
+        let stack = self.stack(range.stack, lookup.symbols);
+        if let Some(event) = self.event(kind, detail, interval) {
+            let task = range.goroutine.map(task);
+            self.rows
+                .runtime_event(RuntimeEvent { task, stack, ..event }, &self.names);
+        }
+    }
+
+    fn task(&mut self, user_task: &gotrace::UserTask, lookup: Lookup<'_>) {
+        let name = self.name(user_task.name, lookup.symbols);
+        let mut edge = |edge: Option<TaskEdge>| {
+            let edge = edge?;
+            Some((task(edge.goroutine?), self.clock.instant(edge.time, lookup)?))
+        };
+        let row = UserTask {
+            id: user_task.id.get(),
+            parent: user_task.parent.map(|parent| parent.get()),
+            name: user_task.begin.map(|_| name),
+            begin: edge(user_task.begin),
+            end: edge(user_task.end),
+        };
+        let times = [user_task.begin, user_task.end].map(|edge| edge.map(|edge| edge.time));
+        let interval = self.seen(times[0], times[1], lookup);
+        let first = user_task.begin.or(user_task.end);
+        let stack = self.stack(first.and_then(|edge| edge.stack), lookup.symbols);
+        if let Some(event) = self.event(RuntimeEventKind::UserTask, name, interval) {
+            let event = RuntimeEvent {
+                task: first.and_then(|edge| edge.goroutine).map(task),
+                user_task: Some(row.id),
+                parent_user_task: row.parent,
+                stack,
+                ..event
+            };
+            self.rows.runtime_event(event, &self.names);
+        }
+        self.rows.user_task(row);
+    }
+
+    fn region(&mut self, region: &UserRegion, lookup: Lookup<'_>) {
+        let name = self.name(region.name, lookup.symbols);
+        let interval = self.seen(region.start, region.end, lookup);
+        let stack = self.stack(region.stack, lookup.symbols);
+        if let Some(event) = self.event(RuntimeEventKind::UserRegion, name, interval) {
+            let event = RuntimeEvent {
+                task: region.goroutine.map(task),
+                user_task: foreground(region.task),
+                stack,
+                ..event
+            };
+            self.rows.runtime_event(event, &self.names);
+        }
+    }
+
+    fn log(&mut self, log: &gotrace::UserLog, lookup: Lookup<'_>) {
+        let category = self.name(log.key, lookup.symbols);
+        let Some(at) = self.clock.instant(log.time, lookup) else {
+            return;
+        };
+        let stack = self.stack(log.stack, lookup.symbols);
+        let text = lookup.symbols.text(log.value);
+        let event = RuntimeEvent {
+            task: log.goroutine.map(task),
+            text: Some(text.into()),
+            user_task: foreground(log.task),
+            stack,
+            ..RuntimeEvent::new(RuntimeEventKind::UserLog, category, instant(at))
+        };
+        self.rows.runtime_event(event, &self.names);
+        if let Some(goroutine) = log.goroutine {
+            self.rows.user_log(UserLog {
+                task: task(goroutine),
+                user_task: foreground(log.task),
+                at,
+                category,
+                message: lookup.symbols.bytes(log.value).into(),
+            });
+        }
+    }
+
+    fn cpu_sample(&mut self, sample: &CpuSample, lookup: Lookup<'_>) {
+        let stack = self.stack(sample.stack, lookup.symbols);
+        if let Some(at) = self.clock.instant(sample.time, lookup) {
+            let event = RuntimeEvent {
+                task: sample.goroutine.map(task),
+                stack,
+                ..RuntimeEvent::new(RuntimeEventKind::CpuSample, Names::EMPTY, instant(at))
+            };
+            self.rows.runtime_event(event, &self.names);
+        }
+    }
+
+    fn metric(&mut self, metric: &Metric, lookup: Lookup<'_>) {
+        let [heap_alloc, heap_goal, gomaxprocs] = self.metrics;
+        let name = match metric.kind {
+            MetricKind::HeapAlloc => heap_alloc,
+            MetricKind::HeapGoal => heap_goal,
+            MetricKind::Gomaxprocs => gomaxprocs,
+        };
+        if let Some(at) = self.clock.instant(metric.time, lookup) {
+            let event = RuntimeEvent {
+                value: Some(i64::try_from(metric.value).unwrap_or(i64::MAX)),
+                ..RuntimeEvent::new(RuntimeEventKind::Metric, name, instant(at))
+            };
+            self.rows.runtime_event(event, &self.names);
+        }
+    }
+
+    fn generation(&mut self, generation: &GenerationInfo, runnable_since: TraceNanos, _: Lookup<'_>) {
+        self.clock.has_wall_clock |= generation.clock.is_some();
+        self.refiner.generation_begins(runnable_since);
+    }
+
+    fn is_done(&self) -> bool {
+        self.rows.is_done()
+    }
+}
+
+/// Puts a value at a position, however far behind the end that is.
+fn remember<T: Copy>(known: &mut Vec<Option<T>>, position: usize, value: T) {
+    if position >= known.len() {
+        known.resize(position + 1, None);
+    }
+    known[position] = Some(value);
+}
+
+fn task(goroutine: GoroutineId) -> TaskId {
+    TaskId(goroutine.get())
+}
+
+fn instant(at: UnixNanos) -> Interval {
+    Interval::new(at, at).expect("an instant does not end before it starts")
+}
+
+/// The user task of a context; `None` in the background.
+fn foreground(task: gotrace::TaskId) -> Option<u64> {
+    Some(task.get()).filter(|task| *task != 0)
+}
+
+fn warnings(summary: &Summary, inverted: u64, source: &str) -> Vec<String> {
+    let kept = summary.warnings.as_slice().iter();
+    let mut texts: Vec<String> = kept.map(|warning| format!("{source}: {warning}")).collect();
+    if summary.warnings.dropped_count() > 0 {
         texts.push(format!(
             "{source}: and {} more warnings",
-            recording.warnings.dropped_count()
+            summary.warnings.dropped_count()
+        ));
+    }
+    for step in summary.clock.steps() {
+        texts.push(format!(
+            "{source}: the wall clock was set by {} ns before {} ns of the trace: spans that were open then do not match \
+             the states at that time",
+            step.step_ns, step.seen.0
+        ));
+    }
+    if inverted > 0 {
+        texts.push(format!(
+            "{source}: {inverted} intervals are left out, during which the wall clock was set back by more than they \
+             lasted"
         ));
     }
     texts
 }
 
-fn instant(recording: &Recording, at: TraceNanos) -> Option<UnixNanos> {
-    recording.unix(at).map(|at| UnixNanos(at.0))
-}
-
-/// `None` without a wall clock. The clock is monotone, so an interval never turns around.
-fn wall(recording: &Recording, start: TraceNanos, end: TraceNanos) -> Option<Interval> {
-    Interval::new(instant(recording, start)?, instant(recording, end)?)
-}
-
-/// Interns the strings and stacks of one recording, and converts its parts.
-struct Converter<'a> {
-    recording: &'a Recording,
-    overlays: Overlays,
-    names: Names,
-    name_ids: HashMap<StringId, NameId>,
-    stack_ids: HashMap<gotrace::StackId, StackId>,
-    waits: HashMap<(StringId, Option<gotrace::StackId>), (State, &'static str)>,
-}
-
-impl<'a> Converter<'a> {
-    fn new(recording: &'a Recording) -> Self {
-        Self {
-            recording,
-            overlays: Overlays::of(recording),
-            names: Names::new(),
-            name_ids: HashMap::new(),
-            stack_ids: recording
-                .stacks()
-                .map(|(id, frames)| (id, hash(recording, frames)))
-                .collect(),
-            waits: HashMap::new(),
-        }
-    }
-
-    fn name(&mut self, id: StringId) -> NameId {
-        if let Some(name) = self.name_ids.get(&id) {
-            return *name;
-        }
-        let name = self.names.intern(&self.recording.text(id));
-        self.name_ids.insert(id, name);
-        name
-    }
-
-    fn tasks(&mut self) -> Vec<Task> {
-        let recording = self.recording;
-        let convert = |goroutine: &gotrace::Goroutine| Task {
-            id: TaskId(goroutine.id.get()),
-            entry_function: goroutine
-                .start_function
-                .map_or(Names::EMPTY, |function| self.name(function)),
-            creator: goroutine.creator.map(|creator| TaskId(creator.get())),
-            birth: goroutine.birth.and_then(|at| instant(recording, at)),
-            death: goroutine.death.and_then(|at| instant(recording, at)),
-            kind: if goroutine.is_system {
-                TaskKind::System
-            } else {
-                TaskKind::Application
-            },
-        };
-        recording.goroutines.iter().map(convert).collect()
-    }
-
-    fn states(&mut self) -> Vec<TaskState> {
-        let mut states = Vec::with_capacity(self.recording.states.len());
-        for interval in &self.recording.states {
-            match interval.state {
-                GoroutineState::Runnable { .. } => self.push_runnable(interval, &mut states),
-                GoroutineState::Running { .. } => self.push_running(interval, &mut states),
-                _ => {
-                    let refined = self.refine(interval);
-                    self.push(interval, interval.start, interval.end, refined, &mut states);
-                }
-            }
-        }
-        states
-    }
-
-    fn push_runnable(&mut self, interval: &gotrace::StateInterval, states: &mut Vec<TaskState>) {
-        let mut pieces = Vec::new();
-        self.overlays
-            .stop_the_world
-            .cut(interval.start, interval.end, |start, end, stopped| {
-                pieces.push((start, end, stopped));
-            });
-        for (start, end, stopped) in pieces {
-            let mut refined = self.refine(interval);
-            if stopped {
-                refined.state = State::GcStw;
-            }
-            self.push(interval, start, end, refined, states);
-        }
-    }
-
-    fn push_running(&mut self, interval: &gotrace::StateInterval, states: &mut Vec<TaskState>) {
-        let mut pieces = Vec::new();
-        let sweeps = self.overlays.sweeps_of(interval.goroutine);
-        self.overlays
-            .assists_of(interval.goroutine)
-            .cut(interval.start, interval.end, |start, end, assisting| {
-                if assisting {
-                    pieces.push((start, end, State::GcAssist));
-                } else {
-                    sweeps.cut(start, end, |start, end, sweeping| {
-                        pieces.push((start, end, if sweeping { State::GcSweep } else { State::Running }));
-                    });
-                }
-            });
-        for (start, end, state) in pieces {
-            let refined = Refined {
-                state,
-                ..self.refine(interval)
-            };
-            self.push(interval, start, end, refined, states);
-        }
-    }
-
-    /// State, sub-state, reason and waker of a base interval, before overlays.
-    fn refine(&mut self, interval: &gotrace::StateInterval) -> Refined {
-        let plain = |state, sub_state| Refined {
-            state,
-            sub_state,
-            reason: Names::EMPTY,
-            waker: Waker::None,
-        };
-        match interval.state {
-            GoroutineState::Undetermined => plain(State::Unknown, UnknownReason::StateNotRecorded.as_str()),
-            GoroutineState::Running { .. } => plain(State::Running, ""),
-            GoroutineState::Syscall => plain(State::Syscall, "with_p"),
-            GoroutineState::SyscallBlocked => plain(State::Syscall, "without_p"),
-            GoroutineState::Runnable { cause } => {
-                let (sub_state, reason) = match cause {
-                    RunnableCause::Created => ("created", Names::EMPTY),
-                    RunnableCause::Unblocked => ("unblocked", Names::EMPTY),
-                    RunnableCause::Preempted => ("preempted", Names::EMPTY),
-                    RunnableCause::Yield => ("yield", Names::EMPTY),
-                    RunnableCause::Stopped(reason) => ("stopped", self.name(reason)),
-                    RunnableCause::SyscallExit => ("syscall_exit", Names::EMPTY),
-                    RunnableCause::Unknown => ("", Names::EMPTY),
-                };
-                Refined {
-                    reason,
-                    ..plain(State::Runnable, sub_state)
-                }
-            }
-            GoroutineState::Waiting { reason, waker, .. } => self.refine_wait(interval, reason, waker),
-        }
-    }
-
-    fn refine_wait(&mut self, interval: &gotrace::StateInterval, reason: WaitReason, waker: gotrace::Waker) -> Refined {
-        let (mut state, mut sub_state, name) = match reason {
-            WaitReason::Runtime(id) => {
-                let (state, sub_state) = self.wait(id, interval.stack);
-                (state, sub_state, self.name(id))
-            }
-            WaitReason::CoroutineSwitch => (State::Other, "coroutine", Names::EMPTY),
-            WaitReason::Unknown => (State::Other, "began_before_recording", Names::EMPTY),
-        };
-        if waker == gotrace::Waker::External {
-            (state, sub_state) = ended_externally(state, sub_state);
-        }
-        let waker = match waker {
-            gotrace::Waker::Goroutine(goroutine) => Waker::Task(TaskId(goroutine.get())),
+/// Waits are never cut, so every wait meets its waker once.
+#[inline]
+fn waker(state: GoroutineState) -> Waker {
+    match state {
+        GoroutineState::Waiting { waker, .. } => match waker {
+            gotrace::Waker::Goroutine(goroutine) => Waker::Task(task(goroutine)),
             gotrace::Waker::External => Waker::External,
             gotrace::Waker::None => Waker::None,
-        };
-        Refined {
-            state,
-            sub_state,
-            reason: name,
-            waker,
-        }
+        },
+        GoroutineState::Undetermined
+        | GoroutineState::Runnable { .. }
+        | GoroutineState::Running { .. }
+        | GoroutineState::Syscall
+        | GoroutineState::SyscallBlocked => Waker::None,
     }
-
-    /// The rules' answer for a reason at a stack, computed once for each pair.
-    fn wait(&mut self, reason: StringId, stack: Option<gotrace::StackId>) -> (State, &'static str) {
-        let recording = self.recording;
-        *self.waits.entry((reason, stack)).or_insert_with(|| {
-            let frames = stack.map_or(&[][..], |stack| recording.frames(stack));
-            let functions: Vec<_> = frames
-                .iter()
-                .take(FRAMES_SEEN)
-                .map(|frame| recording.text(frame.function))
-                .collect();
-            wait_state(&recording.text(reason), functions.iter().map(AsRef::as_ref))
-        })
-    }
-
-    fn push(
-        &mut self,
-        interval: &gotrace::StateInterval,
-        start: TraceNanos,
-        end: TraceNanos,
-        refined: Refined,
-        states: &mut Vec<TaskState>,
-    ) {
-        // Two instants of trace time may fall on one nanosecond of a wall clock that runs slower; the neighbors then
-        // share that instant and still tile.
-        let Some(wall) = wall(self.recording, start, end).filter(|wall| !wall.is_empty()) else {
-            return;
-        };
-        // Only the last piece of a wait meets the waker; waits are never cut, so every wait has its own.
-        states.push(TaskState {
-            task: TaskId(interval.goroutine.get()),
-            interval: wall,
-            state: refined.state,
-            sub_state: self.names.intern(refined.sub_state),
-            reason: refined.reason,
-            stack: interval.stack.and_then(|stack| self.stack_ids.get(&stack).copied()),
-            waker: refined.waker,
-        });
-    }
-
-    fn user_tasks(&mut self) -> Vec<UserTask> {
-        let recording = self.recording;
-        let edge = |edge: Option<gotrace::TaskEdge>| {
-            let edge = edge?;
-            Some((TaskId(edge.goroutine?.get()), instant(recording, edge.time)?))
-        };
-        let mut tasks: Vec<UserTask> = recording
-            .tasks
-            .iter()
-            .map(|task| UserTask {
-                id: task.id.get(),
-                parent: task.parent.map(|parent| parent.get()),
-                name: task.begin.map(|_| self.name(task.name)),
-                begin: edge(task.begin),
-                end: edge(task.end),
-            })
-            .collect();
-        tasks.sort_by_key(|task| task.id);
-        tasks
-    }
-
-    fn user_logs(&mut self) -> Vec<UserLog> {
-        let recording = self.recording;
-        let mut logs = Vec::with_capacity(recording.logs.len());
-        for log in &recording.logs {
-            let (Some(goroutine), Some(at)) = (log.goroutine, instant(recording, log.time)) else {
-                continue;
-            };
-            logs.push(UserLog {
-                task: TaskId(goroutine.get()),
-                user_task: Some(log.task.get()).filter(|task| *task != 0),
-                at,
-                category: self.name(log.key),
-                message: recording.bytes(log.value).into(),
-            });
-        }
-        logs
-    }
-
-    fn runtime_events(&mut self) -> Vec<RuntimeEvent> {
-        let recording = self.recording;
-        let mut events = Vec::new();
-        for range in &recording.ranges {
-            let (kind, detail) = match range.kind {
-                RangeKind::StopTheWorld { kind } => ("stw", self.name(kind)),
-                RangeKind::GcMark => ("gc", self.names.intern("concurrent mark")),
-                RangeKind::MarkAssist | RangeKind::Sweep { .. } => continue,
-            };
-            if let Some(interval) = wall(recording, range.start, range.end) {
-                let task = range.goroutine.map(|goroutine| TaskId(goroutine.get()));
-                events.push(RuntimeEvent {
-                    kind: self.names.intern(kind),
-                    detail,
-                    interval,
-                    task,
-                });
-            }
-        }
-        events
-    }
-
-    /// The stacks that `states` refer to.
-    fn stacks(&mut self, states: &[TaskState]) -> Vec<Stack> {
-        let mut used: Vec<StackId> = states.iter().filter_map(|state| state.stack).collect();
-        used.sort_unstable();
-        used.dedup();
-        let recording = self.recording;
-        let mut stacks = Vec::with_capacity(used.len());
-        for (id, frames) in recording.stacks() {
-            let id = self.stack_ids[&id];
-            if used.binary_search(&id).is_err() {
-                continue;
-            }
-            let frames = frames
-                .iter()
-                .map(|frame| Frame {
-                    function: self.name(frame.function),
-                    file: self.name(frame.file),
-                    line: u32::try_from(frame.line).unwrap_or(u32::MAX),
-                })
-                .collect();
-            stacks.push(Stack { id, frames });
-        }
-        stacks.sort_by_key(|stack| stack.id);
-        stacks.dedup_by_key(|stack| stack.id);
-        stacks
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Refined {
-    state: State,
-    sub_state: &'static str,
-    reason: NameId,
-    waker: Waker,
 }
 
 /// FNV-1a (64 bits) over functions, files and lines: fixed for all time, because tables of different days are joined
 /// by it.
-fn hash(recording: &Recording, frames: &[gotrace::Frame]) -> StackId {
+fn hash(symbols: &Symbols, frames: &[gotrace::Frame]) -> StackId {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut add = |bytes: &[u8]| {
         for byte in bytes {
@@ -417,9 +433,9 @@ fn hash(recording: &Recording, frames: &[gotrace::Frame]) -> StackId {
         }
     };
     for frame in frames {
-        add(recording.bytes(frame.function));
+        add(symbols.bytes(frame.function));
         add(&[0]);
-        add(recording.bytes(frame.file));
+        add(symbols.bytes(frame.file));
         add(&[0]);
         add(&frame.line.to_le_bytes());
     }

@@ -5,12 +5,22 @@ use std::sync::Arc;
 
 use spandrel_model::{ProcessIdentity, State, Table, TaskRecording, Waker};
 
-use super::decode;
+use super::{Decoded, StateRules, decode};
 use crate::columns;
 
 fn recording() -> TaskRecording {
     let bytes = include_bytes!("../../gotrace/tests/fixtures/mix.trace");
-    decode(bytes, Arc::new(ProcessIdentity::default()), "mix.trace".into()).unwrap()
+    match decode(
+        bytes,
+        Arc::new(ProcessIdentity::default()),
+        "mix.trace".into(),
+        &StateRules::default(),
+    )
+    .unwrap()
+    {
+        Decoded::Anchored(recording) => recording,
+        Decoded::Unanchored(_) => panic!("a trace of Go 1.26 has a wall clock"),
+    }
 }
 
 #[test]
@@ -100,6 +110,7 @@ fn what_is_no_trace_is_an_error_that_names_its_source() {
         b"<html>",
         Arc::new(ProcessIdentity::default()),
         "http://shop:6060".into(),
+        &StateRules::default(),
     )
     .unwrap_err();
     assert!(error.to_string().contains("http://shop:6060"), "{error}");

@@ -137,6 +137,8 @@ pub(crate) struct Order {
     threads: Vec<ThreadState>,
     thread_slots: HashMap<ThreadId, Slot>,
     procs: Pool<ProcId, ProcStatus>,
+    /// By slot of the proc: the thread that took it last.
+    proc_holders: Vec<Slot>,
     goroutines: Pool<GoroutineId, GoStatus>,
     gc: GcPhase,
     gc_waiters: u32,
@@ -153,6 +155,7 @@ impl Order {
             threads: vec![ThreadState::new(None)],
             thread_slots: HashMap::new(),
             procs: Pool::new(),
+            proc_holders: Vec::new(),
             goroutines: Pool::new(),
             gc: GcPhase::Undetermined,
             gc_waiters: NO_LANE,
@@ -168,8 +171,9 @@ impl Order {
         self.woken.clear();
         if initial {
             self.threads.truncate(1);
-            self.thread_slots.clear();
+            self.thread_slots = HashMap::new();
             self.procs.clear();
+            self.proc_holders.clear();
             self.goroutines.clear();
             self.gc = GcPhase::Undetermined;
         }

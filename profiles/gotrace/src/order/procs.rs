@@ -4,7 +4,7 @@ use super::pool::Slot;
 use super::{Answer, At, Held, NO_SLOT, NO_THREAD, Order, Refusal, Resource, Sink, named};
 use crate::error::DecodeErrorKind;
 use crate::event::{EventKind, ProcStatus};
-use crate::ids::{ProcId, ThreadId};
+use crate::ids::{ProcId, ThreadId, index};
 use crate::spec::WireEvent;
 
 impl Order {
@@ -47,16 +47,28 @@ impl Order {
             false => at,
         };
         if !rescued && matches!(status, ProcStatus::Running | ProcStatus::Syscall) && at.thread != NO_THREAD {
-            self.thread_mut(at.thread).proc = Some(Held { id, slot });
+            self.hold_proc(at.thread, Held { id, slot });
         }
         self.emit(at, None, kind, NO_SLOT, sink);
         Ok(None)
     }
 
-    /// The same event on the thread that holds a proc. Rare, hence the search.
+    #[inline(always)]
+    fn hold_proc(&mut self, thread: Slot, proc: Held<ProcId>) {
+        self.thread_mut(thread).proc = Some(proc);
+        let position = index(proc.slot);
+        if position >= self.proc_holders.len() {
+            self.proc_holders.resize(position.saturating_add(1), NO_THREAD);
+        }
+        if let Some(holder) = self.proc_holders.get_mut(position) {
+            *holder = thread;
+        }
+    }
+
+    /// The same event on the thread that holds a proc.
     fn where_held(&self, at: &At, proc: Held<ProcId>) -> Result<At, Refusal> {
-        let holder = self.threads.iter().position(|thread| thread.proc == Some(proc));
-        let holder = holder.and_then(|position| u32::try_from(position).ok());
+        let latest = self.proc_holders.get(index(proc.slot)).copied();
+        let holder = latest.filter(|thread| self.thread(*thread).proc == Some(proc));
         let holder = holder.ok_or_else(|| at.expected("the thread of a proc that is about to be stolen"))?;
         Ok(self.at(holder, at.event, at.time))
     }
@@ -76,7 +88,7 @@ impl Order {
         }
         let thread = at.on_thread()?;
         self.procs.set(slot, ProcStatus::Running, sequence, &mut self.woken);
-        self.thread_mut(thread).proc = Some(Held { id, slot });
+        self.hold_proc(thread, Held { id, slot });
         self.emit(at, None, EventKind::ProcStart { proc: id }, NO_SLOT, sink);
         Ok(None)
     }

@@ -8,26 +8,36 @@ pub(crate) struct Frame {
     payload: Option<usize>,
 }
 
+impl Frame {
+    /// What a batch holds.
+    pub(crate) fn payload(&self) -> Option<&[u8]> {
+        self.payload.map(|start| &self.bytes[start..])
+    }
+}
+
 const HEADER_BYTES: usize = 16;
+const EVENT_BATCH: u8 = 1;
+const EXPERIMENTAL_BATCH: u8 = 49;
 const END_OF_GENERATION: u8 = 52;
 const FREQUENCY: u8 = 8;
 const CLOCK_SNAPSHOT: u8 = 51;
 const SYNC: u8 = 50;
 
-/// Splits a trace without experimental batches.
+/// Splits a trace. The last batch may be cut.
 pub(crate) fn split(trace: &[u8]) -> Vec<Frame> {
     let mut rest = &trace[HEADER_BYTES..];
     let mut frames = Vec::new();
     while !rest.is_empty() {
         let (length, payload) = match rest[0] {
             END_OF_GENERATION => (1, None),
-            1 => {
-                let mut at = 1;
+            kind @ (EVENT_BATCH | EXPERIMENTAL_BATCH) => {
+                let mut at = if kind == EXPERIMENTAL_BATCH { 2 } else { 1 };
                 let numbers: Vec<u64> = (0..4).map(|_| read_uvarint(rest, &mut at)).collect();
                 (at + numbers[3] as usize, Some(at))
             }
             other => panic!("unexpected type byte {other}"),
         };
+        let length = length.min(rest.len());
         frames.push(Frame {
             bytes: rest[..length].to_vec(),
             payload,

@@ -3,7 +3,7 @@
 //! A generation announces everything that it mentions, so a reader that knows nothing of the one before misses only what
 //! happened there: for what a goroutine waits at its start, what made it runnable, which proc its system call left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::sequences::{Resource, sequences};
 use super::view::{Line, State, View, assert_same};
@@ -20,12 +20,8 @@ struct Told {
 pub(crate) fn assert_kept(found: &View, whole: &View, is_kept: impl Fn(usize) -> bool) {
     let found = by_generation(found);
     let whole = by_generation(whole);
-    for (number, told) in whole
-        .iter()
-        .enumerate()
-        .filter(|(position, _)| is_kept(*position))
-        .map(|(_, told)| told)
-    {
+    let kept = whole.iter().enumerate().filter(|(position, _)| is_kept(*position));
+    for (_, (number, told)) in kept {
         let Some(found) = found.get(number) else {
             panic!("generation {number} is lost");
         };
@@ -33,13 +29,12 @@ pub(crate) fn assert_kept(found: &View, whole: &View, is_kept: impl Fn(usize) ->
             let found = found.events.get(resource).map(Vec::as_slice).unwrap_or_default();
             assert_same(&format!("generation {number}: events of {resource:?}"), found, told);
         }
-        for (goroutine, told) in &told.states {
-            let found = found.states.get(goroutine).map(Vec::as_slice).unwrap_or_default();
-            assert_same(
-                &format!("generation {number}: states of goroutine {goroutine}"),
-                found,
-                told,
-            );
+        // Of a goroutine that the generation does not mention it says that there is none.
+        let goroutines: BTreeSet<&u64> = found.states.keys().chain(told.states.keys()).collect();
+        for goroutine in goroutines {
+            let states = |told: &Told| told.states.get(goroutine).cloned().unwrap_or_default();
+            let what = format!("generation {number}: states of goroutine {goroutine}");
+            assert_same(&what, &states(found), &states(told));
         }
     }
 }
@@ -96,20 +91,17 @@ fn states_within(view: &View, from: i64, to: i64) -> BTreeMap<u64, Vec<State>> {
             .intervals
             .iter()
             .filter(|interval| interval.start < to && interval.end > from);
-        for interval in within {
-            let states = states.entry(life.id).or_default();
-            if interval.start > from {
-                states.push(interval.state.clone());
-            } else {
-                states.push(without_past(&interval.state));
-            }
+        let mut of_life: Vec<State> = within
+            .map(|interval| match interval.start > from {
+                true => interval.state.clone(),
+                false => without_past(&interval.state),
+            })
+            .collect();
+        // A system call that is under way at the start counts as one without a proc.
+        if of_life.starts_with(&[State::SyscallBlocked, State::SyscallBlocked]) {
+            of_life.remove(0);
         }
-    }
-    // A system call that is under way at the start counts as one without a proc.
-    for states in states.values_mut() {
-        if states.starts_with(&[State::SyscallBlocked, State::SyscallBlocked]) {
-            states.remove(0);
-        }
+        states.entry(life.id).or_default().extend(of_life);
     }
     states
 }

@@ -8,8 +8,8 @@
 //! statuses that the runtime promises. Next to that, truth notes what has happened. Nothing here asks the decoder,
 //! except `decoded`, which gives its answers the form in which they are compared.
 
-pub(crate) mod accepts;
 pub(crate) mod clocks;
+pub(crate) mod compare;
 pub(crate) mod decoded;
 mod expect;
 pub(crate) mod kept;

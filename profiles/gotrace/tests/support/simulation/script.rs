@@ -1,7 +1,5 @@
 //! What decides a simulation: a list of steps that shrinks well, for each step stands by itself.
 
-use proptest::prelude::*;
-
 /// Everything that a simulation depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
@@ -62,7 +60,7 @@ pub(crate) enum Action {
 }
 
 /// How often each action is drawn, the simplest first.
-const WEIGHTS: &[(Action, usize)] = &[
+pub(crate) const WEIGHTS: &[(Action, usize)] = &[
     (Action::ReportHeap, 1),
     (Action::StartProc, 8),
     (Action::StartGoroutine, 20),
@@ -95,36 +93,6 @@ const WEIGHTS: &[(Action, usize)] = &[
     (Action::SampleCpu, 3),
     (Action::Allocate, 1),
 ];
-
-/// Scripts of at most so many steps.
-pub(crate) fn script(steps_max: usize, clocks_agree: bool) -> impl Strategy<Value = Script> {
-    let drawn: Vec<Action> = WEIGHTS
-        .iter()
-        .flat_map(|(action, weight)| std::iter::repeat_n(*action, *weight))
-        .collect();
-    let step = (prop::sample::select(drawn), any::<u64>()).prop_map(|(action, choices)| Step { action, choices });
-    // 64 ns, 1 ns, and two that do not divide a second.
-    let frequency = prop::sample::select(vec![15_625_000_u64, 1_000_000_000, 11_718_750, 2_999_999_999]);
-    (
-        prop::sample::select(vec![22_u32, 23, 25, 26]),
-        prop::sample::select(vec![1_u64, 17, 300, u64::MAX - 500]),
-        0..3_usize,
-        frequency,
-        1..5_usize,
-        prop::collection::vec(step, 0..steps_max),
-    )
-        .prop_map(
-            move |(minor, first_generation, forgotten_generations, ticks_per_second, procs, steps)| Script {
-                minor,
-                first_generation,
-                forgotten_generations,
-                ticks_per_second,
-                procs,
-                clocks_agree,
-                steps,
-            },
-        )
-}
 
 /// The choices of one step.
 #[derive(Clone, Debug)]

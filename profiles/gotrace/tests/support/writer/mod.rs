@@ -6,7 +6,7 @@
 //! only.
 
 mod batches;
-mod layout;
+pub(crate) mod layout;
 mod tables;
 
 use std::ops::Range;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use gotrace::WireEvent;
 
-pub(crate) use self::layout::{Arrangement, Ids, Layout, Numbers, Random};
+pub(crate) use self::layout::{Arrangement, Layout, Random};
 
 /// On the wire: no thread, no proc.
 pub(crate) const NONE: u64 = u64::MAX;

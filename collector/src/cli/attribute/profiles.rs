@@ -1,0 +1,172 @@
+//! The profiles: decoded, placed on the wall clock, and each given to the process that it recorded.
+//!
+//! Their bytes are read as streams, one generation held at a time. What they tell stays until the tables are written: most
+//! of it are the states of the goroutines, 72 bytes each.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use spandrel_attribution::{Anchor, ProcessChoice, ProcessSpans, choose_anchor, choose_process};
+use spandrel_model::{ProcessIdentity, TaskRecording, UnanchoredRecording};
+use spandrel_processors::attribution::AttributionConfig;
+use spandrel_profiles::go_execution_trace::{self, Decoded};
+
+use super::{Args, Processes};
+use crate::cli::progress::Step;
+use crate::files::{self, Stored};
+
+/// A recording in wall time.
+pub(super) struct Profile {
+    /// Process whose spans it is joined with, if that can be told.
+    pub(super) owner: Option<Arc<ProcessIdentity>>,
+    pub(super) recording: TaskRecording,
+}
+
+/// Reads all profiles. One that cannot be placed on the wall clock is left out, with a warning.
+pub(super) fn read(args: &Args, processes: &Processes<'_>, config: &AttributionConfig) -> anyhow::Result<Vec<Profile>> {
+    let identity = args.resource.as_deref().map(parse_resource).transpose()?;
+    let opened: Vec<Stored> = args
+        .profile
+        .iter()
+        .map(|path| files::open(path))
+        .collect::<Result<_, _>>()?;
+    let step = Step::reading("decode profiles", opened.iter().map(|stored| stored.bytes).sum());
+    let mut profiles = Vec::new();
+    for (path, stored) in args.profile.iter().zip(opened) {
+        let source: Arc<str> = path.display().to_string().into();
+        let candidates = candidates(processes, identity.as_ref(), &source)?;
+        let content =
+            files::decompressed(step.watch(stored.reader)).with_context(|| format!("cannot read `{source}`"))?;
+        profiles.extend(decode(content, source, &candidates, config)?);
+    }
+    step.finish(&format!(
+        "{} of {} profiles can be joined",
+        profiles.len(),
+        args.profile.len()
+    ));
+    Ok(profiles)
+}
+
+/// What is known of a recorded process, and the processes that it may be.
+struct Candidates<'a> {
+    identity: Arc<ProcessIdentity>,
+    processes: Vec<ProcessSpans<'a>>,
+}
+
+/// Without `--resource` a profile may belong to any process of the one service that the spans are of.
+fn candidates<'a>(
+    processes: &Processes<'a>,
+    resource: Option<&ProcessIdentity>,
+    source: &str,
+) -> anyhow::Result<Candidates<'a>> {
+    let identity = match resource {
+        Some(resource) => resource.clone(),
+        None => {
+            let mut services: Vec<&Arc<str>> = processes.keys().map(|process| &process.service_name).collect();
+            services.dedup();
+            let [service] = services[..] else {
+                bail!(
+                    "the spans come from {} services; say which one `{source}` recorded with --resource \
+                     service.name=NAME",
+                    services.len()
+                );
+            };
+            ProcessIdentity {
+                service_name: service.clone(),
+                ..ProcessIdentity::default()
+            }
+        }
+    };
+    let compatible = processes
+        .iter()
+        .filter(|(process, _)| identity.is_compatible_with(process));
+    let processes = compatible.map(|(process, spans)| ProcessSpans {
+        process: process.clone(),
+        spans: spans.clone(),
+        context: Vec::new(),
+    });
+    Ok(Candidates {
+        processes: processes.collect(),
+        identity: Arc::new(identity),
+    })
+}
+
+fn decode(
+    content: impl Read + Send,
+    source: Arc<str>,
+    candidates: &Candidates<'_>,
+    config: &AttributionConfig,
+) -> anyhow::Result<Option<Profile>> {
+    let identity = candidates.identity.clone();
+    Ok(
+        match go_execution_trace::read(content, identity, source, &config.state_rules)? {
+            Decoded::Anchored(recording) => Some(owned(recording, candidates, config)),
+            Decoded::Unanchored(recording) => placed(recording, candidates),
+        },
+    )
+}
+
+fn owned(mut recording: TaskRecording, candidates: &Candidates<'_>, config: &AttributionConfig) -> Profile {
+    warn(&recording.warnings);
+    let owner = match choose_process(&recording, &candidates.processes, &config.rules) {
+        ProcessChoice::Chosen { index, .. } => Some(candidates.processes[index].process.clone()),
+        undecided => {
+            eprintln!(
+                "warning: {}: {undecided}; its spans stay unattributed",
+                recording.source
+            );
+            None
+        }
+    };
+    if let Some(owner) = &owner {
+        recording.process = owner.clone();
+    }
+    Profile { owner, recording }
+}
+
+/// Without spans that show the offset there are no wall times to store, so there is no profile either.
+fn placed(recording: UnanchoredRecording, candidates: &Candidates<'_>) -> Option<Profile> {
+    warn(recording.warnings());
+    let source = recording.source();
+    match choose_anchor(&recording, &candidates.processes) {
+        Ok(Anchor { index, estimate }) => {
+            eprintln!("{source}: no wall clock (Go before 1.25); placed by spans: {estimate}");
+            let owner = candidates.processes[index].process.clone();
+            let mut recording = recording.anchored(estimate);
+            recording.process = owner.clone();
+            Some(Profile {
+                owner: Some(owner),
+                recording,
+            })
+        }
+        Err(why) => {
+            eprintln!(
+                "warning: {source}: no wall clock (Go before 1.25), left out: {why}; its spans stay unattributed"
+            );
+            None
+        }
+    }
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+fn parse_resource(text: &str) -> anyhow::Result<ProcessIdentity> {
+    let mut attributes = BTreeMap::new();
+    for pair in text.split(',') {
+        let Some((key, value)) = pair.split_once('=') else {
+            bail!("--resource `{text}`: `{pair}` is not KEY=VALUE");
+        };
+        attributes.insert(key.trim().to_owned(), value.trim().to_owned());
+    }
+    let identity = ProcessIdentity::from_resource(|key| attributes.get(key).cloned());
+    if identity.service_name.is_empty() {
+        bail!("--resource `{text}` has no service.name");
+    }
+    Ok(identity)
+}

@@ -1,0 +1,289 @@
+//! `spandrel export`: an execution trace for the usual viewers.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use gotrace::Recording;
+use spandrel_viewers::{Options, perfetto, pprof, speedscope};
+
+use super::progress::Step;
+use super::state_rules;
+use crate::files;
+
+/// Options of `spandrel export`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+        spandrel export --to perfetto trace.out\n  \
+        spandrel export --to speedscope trace.out -o - | speedscope -\n  \
+        spandrel export --to pprof trace.out && go tool pprof -tagroot state -http : trace.pb.gz")]
+pub struct Args {
+    /// Go execution trace, plain or compressed with gzip or zstd.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to write it for. Both web pages read the file in the browser and send it nowhere.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub to: Format,
+    /// Where to write; `-` is standard output. Default: beside FILE, with the extension `.perfetto-trace`,
+    /// `.speedscope.json` or `.pb.gz`.
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Also count the goroutines of the runtime and waits that the runtime calls idle. Without it, speedscope and pprof
+    /// leave them out: they wait for most of their lives and hide everything else. A perfetto timeline always has them,
+    /// in a group of their own.
+    #[arg(long)]
+    pub system: bool,
+    /// State rules, a YAML list: which waits and system calls have which state. Tried before the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    pub state_rules: Option<PathBuf>,
+}
+
+/// The viewers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Timeline for ui.perfetto.dev: a lane for each goroutine with its states, why it waited and who woke it;
+    /// procs, garbage collection, user tasks, regions, logs and CPU samples.
+    Perfetto,
+    /// Flame graphs for www.speedscope.app: the time that goroutines waited, were runnable, were in system calls
+    /// or ran, by what they waited for and where.
+    Speedscope,
+    /// The same as a profile for `go tool pprof`, with state, reason and the goroutine's first function as labels.
+    Pprof,
+}
+
+impl Format {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Perfetto => "perfetto-trace",
+            Self::Speedscope => "speedscope.json",
+            Self::Pprof => "pb.gz",
+        }
+    }
+
+    fn how_to_open(self, out: &str) -> String {
+        match self {
+            Self::Perfetto => format!("open {out} at https://ui.perfetto.dev"),
+            Self::Speedscope => format!("open {out} at https://www.speedscope.app"),
+            Self::Pprof => format!("open {out} with `go tool pprof -tagroot state -http : {out}`"),
+        }
+    }
+
+    fn write(
+        self,
+        recording: &Recording,
+        options: &Options<'_>,
+        out: impl Write,
+        progress: &mut dyn FnMut(u64),
+    ) -> io::Result<()> {
+        match self {
+            Self::Perfetto => perfetto::write(recording, options, out, progress),
+            Self::Speedscope => speedscope::write(recording, options, out, progress),
+            Self::Pprof => pprof::write(recording, options, out, progress),
+        }
+    }
+}
+
+/// Writes the file and says how to open it.
+///
+/// # Errors
+/// A file cannot be read, is no Go execution trace, the state rules have problems, or the output cannot be written. Then
+/// no output is left behind.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let output = Output::of(args)?;
+    let rules = state_rules::read(args.state_rules.as_deref())?;
+    let step = Step::waiting("decode");
+    let bytes = files::read(&args.file)?;
+    let recording = Recording::decode(&bytes).with_context(|| format!("cannot read `{}`", args.file.display()))?;
+    drop(bytes);
+    step.finish(&format!(
+        "{} goroutines, {} intervals",
+        recording.goroutines.len(),
+        recording.states.len()
+    ));
+    for warning in recording.warnings.as_slice() {
+        eprintln!("warning: {warning}");
+    }
+    if recording.warnings.dropped_count() > 0 {
+        eprintln!("warning: and {} more", recording.warnings.dropped_count());
+    }
+    let title = args.file.file_name().unwrap_or_default().to_string_lossy();
+    let options = Options {
+        title: &title,
+        system: args.system,
+        rules: &rules,
+    };
+    let step = Step::counted("write", recording.states.len() as u64);
+    let written_bytes = output
+        .write(|out| args.to.write(&recording, &options, out, &mut |done| step.set(done)))
+        .with_context(|| format!("failed to write {output}"))?;
+    step.finish(&format!("{written_bytes} bytes to {output}"));
+    if let Output::Whole(path) = &output {
+        eprintln!("{}", args.to.how_to_open(&path.display().to_string()));
+    }
+    Ok(())
+}
+
+/// Where to write.
+#[derive(Debug, PartialEq, Eq)]
+enum Output {
+    Standard,
+    /// A file, which appears when it is whole.
+    Whole(PathBuf),
+    /// Something else that has a name: a pipe, `/dev/null`.
+    Device(PathBuf),
+}
+
+impl std::fmt::Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Standard => f.write_str("standard output"),
+            Self::Whole(path) | Self::Device(path) => write!(f, "`{}`", path.display()),
+        }
+    }
+}
+
+impl Output {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        let path = match &args.output {
+            Some(path) if path.as_os_str() == "-" => return Ok(Self::Standard),
+            Some(path) => path.clone(),
+            None => beside(&args.file, args.to.extension()),
+        };
+        // A new file has no canonical path yet, and is not the input.
+        if let (Ok(input), Ok(output)) = (fs::canonicalize(&args.file), fs::canonicalize(&path))
+            && input == output
+        {
+            bail!("`{}` is the input; choose another file with --output", path.display());
+        }
+        match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => bail!("`{}` is a directory, expected a file to write", path.display()),
+            Ok(found) if !found.is_file() => Ok(Self::Device(path)),
+            _ => Ok(Self::Whole(path)),
+        }
+    }
+
+    /// Calls `write` with a buffered writer. Returns how many bytes it has written.
+    fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<u64> {
+        match self {
+            Self::Standard => counted(io::stdout().lock(), write),
+            Self::Device(path) => counted(File::options().write(true).open(path)?, write),
+            Self::Whole(path) => {
+                let partial = partial(path);
+                let written = File::create(&partial).and_then(|file| {
+                    let written = counted(&file, write)?;
+                    fs::rename(&partial, path)?;
+                    Ok(written)
+                });
+                if written.is_err() {
+                    // It may not exist, and the error is the one before.
+                    let _ = fs::remove_file(&partial);
+                }
+                written
+            }
+        }
+    }
+}
+
+fn counted(out: impl Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<u64> {
+    let mut out = Counted {
+        out: BufWriter::new(out),
+        bytes: 0,
+    };
+    write(&mut out)?;
+    out.flush()?;
+    Ok(out.bytes)
+}
+
+struct Counted<W> {
+    out: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// `trace.out.zst` becomes `trace.EXTENSION`.
+fn beside(file: &Path, extension: &str) -> PathBuf {
+    let compressed = file.extension().is_some_and(|found| found == "gz" || found == "zst");
+    let plain = if compressed {
+        file.with_extension("")
+    } else {
+        file.to_owned()
+    };
+    plain.with_extension(extension)
+}
+
+/// The name that a file has until it is whole: in its folder, so that it can be renamed, and no other process's.
+fn partial(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".partial-{}", std::process::id()));
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(folder: &Path) -> Vec<OsString> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn the_output_lies_beside_the_input_under_the_name_of_the_plain_file() {
+        let name = |file: &str, format: Format| beside(Path::new(file), format.extension());
+        assert_eq!(
+            name("a/trace.out", Format::Perfetto),
+            Path::new("a/trace.perfetto-trace")
+        );
+        assert_eq!(name("a/1.trace.zst", Format::Pprof), Path::new("a/1.pb.gz"));
+        assert_eq!(name("trace.gz", Format::Speedscope), Path::new("trace.speedscope.json"));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.pb.gz");
+        fs::write(&path, "before").unwrap();
+        let output = Output::Whole(path.clone());
+        let error = output.write(|out| {
+            out.write_all(b"half")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read(&path).unwrap(), b"before");
+        assert_eq!(entries(folder.path()), ["trace.pb.gz"]);
+
+        assert_eq!(output.write(|out| out.write_all(b"whole")).unwrap(), 5);
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(entries(folder.path()), ["trace.pb.gz"]);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        let args = Args {
+            file: PathBuf::from("trace.out"),
+            to: Format::Pprof,
+            output: Some(PathBuf::from("/dev/null")),
+            system: false,
+            state_rules: None,
+        };
+        let output = Output::of(&args).unwrap();
+        assert_eq!(output, Output::Device(PathBuf::from("/dev/null")));
+        assert_eq!(output.write(|out| out.write_all(b"gone")).unwrap(), 4);
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+}

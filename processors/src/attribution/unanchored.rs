@@ -1,0 +1,263 @@
+//! Recordings without a wall clock, which wait until spans show when they were made.
+//!
+//! The spans are asked again whenever some are about to be joined that might be of the recorded process, and for the last
+//! time when the recording has waited as long as a span does. An answer that takes long is followed by a pause.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use spandrel_attribution::{Anchor, NotAnchored, ProcessSpans, choose_anchor};
+use spandrel_model::{OffsetEstimate, ProcessIdentity, Span, UnanchoredRecording};
+
+/// One that waits.
+#[derive(Debug)]
+pub(super) struct HeldUnanchored {
+    pub(super) at: Instant,
+    pub(super) recording: Arc<UnanchoredRecording>,
+    /// Earliest time of the next question, but for the last.
+    pub(super) asked_again_at: Instant,
+    /// Digest of the profile, which may be sent again if no spans place it.
+    pub(super) digest: u64,
+}
+
+/// A question to the spans that have arrived: when was this recording made, and of which process is it?
+#[derive(Debug)]
+pub(super) struct Placing {
+    pub(super) recording: Arc<UnanchoredRecording>,
+    /// The processes that may be the recorded one, with their spans.
+    pub(super) candidates: Vec<(Arc<ProcessIdentity>, Vec<Arc<Span>>)>,
+    /// Whether the recording has waited long enough.
+    pub(super) is_last: bool,
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) process: Arc<ProcessIdentity>,
+    pub(super) estimate: OffsetEstimate,
+}
+
+impl Placing {
+    /// Takes seconds where there are hundreds of thousands of spans.
+    pub(super) fn answer(&self) -> Result<Placed, NotAnchored> {
+        let processes: Vec<ProcessSpans<'_>> = (self.candidates.iter())
+            .map(|(process, spans)| ProcessSpans {
+                process: process.clone(),
+                spans: spans.iter().map(AsRef::as_ref).collect(),
+                context: Vec::new(),
+            })
+            .collect();
+        let Anchor { index, estimate } = choose_anchor(&self.recording, &processes)?;
+        let process = processes[index].process.clone();
+        Ok(Placed { process, estimate })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use spandrel_attribution::Rules;
+    use spandrel_model::{
+        Interval, Names, RecordingClock, SpanId, SpanKind, TaskId, TaskRecording, TraceId, UnixNanos, UserTask,
+    };
+
+    use super::super::pending::Pending;
+    use super::*;
+
+    const OFFSET_NS: i64 = 1_795_000_000_000_000_000;
+    const DELAY: Duration = Duration::from_secs(10);
+    const DIGEST: u64 = 7;
+    const REQUESTS: u64 = 60;
+
+    fn interval(start: i64, end: i64) -> Interval {
+        Interval::new(UnixNanos(start), UnixNanos(end)).unwrap()
+    }
+
+    fn process(instance: &str) -> Arc<ProcessIdentity> {
+        Arc::new(ProcessIdentity {
+            service_name: "shop".into(),
+            service_instance_id: Some(instance.into()),
+            ..ProcessIdentity::default()
+        })
+    }
+
+    /// Requests at uneven times, each of another length, on the clock of the recording.
+    fn requests() -> impl Iterator<Item = (u64, Interval)> {
+        (1..=REQUESTS).map(|id| {
+            let at = i64::try_from(id * 10_000_000 + id * id * 7_919 % 4_000_000).unwrap();
+            (
+                id,
+                interval(at, at + i64::try_from(100_000 + id * id * 104_729 % 3_000_000).unwrap()),
+            )
+        })
+    }
+
+    fn recording() -> UnanchoredRecording {
+        let mut names = Names::new();
+        let name = Some(names.intern("GET /"));
+        let user_tasks = requests().map(|(id, time)| UserTask {
+            id,
+            parent: None,
+            name,
+            begin: Some((TaskId(1), time.start())),
+            end: Some((TaskId(1), time.end())),
+        });
+        UnanchoredRecording::new(TaskRecording {
+            process: Arc::new(ProcessIdentity {
+                service_name: "shop".into(),
+                ..ProcessIdentity::default()
+            }),
+            source: "old.trace".into(),
+            window: interval(0, 1_000_000_000),
+            clock: RecordingClock::Recorded,
+            user_tasks: user_tasks.collect(),
+            names,
+            tasks: vec![],
+            states: vec![],
+            user_logs: vec![],
+            stacks: vec![],
+            runtime_events: vec![],
+            warnings: vec![],
+        })
+    }
+
+    /// The spans of the requests: they begin 20 us and end 1 us before their tasks.
+    fn spans(instance: &str) -> Vec<Span> {
+        let process = process(instance);
+        let span = |(id, time): (u64, Interval)| Span {
+            trace_id: TraceId::new([1; 16]),
+            span_id: SpanId::new(id.to_be_bytes()),
+            parent_span_id: None,
+            parent_is_remote: None,
+            process: process.clone(),
+            name: "GET /".into(),
+            kind: SpanKind::Server,
+            scope_name: "".into(),
+            interval: interval(time.start().0 + OFFSET_NS - 20_000, time.end().0 + OFFSET_NS - 1_000),
+            attributes: vec![],
+        };
+        requests().map(span).collect()
+    }
+
+    /// Answers what there is to answer before the spans that arrived until `due` are joined.
+    fn place(pending: &mut Pending, due: Instant) -> Vec<Result<Placed, NotAnchored>> {
+        let placings = pending.placings(due, due + DELAY);
+        let answers: Vec<_> = placings.iter().map(Placing::answer).collect();
+        for (placing, answer) in placings.into_iter().zip(&answers) {
+            pending.place(placing, answer.clone(), due);
+        }
+        answers
+    }
+
+    #[test]
+    fn a_recording_is_placed_when_its_spans_fall_due_and_joined_with_them() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        let arrival = start + Duration::from_secs(1);
+        pending.add_spans(spans("1"), start);
+        pending.add_unanchored(recording(), DIGEST, arrival, u64::MAX).unwrap();
+        assert!(
+            place(&mut pending, start - Duration::from_nanos(1)).is_empty(),
+            "nothing is due"
+        );
+
+        let [Ok(placed)] = &place(&mut pending, start)[..] else {
+            panic!("the spans show the offset");
+        };
+        let error_ns = (placed.estimate.offset_ns - OFFSET_NS).abs();
+        assert!(error_ns <= placed.estimate.error_ns, "{}", placed.estimate);
+        let joins = pending.take_due(start, start + DELAY, &Rules::default());
+        assert_eq!(joins[0].due.len(), spans("1").len());
+        let [joined] = &joins[0].recordings[..] else {
+            panic!("one recording");
+        };
+        assert_eq!(joined.process, process("1"));
+        assert_eq!(joined.window.start(), UnixNanos(placed.estimate.offset_ns));
+        assert_eq!(joined.clock, RecordingClock::Estimated(placed.estimate));
+
+        assert!(place(&mut pending, arrival).is_empty(), "it is placed once");
+        assert_eq!(pending.take_settled(start, &Rules::default()).len(), 0);
+        assert_eq!(pending.take_settled(arrival, &Rules::default()).len(), 1);
+    }
+
+    #[test]
+    fn a_recording_that_no_spans_place_waits_then_goes_and_may_come_again() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        let bytes = recording().size_bytes();
+        assert!(pending.is_new_profile(DIGEST, start));
+        pending.add_spans(spans("1").split_off(REQUESTS as usize - 3), start);
+        let arrival = start + Duration::from_secs(1);
+        pending.add_unanchored(recording(), DIGEST, arrival, bytes).unwrap();
+
+        for due in [start, arrival] {
+            assert_eq!(
+                pending.add_unanchored(recording(), 0, start, bytes),
+                None,
+                "it takes its room"
+            );
+            let [Err(NotAnchored::NoOffset(_))] = place(&mut pending, due)[..] else {
+                panic!("three spans are not enough");
+            };
+        }
+        assert!(place(&mut pending, arrival).is_empty());
+        assert!(pending.take_settled(arrival, &Rules::default()).is_empty());
+        assert!(pending.is_new_profile(DIGEST, arrival));
+        assert_eq!(pending.add_unanchored(recording(), DIGEST, arrival, bytes), Some(0));
+    }
+
+    #[test]
+    fn spans_that_arrive_after_a_first_question_place_it_at_the_last() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        let mut early = spans("1");
+        let late = early.split_off(3);
+        pending.add_spans(early, start);
+        pending.add_unanchored(recording(), DIGEST, start, u64::MAX).unwrap();
+        pending.add_spans(spans("2").split_off(55), start);
+        pending.add_spans(late, start + DELAY);
+        let [Ok(placed)] = &place(&mut pending, start)[..] else {
+            panic!("the late spans count");
+        };
+        assert_eq!(placed.process, process("1"));
+    }
+
+    #[test]
+    fn between_two_questions_is_a_pause_but_not_before_the_last() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        let (arrival, pause_end) = (start + DELAY, start + DELAY * 2);
+        pending.add_spans(spans("1").split_off(55), start);
+        pending.add_unanchored(recording(), DIGEST, arrival, u64::MAX).unwrap();
+        let placing = pending.placings(start, arrival).remove(0);
+        let answer = placing.answer();
+        assert!(answer.is_err());
+        pending.place(placing, answer, pause_end);
+        let count = |due, now| pending.placings(due, now).len();
+        assert_eq!(count(start, pause_end - Duration::from_nanos(1)), 0);
+        assert_eq!(count(start, pause_end), 1);
+        assert_eq!(count(arrival, arrival), 1, "the last");
+    }
+
+    #[test]
+    fn recordings_stay_in_the_order_of_their_arrival() {
+        let (mut pending, start) = (Pending::default(), Instant::now());
+        let later = start + DELAY;
+        pending.add_unanchored(recording(), DIGEST, start, u64::MAX).unwrap();
+        let other = recording().anchored(OffsetEstimate {
+            offset_ns: 0,
+            error_ns: 1,
+            witnesses: 8,
+            asked: 8,
+        });
+        pending.add_recording(other, later, u64::MAX).unwrap();
+        pending.add_spans(spans("1"), start);
+        assert_eq!(place(&mut pending, start).len(), 1);
+        assert_eq!(pending.take_settled(start, &Rules::default()).len(), 1);
+        let retention = Duration::from_secs(1);
+        pending.forget(start + Duration::from_secs(2), retention);
+        let bytes = recording().size_bytes();
+        assert_eq!(
+            pending.add_unanchored(recording(), DIGEST, later, 2 * bytes),
+            Some(0),
+            "the earlier one is gone"
+        );
+    }
+}

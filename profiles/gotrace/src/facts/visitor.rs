@@ -1,0 +1,111 @@
+//! Who takes the facts of a trace, and what comes with them.
+
+use std::collections::BTreeMap;
+
+use super::follower::Follower;
+use super::{CpuSample, Goroutine, Metric, RuntimeRange, StateInterval, Symbols, UserLog, UserRegion, UserTask};
+use crate::clock::{ClockSync, TraceNanos};
+use crate::decoder::GenerationInfo;
+use crate::error::{DecodeErrorKind, TraceError, Warnings};
+use crate::header::{HEADER_BYTES, Version};
+use crate::reader::error_at;
+use crate::stream::ExecTrace;
+
+/// What ids and times of a fact refer to. Ids stay valid: a visitor may keep them and resolve them in [`Summary::symbols`].
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'a> {
+    /// Strings and stacks, under ids that hold for the whole trace.
+    pub symbols: &'a Symbols,
+    /// Wall time of all moments so far. What it says of a moment never changes.
+    pub clock: &'a ClockSync,
+}
+
+/// Takes the facts of a trace, each as soon as it is whole. Every method does nothing unless it is written.
+///
+/// What a visitor gets is in the order of the ends, but for a state that is [undetermined](super::GoroutineState::Undetermined), which comes when
+/// the goroutine is met again or known to have ended. At the end of the trace it gets what is still open then. The states
+/// of one life come in order and touch; its goroutine comes after the last, and only that knows the start function.
+#[allow(unused_variables, reason = "a visitor takes what it needs")]
+pub trait Visitor {
+    /// A goroutine has left a state.
+    fn state(&mut self, interval: &StateInterval, lookup: Lookup<'_>) {}
+    /// A goroutine has ended, or the trace has. All its intervals came before.
+    fn goroutine(&mut self, goroutine: &Goroutine, lookup: Lookup<'_>) {}
+    /// The runtime has begun something: the range that [`Visitor::range`] gives when it has ended, as far as it is known.
+    fn range_begins(&mut self, range: &RuntimeRange, lookup: Lookup<'_>) {}
+    /// The runtime has ended something.
+    fn range(&mut self, range: &RuntimeRange, lookup: Lookup<'_>) {}
+    /// A user task has ended, or the trace has. A second end of a task comes as a task whose beginning was not seen.
+    fn task(&mut self, task: &UserTask, lookup: Lookup<'_>) {}
+    /// A user region has ended, or its goroutine or the trace has.
+    fn region(&mut self, region: &UserRegion, lookup: Lookup<'_>) {}
+    /// The program has logged something.
+    fn log(&mut self, log: &UserLog, lookup: Lookup<'_>) {}
+    /// The CPU profiler has looked.
+    fn cpu_sample(&mut self, sample: &CpuSample, lookup: Lookup<'_>) {}
+    /// The runtime has told a number.
+    fn metric(&mut self, metric: &Metric, lookup: Lookup<'_>) {}
+    /// A generation begins. No goroutine that is runnable now has been so since before `runnable_since`: what happened
+    /// before that can no longer matter to any runnable interval.
+    fn generation(&mut self, generation: &GenerationInfo, runnable_since: TraceNanos, lookup: Lookup<'_>) {}
+    /// Whether the visitor has seen enough. Asked after each generation; the trace then ends there.
+    fn is_done(&self) -> bool {
+        false
+    }
+}
+
+/// What is known of a trace as a whole once it has been read.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Format of the trace.
+    pub version: Version,
+    /// Start of the first generation. All intervals lie in `[start, end)`.
+    pub start: TraceNanos,
+    /// One nanosecond after the last event.
+    pub end: TraceNanos,
+    /// Time of the first event (not counting the start of a generation); `None` if there is none.
+    pub first_event: Option<TraceNanos>,
+    /// Time of the last event.
+    pub last_event: Option<TraceNanos>,
+    /// The generations that were decoded, in order.
+    pub generations: Vec<GenerationInfo>,
+    /// Maps trace time to wall time.
+    pub clock: ClockSync,
+    /// The strings and stacks that facts referred to.
+    pub symbols: Symbols,
+    /// Number of events by name ("GoStart"); kinds that do not occur are absent.
+    pub event_counts: BTreeMap<&'static str, u64>,
+    /// What was odd or missing.
+    pub warnings: Warnings,
+}
+
+/// Hands the facts of a trace to a visitor.
+pub(crate) fn visit(trace: ExecTrace<'_>, visitor: &mut impl Visitor) -> Result<Summary, TraceError> {
+    let mut decoder = trace.into_decoder();
+    let mut follower = Follower::default();
+    while !visitor.is_done()
+        && decoder.run(u64::MAX, |event, subject, tables| {
+            follower.apply(&event, subject, tables, visitor);
+        })
+    {}
+    let Some(extent) = follower.finish(&decoder.tables, visitor) else {
+        let nothing = || error_at(HEADER_BYTES, DecodeErrorKind::Missing { what: "batches" });
+        let first = decoder.warnings.first_error().cloned().unwrap_or_else(nothing);
+        return Err(TraceError::NoGeneration { first });
+    };
+    let event_counts = decoder.event_counts().collect();
+    let mut warnings = decoder.warnings;
+    warnings.append(follower.warnings);
+    Ok(Summary {
+        version: decoder.version,
+        start: extent.start,
+        end: extent.end,
+        first_event: extent.first_event,
+        last_event: extent.last_event,
+        generations: decoder.tables.generations,
+        clock: decoder.tables.clock,
+        symbols: follower.symbols,
+        event_counts,
+        warnings,
+    })
+}
