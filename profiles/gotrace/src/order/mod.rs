@@ -189,6 +189,12 @@ impl Order {
         slot
     }
 
+    /// Whether lanes may go on that waited.
+    #[inline(always)]
+    pub(crate) fn has_woken(&self) -> bool {
+        !self.woken.is_empty()
+    }
+
     /// Takes the head of a list of lanes that may go on.
     #[inline]
     pub(crate) fn take_woken(&mut self) -> Option<u32> {
