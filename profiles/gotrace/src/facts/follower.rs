@@ -406,7 +406,7 @@ impl Follower {
                     goroutine,
                     task,
                     key: self.symbols.string(key, tables),
-                    value: self.symbols.string(value, tables),
+                    message: tables.strings.bytes(value).into(),
                     stack,
                 };
                 visitor.log(&log, self.lookup(tables));

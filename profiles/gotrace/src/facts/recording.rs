@@ -46,7 +46,7 @@ pub struct Recording {
     /// User regions, by the order of their ends; those that never end come last.
     pub regions: Vec<UserRegion>,
     /// User log entries, by time.
-    pub logs: Vec<UserLog>,
+    pub logs: Vec<UserLog<'static>>,
     /// CPU profile samples, by time.
     pub cpu_samples: Vec<CpuSample>,
     /// Numbers that the runtime told, by time.
@@ -133,7 +133,7 @@ struct Collector {
     ranges: Vec<RuntimeRange>,
     tasks: Vec<UserTask>,
     regions: Vec<UserRegion>,
-    logs: Vec<UserLog>,
+    logs: Vec<UserLog<'static>>,
     cpu_samples: Vec<CpuSample>,
     metrics: Vec<Metric>,
 }
@@ -165,8 +165,8 @@ impl Visitor for Collector {
         self.regions.push(*region);
     }
 
-    fn log(&mut self, log: &UserLog, _: Lookup<'_>) {
-        self.logs.push(*log);
+    fn log(&mut self, log: &UserLog<'_>, _: Lookup<'_>) {
+        self.logs.push(log.clone().into_owned());
     }
 
     fn cpu_sample(&mut self, sample: &CpuSample, _: Lookup<'_>) {

@@ -40,7 +40,7 @@ pub trait Visitor {
     /// A user region has ended, or its goroutine or the trace has.
     fn region(&mut self, region: &UserRegion, lookup: Lookup<'_>) {}
     /// The program has logged something.
-    fn log(&mut self, log: &UserLog, lookup: Lookup<'_>) {}
+    fn log(&mut self, log: &UserLog<'_>, lookup: Lookup<'_>) {}
     /// The CPU profiler has looked.
     fn cpu_sample(&mut self, sample: &CpuSample, lookup: Lookup<'_>) {}
     /// The runtime has told a number.

@@ -509,13 +509,20 @@ impl At {
         })
     }
 
-    #[cold]
+    #[inline(always)]
     fn expected(&self, expected: &'static str) -> Refusal {
-        Box::new(DecodeErrorKind::Order {
-            event: self.event.name(),
-            expected,
-        })
+        refusal(self.event, expected)
     }
+}
+
+/// Takes only the event: an [`At`] whose address nobody asks for stays in registers.
+#[cold]
+#[inline(never)]
+fn refusal(event: WireEvent, expected: &'static str) -> Refusal {
+    Box::new(DecodeErrorKind::Order {
+        event: event.name(),
+        expected,
+    })
 }
 
 /// What programs write themselves, and experiments.
@@ -590,10 +597,5 @@ fn experiment(at: &At, event: WireEvent, args: Args<'_>) -> Result<Annotation, R
 /// An id that an event must name.
 #[inline(always)]
 fn named<I>(id: Option<I>, event: WireEvent, expected: &'static str) -> Result<I, Refusal> {
-    id.ok_or_else(|| {
-        Box::new(DecodeErrorKind::Order {
-            event: event.name(),
-            expected,
-        })
-    })
+    id.ok_or_else(|| refusal(event, expected))
 }

@@ -298,13 +298,13 @@ fn regions(recording: &Recording) -> Vec<Entry> {
 
 fn logs(recording: &Recording) -> Vec<Entry> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let entry = |log: &UserLog| Entry {
+    let entry = |log: &UserLog<'_>| Entry {
         lane: number(log.goroutine),
         times_ns: [Some(log.time.0), None],
         what: format!(
             "{}={} in {}",
             recording.text(log.key),
-            hex(recording.bytes(log.value)),
+            hex(&log.message),
             log.task
         ),
     };

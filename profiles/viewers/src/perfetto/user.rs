@@ -185,7 +185,7 @@ fn write_logs<W: io::Write>(timeline: &mut Timeline<'_, W>, tasks: &Tasks<'_>) -
         let track = timeline.goroutine(position);
         timeline.packets.instant(&Event {
             args: &[
-                ("message", Arg::Unique(recording.text(log.value))),
+                ("message", Arg::Unique(String::from_utf8_lossy(&log.message))),
                 ("task", tasks.label(log.task).into()),
             ],
             stack: log.stack,

@@ -331,7 +331,7 @@ fn recording_bytes(recording: &Recording) -> usize {
         + recording.ranges.len() * size_of::<RuntimeRange>()
         + recording.tasks.len() * size_of::<UserTask>()
         + recording.regions.len() * size_of::<UserRegion>()
-        + recording.logs.len() * size_of::<UserLog>()
+        + recording.logs.len() * size_of::<UserLog<'_>>()
         + recording.generations.len() * size_of::<GenerationInfo>()
         + recording.metrics.len() * size_of::<Metric>()
         + frames * size_of::<gotrace::Frame>()
