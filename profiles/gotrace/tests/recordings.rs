@@ -486,7 +486,7 @@ fn user_events_keep_their_bytes_and_their_goroutines() {
     let [log] = &recording.logs[..] else {
         panic!("{:?}", recording.logs)
     };
-    assert_eq!(recording.bytes(log.value), [0xff, 0, 0xfe, 1, 0x80, 0x81, 0x82, 0x83]);
+    assert_eq!(log.message.as_ref(), [0xff, 0, 0xfe, 1, 0x80, 0x81, 0x82, 0x83]);
     assert_eq!(
         (log.task, recording.text(log.key).as_ref()),
         (child.id, "datadog.uint64_span_id")

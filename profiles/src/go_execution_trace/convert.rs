@@ -1,7 +1,6 @@
 //! The facts of a trace as rows: refined, in wall time, with names and stacks of their own.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use gotrace::{
     CpuSample, GenerationInfo, Goroutine, GoroutineId, GoroutineState, Lookup, Metric, MetricKind, RangeKind,
     RuntimeRange, StateInterval, StringId, Summary, Symbols, TaskEdge, TraceNanos, UnixCursor, UserRegion, Visitor,
@@ -51,7 +50,7 @@ impl WallClock {
         if !self.has_wall_clock {
             return Interval::new(UnixNanos(start.0), UnixNanos(end.0));
         }
-        let start = self.unix(start, lookup)?;
+        let start = lookup.clock.unix(start).map(|start| UnixNanos(start.0))?;
         let end = self.unix(end, lookup)?;
         self.ordered(start, end)
     }
@@ -113,7 +112,7 @@ impl<'a, R: Rows> Converter<'a, R> {
             sub_states: rules.sub_states().iter().map(|word| names.intern(word)).collect(),
             known_names: Vec::new(),
             known_stacks: Vec::new(),
-            stacks: HashSet::new(),
+            stacks: HashSet::default(),
             gc_mark: names.intern("concurrent mark"),
             metrics: ["heap_alloc_bytes", "heap_goal_bytes", "gomaxprocs"].map(|name| names.intern(name)),
             names,

@@ -4,8 +4,7 @@
 //! waits for the network during a pause waits for the network, and one that runs does so until it is stopped. Mark
 //! assist refines running time, and sweeping what assist leaves of it.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use gotrace::{GoroutineId, RangeKind, Recording, RuntimeRange, TraceNanos};
 use spandrel_model::State;
 
@@ -89,8 +88,8 @@ impl Overlays {
     /// All at once.
     pub(super) fn of(recording: &Recording) -> Self {
         let mut stop_the_world = Vec::new();
-        let mut assists: HashMap<GoroutineId, Vec<_>> = HashMap::new();
-        let mut sweeps: HashMap<GoroutineId, Vec<_>> = HashMap::new();
+        let mut assists: HashMap<GoroutineId, Vec<_>> = HashMap::default();
+        let mut sweeps: HashMap<GoroutineId, Vec<_>> = HashMap::default();
         for range in &recording.ranges {
             let stretch = (range.start, range.end);
             match (range.kind, range.goroutine) {

@@ -1,7 +1,8 @@
 //! What the program itself wrote into the trace: tasks, regions, logs. And what the runtime sampled: CPU, heap.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+
+use foldhash::HashMap;
 
 use crate::clock::TraceNanos;
 use crate::ids::{GoroutineId, ProcId, StackId, StringId, TaskId, ThreadId};

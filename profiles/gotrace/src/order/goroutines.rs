@@ -320,7 +320,9 @@ impl Order {
         let known = self.goroutines.get(slot).status;
         match known {
             Some(known) if known != status => return Err(self.wrong_goroutine(at.event, slot, status.name())),
-            None if !self.initial => return Err(self.wrong_goroutine(at.event, slot, "known since an earlier generation")),
+            None if !self.initial => {
+                return Err(self.wrong_goroutine(at.event, slot, "known since an earlier generation"));
+            }
             Some(_) | None => {}
         }
         let held = Held { id, slot };

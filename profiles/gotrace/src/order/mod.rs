@@ -14,7 +14,7 @@ mod goroutines;
 mod pool;
 mod procs;
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use self::gc::GcPhase;
 pub(crate) use self::pool::{NO_LANE, Slot};
@@ -153,7 +153,7 @@ impl Order {
             epoch: 0,
             initial: true,
             threads: vec![ThreadState::new(None)],
-            thread_slots: HashMap::new(),
+            thread_slots: HashMap::default(),
             procs: Pool::new(),
             proc_holders: Vec::new(),
             goroutines: Pool::new(),
@@ -171,7 +171,7 @@ impl Order {
         self.woken.clear();
         if initial {
             self.threads.truncate(1);
-            self.thread_slots = HashMap::new();
+            self.thread_slots = HashMap::default();
             self.procs.clear();
             self.proc_holders.clear();
             self.goroutines.clear();

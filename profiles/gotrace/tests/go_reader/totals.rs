@@ -301,12 +301,7 @@ fn logs(recording: &Recording) -> Vec<Entry> {
     let entry = |log: &UserLog<'_>| Entry {
         lane: number(log.goroutine),
         times_ns: [Some(log.time.0), None],
-        what: format!(
-            "{}={} in {}",
-            recording.text(log.key),
-            hex(&log.message),
-            log.task
-        ),
+        what: format!("{}={} in {}", recording.text(log.key), hex(&log.message), log.task),
     };
     recording.logs.iter().map(entry).collect()
 }

@@ -41,7 +41,7 @@ fn view_of(recording: &Recording) -> View {
         goroutine: log.goroutine.map(GoroutineId::get),
         task: log.task.get(),
         key: text(recording.bytes(log.key)),
-        value: text(recording.bytes(log.value)),
+        value: text(&log.message),
         stack: stack_text(recording, log.stack),
     });
     let samples = recording.cpu_samples.iter().map(|sample| SampleView {
