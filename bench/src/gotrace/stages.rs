@@ -48,7 +48,7 @@ pub const STAGES: &[Stage] = &[
         name: "events",
         threads: 1,
         peer: "events",
-        run: Run::Slice(|bytes| Ok(events(ExecTrace::open(bytes)?))),
+        run: Run::Slice(|bytes| events(ExecTrace::open(bytes)?)),
     },
     Stage {
         name: "events for",
@@ -60,7 +60,7 @@ pub const STAGES: &[Stage] = &[
         name: "events from file",
         threads: 1,
         peer: "events",
-        run: Run::Stream(|file| Ok(events(ExecTrace::read(file)?))),
+        run: Run::Stream(|file| events(ExecTrace::read(file)?)),
     },
     Stage {
         name: "states",
@@ -111,12 +111,13 @@ pub(crate) fn stages_of(names: &[String]) -> Result<Vec<&'static Stage>> {
     Ok(STAGES.iter().filter(is_wanted).collect())
 }
 
-/// The fastest way through all events. It takes the iterator and its warnings away: that no generation was left out shows
-/// in the number of events.
-fn events(trace: ExecTrace<'_>) -> Facts {
+/// The fastest way through all events.
+fn events(trace: ExecTrace<'_>) -> Result<Facts> {
+    let mut events = trace.events();
     let mut totals = EventTotals::default();
-    trace.events().for_each(|event| totals.add(&event));
-    totals.facts()
+    events.for_each_event(|event| totals.add(&event));
+    ensure_undamaged(events.warnings())?;
+    Ok(totals.facts())
 }
 
 /// The way that comes to mind first.

@@ -29,6 +29,7 @@ pub(crate) struct Tables {
 
 /// One decoded generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GenerationInfo {
     /// Its number. The first of a trace may be any.
     pub number: u64,

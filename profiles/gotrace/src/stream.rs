@@ -149,6 +149,28 @@ impl Events<'_> {
         self.decoder.event_counts()
     }
 
+    /// Calls `each` for all events that are left, in order. The fastest way through them: they pass in registers instead of
+    /// through a buffer. What the trace was found to be can then be asked of this iterator.
+    ///
+    /// ```
+    /// # fn count(bytes: &[u8]) -> Result<(), gotrace::OpenError> {
+    /// let mut events = gotrace::ExecTrace::open(bytes)?.events();
+    /// let mut syscalls_count = 0;
+    /// events.for_each_event(|event| {
+    ///     syscalls_count += u64::from(matches!(event.kind, gotrace::EventKind::GoSyscallBegin { .. }));
+    /// });
+    /// for warning in events.warnings().as_slice() {
+    ///     eprintln!("{warning}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn for_each_event(&mut self, mut each: impl FnMut(GoEvent)) {
+        self.ready.drain(self.next..).for_each(&mut each);
+        while self.decoder.run(u64::MAX, |event, _, _| each(event)) {}
+    }
+
     #[inline(never)]
     fn refill(&mut self) -> Option<GoEvent> {
         self.next = 0;
@@ -178,13 +200,11 @@ impl Iterator for Events<'_> {
         }
     }
 
-    /// The fastest way through all events: they pass in registers instead of through a buffer. `for_each`, `count` and the
-    /// like use it.
+    /// As fast as [`Events::for_each_event`]. `for_each`, `count` and the like use it.
     #[inline]
     fn fold<B, F: FnMut(B, GoEvent) -> B>(mut self, init: B, mut each: F) -> B {
-        let mut state = Some(self.ready.drain(self.next..).fold(init, &mut each));
-        let mut step = |event| state = state.take().map(|before| each(before, event));
-        while self.decoder.run(u64::MAX, |event, _, _| step(event)) {}
+        let mut state = Some(init);
+        self.for_each_event(|event| state = state.take().map(|before| each(before, event)));
         state.expect("put back after each event")
     }
 }

@@ -106,6 +106,7 @@ fn state(recording: &Recording, state: GoroutineState) -> String {
             RunnableCause::Yield => "runnable yield".to_owned(),
             RunnableCause::SyscallExit => "runnable syscall exit".to_owned(),
             RunnableCause::Unknown => "runnable ?".to_owned(),
+            other => panic!("{other:?}"),
         },
         GoroutineState::Running { proc, thread } => {
             format!("run p{} m{}", proc.unwrap(), thread.unwrap())
@@ -549,6 +550,7 @@ fn runtime_ranges_reach_to_the_ends_of_the_trace_where_it_does_not_show_theirs()
                     swept_bytes,
                     reclaimed_bytes,
                 } => format!("sweep {swept_bytes} {reclaimed_bytes}"),
+                other => panic!("{other:?}"),
             };
             let (start, end) = (range.start.0 - recording.start.0, range.end.0 - recording.start.0);
             let goroutine = range.goroutine.map(|id| format!(" g{id}")).unwrap_or_default();

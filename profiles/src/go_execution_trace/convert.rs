@@ -276,7 +276,7 @@ impl<R: Rows> Visitor for Converter<'_, R> {
         let (kind, detail) = match range.kind {
             RangeKind::StopTheWorld { kind } => (RuntimeEventKind::Stw, self.name(kind, lookup.symbols)),
             RangeKind::GcMark => (RuntimeEventKind::Gc, self.gc_mark),
-            RangeKind::MarkAssist | RangeKind::Sweep { .. } => return,
+            _ => return,
         };
         let interval = self.clock.interval(range.start, range.end, lookup);
         let stack = self.stack(range.stack, lookup.symbols);
@@ -375,6 +375,7 @@ impl<R: Rows> Visitor for Converter<'_, R> {
             MetricKind::HeapAlloc => heap_alloc,
             MetricKind::HeapGoal => heap_goal,
             MetricKind::Gomaxprocs => gomaxprocs,
+            _ => return,
         };
         if let Some(at) = self.clock.instant(metric.time, lookup) {
             let event = RuntimeEvent {

@@ -96,7 +96,7 @@ impl Overlays {
                 (RangeKind::StopTheWorld { .. }, _) => stop_the_world.push(stretch),
                 (RangeKind::MarkAssist, Some(goroutine)) => assists.entry(goroutine).or_default().push(stretch),
                 (RangeKind::Sweep { .. }, Some(goroutine)) => sweeps.entry(goroutine).or_default().push(stretch),
-                (RangeKind::MarkAssist | RangeKind::Sweep { .. }, None) | (RangeKind::GcMark, _) => {}
+                _ => {}
             }
         }
         let disjoint = |stretches: HashMap<GoroutineId, Vec<_>>| {
@@ -132,7 +132,7 @@ impl Overlays {
             (RangeKind::StopTheWorld { .. }, _) => Some(&mut self.stop_the_world),
             (RangeKind::MarkAssist, Some(goroutine)) => Some(self.assists.entry(goroutine).or_default()),
             (RangeKind::Sweep { .. }, Some(goroutine)) => Some(self.sweeps.entry(goroutine).or_default()),
-            (RangeKind::MarkAssist | RangeKind::Sweep { .. }, None) | (RangeKind::GcMark, _) => None,
+            _ => None,
         }
     }
 

@@ -65,6 +65,8 @@ impl StateInterval {
 }
 
 /// What a goroutine was doing.
+///
+/// A closed set: who adds up time must know every state there is. A new one would be a breaking change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoroutineState {
     /// The trace does not say: events are missing, from a gap to the start of the next generation that could be read.
@@ -99,6 +101,7 @@ pub enum GoroutineState {
 
 /// What made a goroutine runnable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RunnableCause {
     /// It was created.
     Created,
@@ -117,6 +120,8 @@ pub enum RunnableCause {
 }
 
 /// Why a goroutine waited.
+///
+/// A closed set: reasons that a later runtime invents are [`WaitReason::Runtime`], too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WaitReason {
     /// The runtime's own word: "sync", "chan receive", "select", "network", "sleep", ... (runtime/traceruntime.go).
@@ -128,6 +133,8 @@ pub enum WaitReason {
 }
 
 /// Who ended a wait.
+///
+/// A closed set: a goroutine, anything else, or nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Waker {
     /// This goroutine.

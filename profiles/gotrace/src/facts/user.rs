@@ -105,6 +105,7 @@ pub struct Metric {
 
 /// Kinds of [`Metric`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum MetricKind {
     /// Bytes of live heap.
     HeapAlloc,

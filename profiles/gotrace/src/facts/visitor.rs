@@ -56,6 +56,7 @@ pub trait Visitor {
 
 /// What is known of a trace as a whole once it has been read.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Summary {
     /// Format of the trace.
     pub version: Version,

@@ -186,6 +186,7 @@ fn compare_ranges(recording: &Recording, expected: &BTreeMap<String, RangeTotals
             RangeKind::GcMark => "GC concurrent mark phase".to_owned(),
             RangeKind::MarkAssist => "GC mark assist".to_owned(),
             RangeKind::Sweep { .. } => "GC incremental sweep".to_owned(),
+            other => panic!("{other:?}"),
         };
         let total = ours.entry(name).or_default();
         total.count += 1;

@@ -16,7 +16,7 @@ pub(super) fn write<W: io::Write>(timeline: &mut Timeline<'_, W>) -> io::Result<
         match range.kind {
             RangeKind::GcMark => slice(timeline, &mut marks, range, "GC concurrent mark phase")?,
             RangeKind::StopTheWorld { kind } => slice(timeline, &mut stops, range, &recording.text(kind))?,
-            RangeKind::MarkAssist | RangeKind::Sweep { .. } => {}
+            _ => {}
         }
     }
     Ok(())

@@ -147,6 +147,7 @@ fn cause_text(recording: &Recording, cause: RunnableCause) -> String {
         RunnableCause::Stopped(reason) => return text(recording.bytes(reason)),
         RunnableCause::SyscallExit => "syscall exit",
         RunnableCause::Unknown => "unknown",
+        other => panic!("{other:?} is not simulated"),
     };
     cause.to_owned()
 }
@@ -160,6 +161,7 @@ fn range_of(recording: &Recording, range: &RuntimeRange) -> RangeView {
             swept_bytes,
             reclaimed_bytes,
         } => format!("sweep {swept_bytes} {reclaimed_bytes}"),
+        other => panic!("{other:?} is not simulated"),
     };
     RangeView {
         start: range.start.0,
@@ -320,6 +322,7 @@ fn shown(kind: EventKind, events: &Events<'_>) -> (&'static str, Subject, String
             value,
             kind_class,
         } => plain(event.name(), format!("{:?}", [id, value, u64::from(kind_class)])),
+        other => panic!("{other:?} is not simulated"),
     }
 }
 
