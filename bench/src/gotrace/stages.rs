@@ -19,8 +19,6 @@ use super::totals::{EventTotals, StateTotals, TableTotals};
 pub struct Stage {
     /// Name in the tables.
     pub name: &'static str,
-    /// How many threads it works with. Stages of more than one are only run when that many cores are given.
-    pub threads: usize,
     /// The stage of Go's reader that does the most of what this one does.
     pub peer: &'static str,
     /// The work.
@@ -40,59 +38,49 @@ pub enum Run {
 pub const STAGES: &[Stage] = &[
     Stage {
         name: "scan",
-        threads: 1,
         peer: "events",
         run: Run::Slice(|bytes| Ok(black_box(scan(bytes)?).facts())),
     },
     Stage {
         name: "events",
-        threads: 1,
         peer: "events",
         run: Run::Slice(|bytes| events(ExecTrace::open(bytes)?)),
     },
     Stage {
         name: "events for",
-        threads: 1,
         peer: "events",
         run: Run::Slice(events_for),
     },
     Stage {
         name: "events from file",
-        threads: 1,
         peer: "events",
         run: Run::Stream(|file| events(ExecTrace::read(file)?)),
     },
     Stage {
         name: "states",
-        threads: 1,
         peer: "states",
         run: Run::Slice(states),
     },
     Stage {
         name: "recording",
-        threads: 1,
         peer: "states",
         run: Run::Slice(recording),
     },
     Stage {
         name: "columns",
-        threads: 1,
         peer: "states",
         run: Run::Stream(table_columns),
     },
     Stage {
         name: "recording + columns",
-        threads: 1,
         peer: "states",
         run: Run::Slice(recording_and_columns),
     },
 ];
 
-/// The stage of that name that works with so many threads.
-pub fn stage(name: &str, threads: usize) -> Option<&'static Stage> {
-    STAGES
-        .iter()
-        .find(|stage| stage.name == name && stage.threads == threads)
+/// The stage of that name.
+pub fn stage(name: &str) -> Option<&'static Stage> {
+    STAGES.iter().find(|stage| stage.name == name)
 }
 
 /// The stages of these names, all if there are none.
@@ -219,8 +207,8 @@ mod tests {
 
     #[test]
     fn rows_of_states_cover_the_time_of_the_states() {
-        let states = facts(stage("states", 1).unwrap(), FIXTURE).unwrap();
-        let columns = facts(stage("columns", 1).unwrap(), FIXTURE).unwrap();
+        let states = facts(stage("states").unwrap(), FIXTURE).unwrap();
+        let columns = facts(stage("columns").unwrap(), FIXTURE).unwrap();
         assert!(states.get("states_ns").unwrap() > 0);
         assert!(columns.get("time.running").unwrap() > 0);
         assert!(columns.get("rows.task_states").unwrap() > 0);
@@ -238,11 +226,11 @@ mod tests {
     }
 
     #[test]
-    fn name_and_threads_tell_stages_apart() {
-        let keys: BTreeSet<(&str, usize)> = STAGES.iter().map(|stage| (stage.name, stage.threads)).collect();
-        assert_eq!(keys.len(), STAGES.len());
-        assert_eq!(stage("columns", 1).unwrap().name, "columns");
-        assert!(stage("events", 99).is_none());
+    fn names_tell_stages_apart() {
+        let names: BTreeSet<&str> = STAGES.iter().map(|stage| stage.name).collect();
+        assert_eq!(names.len(), STAGES.len());
+        assert_eq!(stage("columns").unwrap().name, "columns");
+        assert!(stage("nothing").is_none());
     }
 
     #[test]
