@@ -72,9 +72,9 @@ pub(crate) fn by_state(recording: &Recording, system: bool) -> BTreeMap<(&'stati
 /// CPU samples. Without `system`, those of goroutines of the runtime, and outside goroutines, are left out.
 pub(crate) fn cpu_samples(recording: &Recording, system: bool) -> i64 {
     let is_counted = |sample: &&CpuSample| {
-        let lives = recording.goroutines.iter();
-        let sampled = lives.filter(|life| Some(life.id) == sample.goroutine && life.first <= sample.time);
-        system || sampled.last().is_some_and(|life| !life.is_system)
+        let is_sampled = |life: &&Goroutine| Some(life.id) == sample.goroutine && life.first <= sample.time;
+        let sampled = recording.goroutines.iter().rev().find(is_sampled);
+        system || sampled.is_some_and(|life| !life.is_system)
     };
     let count = recording.cpu_samples.iter().filter(is_counted).count();
     i64::try_from(count).unwrap()
