@@ -81,7 +81,10 @@ fn a_dash_as_input_is_standard_input_and_writes_to_standard_output() {
     export("perfetto", &trace, &["-o", file.to_str().unwrap()]).success();
     // The names of the traces differ, and nothing else.
     let (piped, written) = (piped.stdout, fs::read(&file).unwrap());
-    assert_eq!(piped.len() - "standard input".len(), written.len() - "shop.trace.zst".len());
+    assert_eq!(
+        piped.len() - "standard input".len(),
+        written.len() - "shop.trace.zst".len()
+    );
     assert_eq!(names(folder.path()), ["out", "shop.trace.zst"]);
 }
 

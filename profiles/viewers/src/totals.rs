@@ -93,6 +93,9 @@ struct Adder<'a> {
     names: Names,
     /// Goroutines that live, or that nothing but samples is known of.
     open: HashMap<GoroutineId, Open>,
+    /// Goroutines that have ended in this generation, and in the one before: samples of their last moments come later.
+    ended: HashMap<GoroutineId, Ended>,
+    ended_before: HashMap<GoroutineId, Ended>,
     times: HashMap<Spent, Time>,
     cpu_samples: HashMap<Place, i64>,
     left_out_count: usize,
@@ -106,6 +109,13 @@ struct Open {
     cpu_samples: HashMap<Place, i64>,
 }
 
+/// How a goroutine that has ended is counted.
+#[derive(Clone, Copy)]
+struct Ended {
+    entry: Option<StringId>,
+    is_left_out: bool,
+}
+
 impl<'a> Adder<'a> {
     fn new(options: &Options<'a>) -> Self {
         Self {
@@ -113,6 +123,8 @@ impl<'a> Adder<'a> {
             refiner: LiveRefiner::new(options.rules),
             names: Names::new(),
             open: HashMap::new(),
+            ended: HashMap::new(),
+            ended_before: HashMap::new(),
             times: HashMap::new(),
             cpu_samples: HashMap::new(),
             left_out_count: 0,
@@ -184,24 +196,40 @@ impl Visitor for Adder<'_> {
     fn goroutine(&mut self, goroutine: &Goroutine, _: Lookup<'_>) {
         self.refiner.goroutine_ends(goroutine.id);
         let open = self.open.remove(&goroutine.id).unwrap_or_default();
-        if goroutine.is_system && !self.system {
-            self.left_out_count += 1;
-        } else {
-            self.close(open, goroutine.start_function);
+        let entry = goroutine.start_function;
+        let is_left_out = goroutine.is_system && !self.system;
+        match is_left_out {
+            true => self.left_out_count += 1,
+            false => self.close(open, entry),
         }
+        self.ended.insert(goroutine.id, Ended { entry, is_left_out });
     }
 
     fn cpu_sample(&mut self, sample: &CpuSample, _: Lookup<'_>) {
-        let place = Place {
-            stack: sample.stack,
-            entry: None,
-        };
+        let Self {
+            open,
+            ended,
+            ended_before,
+            cpu_samples,
+            ..
+        } = self;
+        let mut entry = None;
         let counts = match sample.goroutine {
-            Some(id) => &mut self.open.entry(id).or_default().cpu_samples,
-            None if self.system => &mut self.cpu_samples,
+            None if self.system => cpu_samples,
             None => return,
+            Some(id) => match ended.get(&id).or_else(|| ended_before.get(&id)) {
+                Some(ended) if !open.contains_key(&id) => {
+                    if ended.is_left_out {
+                        return;
+                    }
+                    entry = ended.entry;
+                    cpu_samples
+                }
+                _ => &mut open.entry(id).or_default().cpu_samples,
+            },
         };
-        *counts.entry(place).or_default() += 1;
+        let stack = sample.stack;
+        *counts.entry(Place { stack, entry }).or_default() += 1;
     }
 
     fn range_begins(&mut self, range: &RuntimeRange, _: Lookup<'_>) {
@@ -214,6 +242,7 @@ impl Visitor for Adder<'_> {
 
     fn generation(&mut self, _: &GenerationInfo, runnable_since: TraceNanos, _: Lookup<'_>) {
         self.refiner.generation_begins(runnable_since);
+        self.ended_before = std::mem::take(&mut self.ended);
     }
 }
 
@@ -318,6 +347,42 @@ mod tests {
             with_stack.len(),
             without.len()
         );
+    }
+
+    #[test]
+    fn a_sample_that_comes_behind_the_end_of_its_goroutine_is_counted_there() {
+        let recording = recording();
+        let lookup = Lookup {
+            symbols: recording.symbols(),
+            clock: &recording.clock,
+        };
+        for system in [false, true] {
+            let options = Options {
+                title: "mix",
+                system,
+                rules: StateRules::built_in(),
+            };
+            let mut adder = Adder::new(&options);
+            let sampled = recording.goroutines.iter().filter(|life| life.start_function.is_some());
+            for life in sampled.clone() {
+                adder.goroutine(life, lookup);
+                adder.cpu_sample(
+                    &CpuSample {
+                        time: life.last,
+                        thread: None,
+                        proc: None,
+                        goroutine: Some(life.id),
+                        stack: None,
+                    },
+                    lookup,
+                );
+            }
+            let counted = |life: &&Goroutine| system || !life.is_system;
+            let samples = adder.finish().cpu_samples;
+            assert!(samples.iter().all(|(place, _)| place.entry.is_some()));
+            let total: i64 = samples.iter().map(|(_, count)| count).sum();
+            assert_eq!(usize::try_from(total).unwrap(), sampled.filter(counted).count());
+        }
     }
 
     #[test]
