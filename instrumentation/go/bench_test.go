@@ -3,10 +3,13 @@ package spandrel_test
 import (
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"runtime/trace"
 	"testing"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"spandrel.dev/spandrel"
 )
@@ -107,6 +110,39 @@ func BenchmarkSpanWithRecorder(b *testing.B) {
 	)
 	defer provider.Shutdown(context.Background())
 	spans(b, provider)
+}
+
+// BenchmarkRequest measures an HTTP request over loopback, with three spans in the service: what recording costs a program
+// that does little else but talk.
+func BenchmarkRequest(b *testing.B) {
+	for _, recording := range recordings {
+		b.Run("recording="+recording.name, func(b *testing.B) {
+			provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spandrel.NewSpanProcessor()))
+			server := httptest.NewServer(handler(provider.Tracer("bench")))
+			defer server.Close()
+			defer recording.start(b)()
+			for b.Loop() {
+				response, err := server.Client().Get(server.URL)
+				if err != nil {
+					b.Fatal(err)
+				}
+				io.Copy(io.Discard, response.Body)
+				response.Body.Close()
+			}
+		})
+	}
+}
+
+func handler(tracer oteltrace.Tracer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, request := tracer.Start(r.Context(), "request")
+		defer request.End()
+		for _, name := range []string{"authorize", "query"} {
+			_, step := tracer.Start(ctx, name)
+			step.End()
+		}
+		io.WriteString(w, "done")
+	})
 }
 
 func spans(b *testing.B, provider *sdktrace.TracerProvider) {

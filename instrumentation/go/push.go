@@ -133,7 +133,6 @@ func (r *Recorder) attempt(ctx context.Context, process string, body []byte) *re
 		return &refusal{err: withoutURL(err), retry: true}
 	}
 	defer response.Body.Close()
-	// Read to the end, or nearly: then the connection can be used again.
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
 	if response.StatusCode/100 == 2 {
 		return nil

@@ -5,28 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"net/http"
 	"net/url"
 	"runtime/trace"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-)
-
-const (
-	defaultEndpoint    = "http://localhost:4318"
-	defaultPath        = "/v1/runtime-profiles"
-	defaultWindow      = 10 * time.Second
-	defaultMaxBytes    = 16 << 20
-	defaultSlowAfter   = time.Second
-	defaultPushTimeout = 30 * time.Second
-	leastInterval      = time.Second
-	idleConnTimeout    = 90 * time.Second
 )
 
 // ErrShutdown is what a [Recorder] that was shut down answers.
@@ -35,46 +20,13 @@ var ErrShutdown = errors.New("spandrel: the recorder was shut down")
 // ErrNoSpan is the answer to a snapshot before the first span: the process is named by the resource of its spans.
 var ErrNoSpan = errors.New("spandrel: no span has started yet, give the recorder to the tracer provider with sdktrace.WithSpanProcessor")
 
-// RecorderConfig says what a [Recorder] keeps, which spans make it take a snapshot, and where it sends that. The zero value
-// is a good start.
-type RecorderConfig struct {
-	// Endpoint is the URL of Spandrel's OTLP/HTTP port. Without a path it means /v1/runtime-profiles there. Default:
-	// http://localhost:4318.
-	Endpoint string
-
-	// Client sends the snapshots; set it for TLS settings or authentication. It should not be instrumented. Default: a
-	// client of its own.
-	Client *http.Client
-
-	// Window is how far back a snapshot reaches, if MaxBytes allows. Default: 10 s.
-	Window time.Duration
-
-	// MaxBytes is the memory that the runtime may use for the window, a hint to the runtime. When a busy process fills
-	// it sooner, the window is shorter. A compressed snapshot larger than this is dropped. Default: 16 MiB.
-	MaxBytes int
-
-	// SlowAfter is the duration from which a sampled span without a parent in this process makes a snapshot. Negative:
-	// none does. Default: 1 s.
-	SlowAfter time.Duration
-
-	// SlowAfterByName is the same for spans with these names, with a parent or without; 0 and less: never. Give 0 to
-	// spans that are long by nature, such as those of streams.
-	SlowAfterByName map[string]time.Duration
-
-	// MinInterval is the time from one snapshot to the next, at least 1 s. What is asked for earlier is put off, not
-	// dropped. Default: half of Window, so that a span of up to that length is still in the window when its turn comes.
-	MinInterval time.Duration
-
-	// PushTimeout is the time that sending a snapshot may take, with all attempts. Default: 30 s.
-	PushTimeout time.Duration
-}
-
 // A Recorder keeps the last seconds of the execution trace in memory and sends them to Spandrel when a span was slow, or
 // when [Recorder.Snapshot] is called. It is a span processor: give it to [sdktrace.WithSpanProcessor], from where it
 // learns about spans, the name of the process, and when to shut down.
 //
 // At most one snapshot is taken or sent at a time, on a goroutine of its own. Meanwhile all further wishes are one wish.
-// What goes wrong there is told to [otel.Handle].
+// What goes wrong there is told to
+// [go.opentelemetry.io/otel.Handle].
 type Recorder struct {
 	config   RecorderConfig
 	endpoint *url.URL
@@ -109,15 +61,8 @@ type processName struct {
 	err    error
 }
 
-// wish is a snapshot to be taken, and the way to its result.
-type wish struct {
-	bySpan bool          // nobody waits, so an error goes to otel.Handle; guarded by Recorder.mutex
-	done   chan struct{} // closed when err is set
-	err    error
-}
-
-// StartRecorder starts recording. From here on an execution trace is being recorded all the time, which costs the
-// process some percent of CPU; see the README.
+// StartRecorder starts recording. From here on an execution trace is being recorded all the time, which costs CPU with
+// every event of the scheduler; see the README for figures.
 //
 // It fails if a setting makes no sense, or if the process has another flight recorder: the runtime allows one.
 func StartRecorder(config RecorderConfig) (*Recorder, error) {
@@ -146,55 +91,6 @@ func startRecorder(config RecorderConfig, endpoint *url.URL, flight flightRecord
 	}
 	go r.work()
 	return r, nil
-}
-
-func (c RecorderConfig) withDefaults() (RecorderConfig, *url.URL, error) {
-	setDefault(&c.Endpoint, defaultEndpoint)
-	setDefault(&c.Window, defaultWindow)
-	setDefault(&c.MaxBytes, defaultMaxBytes)
-	setDefault(&c.SlowAfter, defaultSlowAfter)
-	setDefault(&c.MinInterval, max(c.Window/2, leastInterval))
-	setDefault(&c.PushTimeout, defaultPushTimeout)
-	c.SlowAfterByName = maps.Clone(c.SlowAfterByName)
-	if c.Client == nil {
-		c.Client = &http.Client{Transport: &http.Transport{
-			Proxy:           http.ProxyFromEnvironment,
-			IdleConnTimeout: idleConnTimeout,
-		}}
-	}
-	switch {
-	case c.Window < 0:
-		return c, nil, fmt.Errorf("spandrel: Window is %v, expected more than 0", c.Window)
-	case c.MaxBytes < 0:
-		return c, nil, fmt.Errorf("spandrel: MaxBytes is %d, expected more than 0", c.MaxBytes)
-	case c.MinInterval < leastInterval:
-		return c, nil, fmt.Errorf("spandrel: MinInterval is %v, expected at least %v", c.MinInterval, leastInterval)
-	case c.PushTimeout < 0:
-		return c, nil, fmt.Errorf("spandrel: PushTimeout is %v, expected more than 0", c.PushTimeout)
-	}
-	endpoint, err := parseEndpoint(c.Endpoint)
-	return c, endpoint, err
-}
-
-func setDefault[T comparable](setting *T, value T) {
-	var unset T
-	if *setting == unset {
-		*setting = value
-	}
-}
-
-func parseEndpoint(text string) (*url.URL, error) {
-	endpoint, err := url.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("spandrel: Endpoint: %w", err)
-	}
-	if (endpoint.Scheme != "http" && endpoint.Scheme != "https") || endpoint.Host == "" {
-		return nil, fmt.Errorf("spandrel: Endpoint is %q, expected a URL such as %s", endpoint.Redacted(), defaultEndpoint)
-	}
-	if endpoint.Path == "" || endpoint.Path == "/" {
-		endpoint.Path = defaultPath
-	}
-	return endpoint, nil
 }
 
 // Snapshot sends what the runtime did during the last seconds, and returns when Spandrel has accepted it. It waits for a
@@ -274,86 +170,5 @@ func (r *Recorder) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		r.giveUp()
 		return fmt.Errorf("spandrel: shutting down the recorder: %w", ctx.Err())
-	}
-}
-
-// ask returns the wish that has not begun, a new one if need be, or nil after Shutdown.
-func (r *Recorder) ask(bySpan bool) *wish {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	if r.closed {
-		return nil
-	}
-	r.counters.requested.Add(1)
-	if r.next == nil {
-		r.next = &wish{done: make(chan struct{})}
-		r.wake <- struct{}{} // Has room: the worker empties it before it takes a wish.
-	} else {
-		r.counters.joined.Add(1)
-	}
-	r.next.bySpan = r.next.bySpan || bySpan
-	return r.next
-}
-
-func (w *wish) wait(ctx context.Context) error {
-	select {
-	case <-w.done:
-		return w.err
-	case <-ctx.Done():
-		return fmt.Errorf("spandrel: waiting for the snapshot: %w", ctx.Err())
-	}
-}
-
-// work grants wishes, one after the other, until Shutdown.
-func (r *Recorder) work() {
-	defer close(r.stopped)
-	defer r.giveUp()
-	defer r.config.Client.CloseIdleConnections()
-	defer r.flight.Stop()
-	turn := time.Now()
-	for {
-		select {
-		case <-r.wake:
-		case <-r.closing:
-		}
-		r.waitUntil(turn)
-		wish, closed := r.take()
-		if wish != nil {
-			turn = time.Now().Add(r.config.MinInterval)
-			r.grant(wish)
-		} else if closed {
-			return
-		}
-	}
-}
-
-// waitUntil waits, but not after Shutdown.
-func (r *Recorder) waitUntil(turn time.Time) {
-	timer := time.NewTimer(time.Until(turn))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.closing:
-	}
-}
-
-func (r *Recorder) take() (taken *wish, closed bool) {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	r.current, r.next = r.next, nil
-	return r.current, r.closed
-}
-
-func (r *Recorder) grant(wish *wish) {
-	sentBytes, err := r.takeAndPush()
-	r.counters.count(sentBytes, err)
-	r.mutex.Lock()
-	r.current = nil
-	bySpan := wish.bySpan
-	r.mutex.Unlock()
-	wish.err = err
-	close(wish.done)
-	if err != nil && bySpan {
-		otel.Handle(err)
 	}
 }
