@@ -1,9 +1,11 @@
 package telemetry
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/sdk/trace"
 	"spandrel.dev/spandrel"
@@ -14,7 +16,8 @@ import (
 //
 //	log            span ids in the execution trace
 //	goroutine-id   the attribute go.goroutine.id, and the log
-//	recorder       the flight recorder, which pushes to SHOP_SPANDREL_ENDPOINT
+//	recorder       the flight recorder, which pushes to SHOP_SPANDREL_ENDPOINT what happened around requests that took
+//	               SHOP_SPANDREL_SLOW_AFTER or longer
 func helperProcessors() ([]trace.TracerProviderOption, error) {
 	var options []trace.TracerProviderOption
 	for part := range strings.SplitSeq(os.Getenv("SHOP_SPANDREL"), ",") {
@@ -38,7 +41,14 @@ func helperProcessor(part string) (trace.SpanProcessor, error) {
 	case "goroutine-id":
 		return spandrel.NewSpanProcessor(spandrel.WithGoroutineID()), nil
 	case "recorder":
-		return spandrel.StartRecorder(spandrel.RecorderConfig{Endpoint: os.Getenv("SHOP_SPANDREL_ENDPOINT")})
+		slowAfter, err := time.ParseDuration(cmp.Or(os.Getenv("SHOP_SPANDREL_SLOW_AFTER"), "100ms"))
+		if err != nil {
+			return nil, fmt.Errorf("SHOP_SPANDREL_SLOW_AFTER: %w", err)
+		}
+		return spandrel.StartRecorder(spandrel.RecorderConfig{
+			Endpoint:  os.Getenv("SHOP_SPANDREL_ENDPOINT"),
+			SlowAfter: slowAfter,
+		})
 	default:
 		return nil, fmt.Errorf("SHOP_SPANDREL lists %q, expected log, goroutine-id or recorder", part)
 	}
