@@ -171,7 +171,6 @@ func TestSlowSpansMakeSnapshotsOthersDoNot(t *testing.T) {
 		{"named span with a local parent", "query", remote.WithRemote(false), 10 * time.Millisecond, true},
 		{"root with a higher threshold of its own", "report", oteltrace.SpanContext{}, time.Second, false},
 		{"root that is long by nature", "stream", oteltrace.SpanContext{}, time.Hour, false},
-		{"span that is not sampled", "GET", remote.WithTraceFlags(0), time.Hour, false},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -186,6 +185,41 @@ func TestSlowSpansMakeSnapshotsOthersDoNot(t *testing.T) {
 			})
 		})
 	}
+}
+
+// recordOnly makes spans that processors see and exporters do not get.
+type recordOnly struct{}
+
+func (recordOnly) Description() string { return "record only" }
+
+func (recordOnly) ShouldSample(sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	return sdktrace.SamplingResult{Decision: sdktrace.RecordOnly}
+}
+
+func TestSpansThatAreNotExportedMakeNoSnapshots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSetting(t, RecorderConfig{}, &scriptedCollector{})
+		provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(recordOnly{}), sdktrace.WithSpanProcessor(s.Recorder))
+		s.tracer = provider.Tracer("test")
+		s.span("GET", time.Hour)
+		s.shutDown(t)
+		if s.process.Load() == nil || len(s.flight.taken) != 0 {
+			t.Errorf("the span was seen: %t, %d snapshots", s.process.Load() != nil, len(s.flight.taken))
+		}
+	})
+}
+
+func TestChangingTheConfigurationLaterChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		byName := map[string]time.Duration{"stream": 0}
+		s := newSetting(t, RecorderConfig{SlowAfterByName: byName}, &scriptedCollector{})
+		byName["stream"] = time.Second
+		s.span("stream", time.Hour)
+		s.shutDown(t)
+		if len(s.flight.taken) != 0 {
+			t.Errorf("%d snapshots", len(s.flight.taken))
+		}
+	})
 }
 
 func TestANegativeThresholdTurnsSlowSpansOff(t *testing.T) {
