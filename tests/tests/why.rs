@@ -93,6 +93,7 @@ fn what_is_not_there_is_said() {
     assert!(no_id.contains("32 hexadecimal digits"), "{no_id}");
     let absent = why(&[&"0".repeat(32)]).failure();
     assert!(absent.contains("no span of trace"), "{absent}");
-    let nothing = why(&[]).failure();
-    assert!(nothing.contains("--operation"), "{nothing}");
+    let nothing = why(&[]);
+    assert_eq!(nothing.code, Some(2));
+    assert!(nothing.stderr.contains("<TRACE_ID|--operation <NAME>>"), "{}", nothing.stderr);
 }

@@ -17,6 +17,7 @@ use super::sql::query;
 
 /// Options of `spandrel why`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("question").args(["trace", "operation"]).required(true))]
 #[command(after_help = "Examples:\n  \
     spandrel why 4bf92f3577b34da6a3ce929d0e0e4736        the spans of a trace, and what each did and waited for\n  \
     spandrel why --operation 'GET /report'               what makes its slowest requests slower than the median\n  \
@@ -25,11 +26,7 @@ use super::sql::query;
     goroutine that ended it. `spandrel matrix` lists the operations.")]
 pub struct Args {
     /// The trace, as 32 hexadecimal digits.
-    #[arg(
-        value_name = "TRACE_ID",
-        required_unless_present = "operation",
-        conflicts_with = "operation"
-    )]
+    #[arg(value_name = "TRACE_ID")]
     pub trace: Option<String>,
     /// The operation: span name of requests.
     #[arg(long, value_name = "NAME")]
