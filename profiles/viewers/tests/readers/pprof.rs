@@ -25,13 +25,7 @@ fn go_tool_pprof_finds_every_nanosecond_of_the_recording() {
                 system,
                 rules: StateRules::built_in(),
             };
-            pprof::write(
-                &trace.recording,
-                &options,
-                std::fs::File::create(&file).unwrap(),
-                &mut |_| {},
-            )
-            .unwrap();
+            pprof::write(trace.open(), &options, std::fs::File::create(&file).unwrap()).unwrap();
             check_values(&trace, system, &go_tool_pprof(&file, &["-raw"]));
             check_top(&go_tool_pprof(&file, &["-top"]));
         }
@@ -44,7 +38,7 @@ fn go_tool_pprof(file: &Path, options: &[&str]) -> String {
     read(&mut go, "")
 }
 
-fn check_values(Trace { name, recording }: &Trace, system: bool, raw: &str) {
+fn check_values(Trace { name, recording, .. }: &Trace, system: bool, raw: &str) {
     let found = Samples::parse(raw);
     let mut wait_ns: BTreeMap<String, i64> = BTreeMap::new();
     let mut running_ns: BTreeMap<String, i64> = BTreeMap::new();

@@ -34,13 +34,7 @@ fn the_schema_accepts_the_file_and_its_weights_are_those_of_the_recording() {
                 system,
                 rules: StateRules::built_in(),
             };
-            speedscope::write(
-                &trace.recording,
-                &options,
-                std::fs::File::create(&file).unwrap(),
-                &mut |_| {},
-            )
-            .unwrap();
+            speedscope::write(trace.open(), &options, std::fs::File::create(&file).unwrap()).unwrap();
             let mut python = Command::new(repository().join(".tools/venv/bin/python"));
             python.arg(repository().join("profiles/viewers/tests/readers/speedscope.py"));
             python.arg(repository().join(".tools/viewers/file-format-schema.json"));
@@ -51,7 +45,7 @@ fn the_schema_accepts_the_file_and_its_weights_are_those_of_the_recording() {
 }
 
 /// The summary has for each profile the weights by root frame.
-fn check(Trace { name, recording }: &Trace, system: bool, summary: &Map<String, Value>) {
+fn check(Trace { name, recording, .. }: &Trace, system: bool, summary: &Map<String, Value>) {
     let mut expected: BTreeMap<(String, String), i64> = BTreeMap::new();
     for ((base, state), ns) in expected::by_state(recording, system) {
         if base != "unknown" {
