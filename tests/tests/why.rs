@@ -38,7 +38,10 @@ fn the_causes_of_a_tail_sum_to_its_gap() {
         for quantile in ["--p95", "--p99"] {
             let answer = json(&["--operation", "GET /catalog", quantile, "--view", view]);
             let causes = &answer["causes"];
-            assert_eq!(sum(causes, |cause| &cause["gap_ns"]), answer["gap_ns"].as_i64().unwrap());
+            assert_eq!(
+                sum(causes, |cause| &cause["gap_ns"]),
+                answer["gap_ns"].as_i64().unwrap()
+            );
             assert!(answer["gap_ns"].as_i64().unwrap() > 0);
             for band in 0..3 {
                 let mean_ns = answer["bands"][band]["mean_ns"].as_i64().unwrap();
@@ -60,7 +63,10 @@ fn the_quantiles_are_those_of_the_requests() {
         let [percent, quantile_ns] = ["percent", "quantile_ns"].map(|field| band[field].as_i64().unwrap());
         let up_to = REPLAYED.number(&format!("SELECT count(*) {recorded} AND duration_ns <= {quantile_ns}"));
         let below = REPLAYED.number(&format!("SELECT count(*) {recorded} AND duration_ns < {quantile_ns}"));
-        assert!(up_to * 100 >= requests * percent && below * 100 < requests * percent, "{band}");
+        assert!(
+            up_to * 100 >= requests * percent && below * 100 < requests * percent,
+            "{band}"
+        );
     }
 }
 
@@ -75,11 +81,20 @@ fn a_trace_shows_all_its_spans_under_their_parents_and_all_their_time() {
     let stored = REPLAYED.number(&format!("SELECT count(*) FROM spans WHERE trace_id = '{trace}'"));
     assert_eq!(spans.len() as i64, stored);
     for (at, span) in spans.iter().enumerate() {
-        assert_eq!(Some(sum(&span["self"], |cell| &cell["ns"])), span["duration_ns"].as_i64());
+        assert_eq!(
+            Some(sum(&span["self"], |cell| &cell["ns"])),
+            span["duration_ns"].as_i64()
+        );
         let depth = span["depth"].as_u64().unwrap();
         let parent = span["parent_span_id"].as_str();
-        let above = spans[..at].iter().rev().find(|above| above["depth"].as_u64().unwrap() < depth);
-        assert_eq!(above.and_then(|above| above["span_id"].as_str()), parent.filter(|_| depth > 0));
+        let above = spans[..at]
+            .iter()
+            .rev()
+            .find(|above| above["depth"].as_u64().unwrap() < depth);
+        assert_eq!(
+            above.and_then(|above| above["span_id"].as_str()),
+            parent.filter(|_| depth > 0)
+        );
     }
     let page = why(&[trace]).success();
     assert!(page.contains("POST /checkout") && page.contains("db/"), "{page}");
@@ -88,12 +103,19 @@ fn a_trace_shows_all_its_spans_under_their_parents_and_all_their_time() {
 #[test]
 fn what_is_not_there_is_said() {
     let unknown = why(&["--operation", "GET /nothing"]).failure();
-    assert!(unknown.contains("no such operation") && unknown.contains("shop GET /catalog"), "{unknown}");
+    assert!(
+        unknown.contains("no such operation") && unknown.contains("shop GET /catalog"),
+        "{unknown}"
+    );
     let no_id = why(&["xyz"]).failure();
     assert!(no_id.contains("32 hexadecimal digits"), "{no_id}");
     let absent = why(&[&"0".repeat(32)]).failure();
     assert!(absent.contains("no span of trace"), "{absent}");
     let nothing = why(&[]);
     assert_eq!(nothing.code, Some(2));
-    assert!(nothing.stderr.contains("<TRACE_ID|--operation <NAME>>"), "{}", nothing.stderr);
+    assert!(
+        nothing.stderr.contains("<TRACE_ID|--operation <NAME>>"),
+        "{}",
+        nothing.stderr
+    );
 }

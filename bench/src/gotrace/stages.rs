@@ -44,7 +44,7 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "events",
         peer: "events",
-        run: Run::Slice(|bytes| events(ExecTrace::open(bytes)?)),
+        run: Run::Slice(|bytes| events(ExecTrace::open(bytes)?.with_times_of_go_reader())),
     },
     Stage {
         name: "events for",
@@ -54,7 +54,7 @@ pub const STAGES: &[Stage] = &[
     Stage {
         name: "events from file",
         peer: "events",
-        run: Run::Stream(|file| events(ExecTrace::read(file)?)),
+        run: Run::Stream(|file| events(ExecTrace::read(file)?.with_times_of_go_reader())),
     },
     Stage {
         name: "states",
@@ -110,7 +110,7 @@ fn events(trace: ExecTrace<'_>) -> Result<Facts> {
 
 /// The way that comes to mind first.
 fn events_for(bytes: &[u8]) -> Result<Facts> {
-    let mut events = ExecTrace::open(bytes)?.events();
+    let mut events = ExecTrace::open(bytes)?.with_times_of_go_reader().events();
     let mut totals = EventTotals::default();
     for event in events.by_ref() {
         totals.add(&event);
@@ -122,14 +122,14 @@ fn events_for(bytes: &[u8]) -> Result<Facts> {
 /// Every state of every goroutine, dropped as soon as it is counted.
 fn states(bytes: &[u8]) -> Result<Facts> {
     let mut totals = StateTotals::default();
-    let summary = ExecTrace::open(bytes)?.visit(&mut totals)?;
+    let summary = ExecTrace::open(bytes)?.with_times_of_go_reader().visit(&mut totals)?;
     ensure_undamaged(&summary.warnings)?;
     Ok(totals.facts())
 }
 
 /// Everything that lasted, sorted, in memory at once.
 fn recording(bytes: &[u8]) -> Result<Facts> {
-    let recording = black_box(Recording::decode(bytes)?);
+    let recording = black_box(Recording::of(ExecTrace::open(bytes)?.with_times_of_go_reader())?);
     ensure_undamaged(&recording.warnings)?;
     Ok(StateTotals::of(&recording).facts())
 }

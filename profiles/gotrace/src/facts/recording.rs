@@ -66,7 +66,7 @@ impl Recording {
     /// # Errors
     /// If the bytes are not a trace of Go 1.22 or later, or if no generation of it is whole.
     pub fn decode(bytes: &[u8]) -> Result<Self, TraceError> {
-        collect(ExecTrace::open(bytes)?)
+        Self::of(ExecTrace::open(bytes)?)
     }
 
     /// As [`Recording::decode`], from a source that gives a whole file; its bytes are held a generation at a time.
@@ -74,7 +74,15 @@ impl Recording {
     /// # Errors
     /// As [`Recording::decode`], and if the source fails before the header is read.
     pub fn read(source: impl std::io::Read + Send) -> Result<Self, TraceError> {
-        collect(ExecTrace::read(source)?)
+        Self::of(ExecTrace::read(source)?)
+    }
+
+    /// As [`Recording::decode`], of a trace that has been opened.
+    ///
+    /// # Errors
+    /// If no generation of it is whole.
+    pub fn of(trace: ExecTrace<'_>) -> Result<Self, TraceError> {
+        collect(trace)
     }
 
     /// The text of a string id; bytes that are not UTF-8 become U+FFFD.

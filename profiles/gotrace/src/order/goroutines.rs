@@ -326,7 +326,10 @@ impl Order {
             Some(_) | None => {}
         }
         let held = Held { id, slot };
-        let mut at = *at;
+        let mut at = At {
+            time: self.status_time(at),
+            ..*at
+        };
         match status {
             GoStatus::Runnable | GoStatus::Waiting => {}
             GoStatus::Running => {

@@ -124,6 +124,16 @@ fn done(args_bytes: usize) -> impl FnOnce(Option<Resource>) -> Step {
     }
 }
 
+/// What the time of a status of no thread is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StatusTimes {
+    /// Right after the event before.
+    #[default]
+    OfWhatTheyTell,
+    /// When the runtime wrote it. Go's reader does this.
+    OfWriting,
+}
+
 /// The model of the scheduler.
 #[derive(Debug)]
 pub(crate) struct Order {
@@ -142,13 +152,16 @@ pub(crate) struct Order {
     goroutines: Pool<GoroutineId, GoStatus>,
     gc: GcPhase,
     gc_waiters: u32,
+    /// See [`Self::status_time`].
+    times: StatusTimes,
     /// Heads of lists of lanes that may go on.
     woken: Vec<u32>,
 }
 
 impl Order {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(times: StatusTimes) -> Self {
         Self {
+            times,
             last: TraceNanos(0),
             epoch: 0,
             initial: true,
@@ -220,6 +233,16 @@ impl Order {
     pub(crate) fn stamp(&mut self, time: TraceNanos) -> TraceNanos {
         self.last = TraceNanos(time.0.max(self.last.0.wrapping_add(1)));
         self.last
+    }
+
+    /// The time of a status. `traceAdvance` of the runtime writes those of no thread, which end a generation, while the
+    /// next one is under way: on a busy machine tens of milliseconds later. They tell what has been true all the time. To
+    /// let nothing happen before they were written would squeeze the start of the next generation into one instant.
+    fn status_time(&self, at: &At) -> TraceNanos {
+        match (at.thread, self.times) {
+            (NO_THREAD, StatusTimes::OfWhatTheyTell) => self.last,
+            _ => at.time,
+        }
     }
 
     /// Asks whether the next event of a thread happens now, and if so hands it to the sink.

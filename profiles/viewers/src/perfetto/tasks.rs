@@ -111,7 +111,10 @@ impl Tasks {
                 };
                 let name = symbols.text(log.key);
                 let event = Event {
-                    args: &[("message", Arg::Unique(String::from_utf8_lossy(&log.message))), ("task", task.into())],
+                    args: &[
+                        ("message", Arg::Unique(String::from_utf8_lossy(&log.message))),
+                        ("task", task.into()),
+                    ],
                     stack: log.stack,
                     ..Event::new(tracks::goroutine(goroutine), log.time, "user_log", &name)
                 };

@@ -11,9 +11,11 @@ use super::view::{
     View,
 };
 
-/// Decodes a trace: its view, and what the decoder warns of.
+/// Decodes a trace with the times that the simulation expects, those of Go's reader: its view, and what the decoder warns
+/// of.
 pub(crate) fn decode(trace: &[u8]) -> (View, Vec<String>) {
-    let recording = Recording::decode(trace).unwrap_or_else(|error| panic!("{error}"));
+    let opened = ExecTrace::open(trace).expect("the header is right");
+    let recording = Recording::of(opened.with_times_of_go_reader()).unwrap_or_else(|error| panic!("{error}"));
     let warnings = recording.warnings.as_slice().iter().map(ToString::to_string);
     let mut view = view_of(&recording);
     view.events = lines(trace);
@@ -22,7 +24,8 @@ pub(crate) fn decode(trace: &[u8]) -> (View, Vec<String>) {
 
 /// The events of a trace.
 pub(crate) fn lines(trace: &[u8]) -> Vec<Line> {
-    let mut events = ExecTrace::open(trace).expect("the header is right").events();
+    let opened = ExecTrace::open(trace).expect("the header is right");
+    let mut events = opened.with_times_of_go_reader().events();
     let mut lines = Vec::new();
     while let Some(event) = events.next() {
         lines.push(line(&event, &events));
