@@ -34,6 +34,11 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         }
     }
 
+    /// Number of accounts.
+    pub(crate) fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
     /// Charges the piece to the account `key`.
     pub(crate) fn charge(&mut self, key: K, piece: Interval) {
         let next = self.accounts.len();

@@ -101,13 +101,17 @@ mod analysis;
 mod bind;
 mod clock_offset;
 mod glob;
+mod interference;
 mod layers;
 mod ledger;
 mod matrix;
 mod owner;
 mod process_choice;
+mod root;
 mod self_view;
+mod slices;
 mod spans;
+mod sweep;
 mod timeline;
 
 pub use analysis::{
@@ -116,9 +120,11 @@ pub use analysis::{
 pub use bind::BindWindows;
 pub use clock_offset::{NoOffset, estimate_offset};
 pub use glob::Glob;
+pub use interference::{Interference, InterferenceRow};
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
 pub use matrix::{Matrix, MatrixRow, window_start};
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
+pub use root::{RootPiece, WalkCounts};
 pub use self_view::Piece;
 pub use spans::{ProcessSpans, SpanKey};
 pub use timeline::{TaskLine, Timeline};

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use spandrel_attribution::*;
 use spandrel_model::*;
 
-use crate::simulator::{Random, Setup, simulate};
+use crate::random::Random;
+use crate::simulator::{Setup, simulate};
 use crate::world::{World, WorldLog, WorldState, interval};
 
 /// A random program; half of the spans have their id logged, so that both kinds of binding occur.
@@ -18,6 +19,7 @@ fn worlds() -> impl Strategy<Value = World> {
             requests,
             renamed_percent: 30,
             lost_percent,
+            servers: seed % 3,
         };
         let simulation = simulate(setup);
         let mut world = simulation.world;
@@ -70,7 +72,7 @@ fn key(span: &SpanAttribution) -> SpanKey {
 type Total = BTreeMap<(Layer, State, String), i64>;
 
 fn totals(span: &SpanAttribution) -> Total {
-    let cells = span.cells.iter();
+    let cells = span.cells.iter().filter(|cell| cell.view == View::SelfView);
     cells
         .map(|cell| ((cell.layer.clone(), cell.state, cell.sub_state.to_string()), cell.ns))
         .collect()
@@ -107,9 +109,11 @@ proptest! {
         prop_assert_eq!(result.spans.len(), world.spans.len());
         for span in &result.spans {
             prop_assert!(span.cells.iter().all(|cell| cell.ns > 0));
-            let sum: i64 = span.cells.iter().map(|cell| cell.ns).sum();
-            prop_assert_eq!(sum, span.interval.duration_ns());
-            prop_assert_eq!(span.exact_ns + span.unknown_ns, sum);
+            for view in [View::SelfView, View::Root] {
+                let cells = span.cells.iter().filter(|cell| cell.view == view);
+                prop_assert_eq!(cells.map(|cell| cell.ns).sum::<i64>(), span.interval.duration_ns());
+            }
+            prop_assert_eq!(span.exact_ns + span.unknown_ns, span.interval.duration_ns());
             prop_assert!(span.exact_ns <= span.recorded_ns);
             let mut from_pieces = Total::new();
             for piece in analysis.pieces(key(span)).unwrap() {
@@ -282,8 +286,9 @@ fn cut_in_two(state: &WorldState, random: &mut Random) -> Vec<WorldState> {
     [(start, middle), (middle, end)]
         .into_iter()
         .filter(|(start, end)| start < end)
-        .map(|(start, end)| WorldState {
-            interval: interval(start, end),
+        .map(|(start, cut)| WorldState {
+            interval: interval(start, cut),
+            waker: if cut == end { state.waker } else { Waker::None },
             ..state.clone()
         })
         .collect()

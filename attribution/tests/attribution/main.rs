@@ -15,6 +15,12 @@ mod matrix;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
+mod root_edge_cases;
+#[cfg(test)]
+mod root_scenarios;
+#[cfg(test)]
 mod simulator;
 #[cfg(test)]
 mod text;
