@@ -157,6 +157,13 @@ impl Owners {
         }
     }
 
+    /// How many stretches that bound spans own on `line` reach into `part`.
+    pub(crate) fn piece_count(&self, line: LineIndex, part: Interval) -> usize {
+        let pieces = self.on_line[line].map_or(&[][..], |owned| self.pieces(&self.tasks[owned]));
+        let first = pieces.partition_point(|piece| piece.interval.end() <= part.start());
+        pieces[first..].partition_point(|piece| piece.interval.start() < part.end())
+    }
+
     /// Goes from creators to what they created, so that each finds what its creator has inherited. A creator is born
     /// before what it creates; where a damaged recording says otherwise, nothing is inherited.
     fn inherit(&mut self, timeline: &Timeline) {

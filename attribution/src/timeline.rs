@@ -189,6 +189,18 @@ impl Timeline {
         }
     }
 
+    /// From the first known state of `task` to the last; `None` if there is none.
+    pub(crate) fn recorded_life(&self, task: &TaskLine) -> Option<Interval> {
+        let slices = &self.slices[task.slices.clone()];
+        Interval::new(slices.first()?.interval.start(), slices.last()?.interval.end())
+    }
+
+    /// How many known states of `task` reach into `part`.
+    pub(crate) fn state_count(&self, task: &TaskLine, part: Interval) -> usize {
+        let slices = self.slices_from(task, part.start());
+        slices.partition_point(|slice| slice.interval.start() < part.end())
+    }
+
     /// The slices of `task` that end after `at`.
     fn slices_from(&self, task: &TaskLine, at: UnixNanos) -> &[StateSlice] {
         let slices = &self.slices[task.slices.clone()];

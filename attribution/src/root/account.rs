@@ -9,45 +9,16 @@
 //! | the runtime | | runtime | like helper, or the span's | the task's |
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use spandrel_model::{Cell, Culprit, Relation, State, TraceId, UnknownReason, View};
+use spandrel_model::{Cell, Culprit, Relation, State, UnknownReason, View};
 
 use super::RootView;
+use super::classes::Owner;
 use super::walk::Whose;
-use crate::self_view::{Evidences, SpanLayers};
-use crate::spans::{SpanIndex, SpanSet};
+use crate::self_view::Evidences;
+use crate::spans::SpanIndex;
 use crate::timeline::Standing;
-
-/// Owners that no cell tells apart: spans of one trace, name and layer. By number.
-pub(crate) struct OwnerClasses {
-    /// The class of each span.
-    pub(crate) of_span: Vec<usize>,
-    // A span of each class.
-    examples: Vec<SpanIndex>,
-}
-
-impl OwnerClasses {
-    pub(crate) fn new(spans: &SpanSet<'_>, layers: &SpanLayers) -> Self {
-        let mut numbers: HashMap<(TraceId, &str, usize), usize> = HashMap::new();
-        let mut examples = Vec::new();
-        let of_span = (0..spans.len())
-            .map(|index| {
-                let span = spans.span(index);
-                let next = examples.len();
-                let number = *numbers
-                    .entry((span.trace_id, &*span.name, layers.of_span[index]))
-                    .or_insert(next);
-                if number == next {
-                    examples.push(index);
-                }
-                number
-            })
-            .collect();
-        Self { of_span, examples }
-    }
-}
 
 /// Where time goes, whichever span of the task asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,8 +29,8 @@ pub(super) struct Account {
     pub(super) waiting: Option<State>,
     /// What the task at the end of the chain does.
     pub(super) standing: Standing,
-    /// Whose that task is, by class.
-    pub(super) whose: Whose<usize>,
+    /// Whose that task is.
+    pub(super) whose: Whose,
 }
 
 impl Account {
@@ -93,9 +64,8 @@ impl RootView<'_> {
     /// What the account is to `span`.
     pub(super) fn cell(&self, span: SpanIndex, account: Account, ns: i64) -> Cell {
         let Evidences { spans, layers, .. } = &self.evidences;
-        let trace_id = |span: SpanIndex| spans.span(span).trace_id;
-        let example = |class: usize| self.classes.examples[class];
-        let of_trace = |class: &usize| trace_id(example(*class)) == trace_id(span);
+        let trace_id = spans.span(span).trace_id;
+        let of_trace = |owner: &Owner| self.classes.is_of(spans, *owner, trace_id);
         let (relation, owner) = match account.whose {
             Whose::Own => (Relation::Same, None),
             Whose::Span(owner) if of_trace(&owner) => (Relation::Same, Some(owner)),
@@ -104,7 +74,7 @@ impl RootView<'_> {
             Whose::Span(owner) | Whose::Helper(Some(owner)) => (Relation::Interference, Some(owner)),
             Whose::Helper(None) => (Relation::Helper, None),
         };
-        let owner = owner.map(example);
+        let owner = owner.map(|owner| self.classes.example(owner));
         let (state, sub_state, evidence) = self.evidences.words(account.standing);
         let mut cell = Cell {
             view: View::Root,

@@ -11,16 +11,18 @@
 //! root  |g1  |g2|g3                 |g2        |g1
 //! ```
 //!
-//! `walk` finds who is at the end of the chain at each instant, `account` says what that means to a span, and this
-//! module gives the time out.
+//! `walk` finds who is at the end of the chain at each instant, `summary` does so at once for long stretches of a task,
+//! `classes` and `account` say what that means to a span, and this module gives the time out.
 
 mod account;
+mod classes;
+mod summary;
 mod walk;
 
-use spandrel_model::{Binding, Cell, Interval, TaskId, UnknownReason};
+use spandrel_model::{Binding, Cell, Interval, TaskId, TraceId, UnixNanos, UnknownReason};
 
-pub(crate) use self::account::OwnerClasses;
 use self::account::{Account, same_but_for_time};
+pub(crate) use self::classes::OwnerClasses;
 pub use self::walk::WalkCounts;
 use self::walk::{Reached, Walker};
 use crate::ledger::Ledger;
@@ -45,6 +47,15 @@ pub struct RootPiece {
     pub depth: u32,
 }
 
+/// A time without a gap in which spans are open on a task. A goroutine that serves one request after the other has one
+/// for each.
+struct Stay {
+    start: UnixNanos,
+    end: UnixNanos,
+    /// Trace of the spans, if they have one in common.
+    trace: Option<TraceId>,
+}
+
 /// What the root view is made of, beside what the self view is.
 pub(crate) struct RootView<'a> {
     pub(crate) evidences: Evidences<'a>,
@@ -60,8 +71,15 @@ impl RootView<'_> {
         let mut walker = self.walker();
         let mut ledger = Ledger::new();
         for task in owners.tasks() {
+            let mut stays = self.stays(owners.bound(task)).into_iter().peekable();
             let charge = |piece: OwnedPiece, ledger: &mut Ledger<Account>| {
-                let mut each = |reached: Reached| ledger.charge(self.account(piece.span, &reached), reached.interval);
+                while let Some(stay) = stays.next_if(|stay| stay.start <= piece.interval.start()) {
+                    walker.sum_for(stay.trace);
+                }
+                let mut each = |reached: Reached| {
+                    let account = self.account(piece.span, &reached);
+                    ledger.charge_part(account, reached.interval.end(), reached.ns);
+                };
                 walker.walk(task.task, piece.interval, &mut each);
             };
             let done = |span: SpanIndex, charged: &[(Account, i64)]| cells[span] = self.sorted_cells(span, charged);
@@ -112,7 +130,7 @@ impl RootView<'_> {
     }
 
     fn walker(&self) -> Walker<'_> {
-        Walker::new(&self.evidences, self.chain_limit)
+        Walker::new(self.evidences, self.classes, self.chain_limit)
     }
 
     fn account(&self, waiting: SpanIndex, reached: &Reached) -> Account {
@@ -120,8 +138,27 @@ impl RootView<'_> {
             layer: self.evidences.layers.of_span[waiting],
             waiting: reached.waiting,
             standing: reached.standing,
-            whose: reached.whose.map(|owner| self.classes.of_span[owner]),
+            whose: reached.whose,
         }
+    }
+
+    /// The stays of the spans on their task, which come in the order of their start.
+    fn stays(&self, spans: &[SpanIndex]) -> Vec<Stay> {
+        let mut stays: Vec<Stay> = Vec::new();
+        for span in spans.iter().map(|span| self.evidences.spans.span(*span)) {
+            match stays.last_mut() {
+                Some(stay) if span.interval.start() <= stay.end => {
+                    stay.end = stay.end.max(span.interval.end());
+                    stay.trace = stay.trace.filter(|trace| *trace == span.trace_id);
+                }
+                _ => stays.push(Stay {
+                    start: span.interval.start(),
+                    end: span.interval.end(),
+                    trace: Some(span.trace_id),
+                }),
+            }
+        }
+        stays
     }
 
     fn unbound(&self, span: SpanIndex, reason: UnknownReason) -> Account {

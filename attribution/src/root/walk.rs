@@ -13,11 +13,16 @@
 //! somebody woke it before u. Along a path those times fall. Where they rise, or a task comes up again at the same time,
 //! the recording contradicts itself, and the time is unknown. A path has at most `chain_limit` steps besides.
 
-use spandrel_model::{Interval, State, TaskId, TaskKind, UnixNanos, UnknownReason};
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
 
-use crate::owner::Owners;
+use spandrel_model::{Interval, State, TaskId, TaskKind, TraceId, UnixNanos, UnknownReason};
+
+use super::classes::{Owner, OwnerClasses};
+use super::summary::{BLOCK, Summary};
 use crate::self_view::Evidences;
-use crate::spans::{SpanIndex, SpanSet};
+use crate::spans::SpanIndex;
 use crate::timeline::{LineIndex, Standing, Tile, Tiles, Timeline};
 
 /// What was met while the root view was made. The numbers depend on how the spans cut the waits: a wait in which a span
@@ -28,6 +33,8 @@ pub struct WalkCounts {
     pub waits: u64,
     /// Stretches of time at the ends of chains.
     pub pieces: u64,
+    /// Long stretches of a task that were summed up instead of walked.
+    pub summed: u64,
     /// Stretches given up because the chain was too long.
     pub too_long: u64,
     /// Stretches given up because the recording contradicts itself.
@@ -38,38 +45,29 @@ pub struct WalkCounts {
     pub depth_max: u32,
 }
 
-/// Whose task is at the end of a chain. `T` names spans.
+/// Whose task is at the end of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Whose<T> {
+pub(super) enum Whose {
     /// It is the task that the chain starts from, or nothing is known.
     Own,
     /// This span's.
-    Span(T),
+    Span(Owner),
     /// No span's. Of the tasks that wait for it along the chain the nearest that has an owner works for this one; `None`
     /// if only the first task of the chain has.
-    Helper(Option<T>),
+    Helper(Option<Owner>),
     /// The runtime's; with the owner of the nearest waiting task, as for a helper.
-    Runtime(Option<T>),
-}
-
-impl<T> Whose<T> {
-    pub(super) fn map<U>(self, name: impl Fn(T) -> U) -> Whose<U> {
-        match self {
-            Self::Own => Whose::Own,
-            Self::Span(owner) => Whose::Span(name(owner)),
-            Self::Helper(owner) => Whose::Helper(owner.map(name)),
-            Self::Runtime(owner) => Whose::Runtime(owner.map(name)),
-        }
-    }
+    Runtime(Option<Owner>),
 }
 
 /// The end of a chain over a stretch of time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reached {
     pub(super) interval: Interval,
+    /// How much of the interval it is, nanoseconds: less than all if that was summed up.
+    pub(super) ns: i64,
     /// What the task there does.
     pub(super) standing: Standing,
-    pub(super) whose: Whose<SpanIndex>,
+    pub(super) whose: Whose,
     /// State in which the first task of the chain waits, if it does.
     pub(super) waiting: Option<State>,
     pub(super) task: TaskId,
@@ -79,10 +77,15 @@ pub(super) struct Reached {
 
 /// Walks chains, keeping count.
 pub(super) struct Walker<'a> {
-    spans: &'a SpanSet<'a>,
+    evidences: Evidences<'a>,
     timeline: &'a Timeline,
-    owners: &'a Owners,
+    classes: &'a OwnerClasses,
     chain_limit: u32,
+    // The trace of the spans that ask, if they have one in common.
+    asking: Option<TraceId>,
+    // Whether stretches may be summed up. By task; `None` for those of which it is not possible.
+    sums: bool,
+    summaries: HashMap<LineIndex, Option<Rc<Summary>>>,
     // The tasks from the first one to the one being walked.
     path: Vec<Step<'a>>,
     pub(super) counts: WalkCounts,
@@ -94,13 +97,20 @@ struct Step<'a> {
     /// Time before its birth.
     unborn: Option<Interval>,
     /// Time from its birth on.
-    tiles: Tiles<'a>,
+    alive: Alive<'a>,
     /// When it ended the wait of the step before, or created that one.
     acts_at: UnixNanos,
     /// The wait of the step before; `None` if this is its creator.
     ends: Option<Standing>,
     /// Owner from the time looked at last until this instant.
     owner: (Option<SpanIndex>, UnixNanos),
+}
+
+/// What remains to be walked of a task's life.
+enum Alive<'a> {
+    Tiles(Tiles<'a>),
+    /// Nothing but the waits that other tasks ended, from this one on.
+    Waits(Rc<Summary>, Interval, usize),
 }
 
 /// The next thing on the path.
@@ -111,18 +121,29 @@ enum Next {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(evidences: &Evidences<'a>, chain_limit: u32) -> Self {
+    pub(super) fn new(evidences: Evidences<'a>, classes: &'a OwnerClasses, chain_limit: u32) -> Self {
         Self {
-            spans: evidences.spans,
+            evidences,
             timeline: evidences.timeline,
-            owners: evidences.owners,
+            classes,
             chain_limit,
+            asking: None,
+            sums: false,
+            summaries: HashMap::new(),
             path: Vec::new(),
             counts: WalkCounts::default(),
         }
     }
 
-    /// Calls `each` for the ends of the chains that start from `task`, in the order of time. They tile `interval`.
+    /// From now on asks for spans that are all of trace `asking`, if they have one in common, and only for how much time
+    /// there is of what.
+    pub(super) fn sum_for(&mut self, asking: Option<TraceId>) {
+        self.asking = asking;
+        self.sums = asking.is_some();
+    }
+
+    /// Calls `each` for the ends of the chains that start from `task`. They come in the order of time and tile
+    /// `interval`, except where a stretch is summed up: there each is a part of the stretch.
     pub(super) fn walk(&mut self, task: TaskId, interval: Interval, each: &mut impl FnMut(Reached)) {
         let Some(line) = self.timeline.line_index(task) else {
             for tile in self.timeline.tiles(None, interval) {
@@ -150,7 +171,7 @@ impl<'a> Walker<'a> {
         self.path.push(Step {
             line,
             unborn,
-            tiles: self.timeline.tiles(Some(task), alive),
+            alive: Alive::Tiles(self.timeline.tiles(Some(task), alive)),
             acts_at,
             ends,
             owner: (None, UnixNanos(i64::MIN)),
@@ -215,6 +236,9 @@ impl<'a> Walker<'a> {
             return self.give_up(task, part, UnknownReason::ChainTooLong, each);
         }
         self.push(line, part, acts_at, ends);
+        if self.sums {
+            self.sum_up(part, each);
+        }
     }
 
     /// Whether a task on `line` that acted at `acts_at` cannot have caused what the path says.
@@ -230,6 +254,7 @@ impl<'a> Walker<'a> {
         self.counts.pieces += 1;
         each(Reached {
             interval,
+            ns: interval.duration_ns(),
             standing: Standing::Unknown(reason),
             whose: Whose::Own,
             waiting: None,
@@ -241,15 +266,12 @@ impl<'a> Walker<'a> {
     /// The chain ends at the step `last` of the path: finds whose work that is, which may change meanwhile.
     fn end(&mut self, last: usize, interval: Interval, standing: Standing, each: &mut impl FnMut(Reached)) {
         let line = &self.timeline.tasks()[self.path[last].line];
-        let waiting = self.path.get(1).filter(|_| last > 0).and_then(|first| first.ends);
         let mut reached = Reached {
             interval,
+            ns: interval.duration_ns(),
             standing,
             whose: Whose::Own,
-            waiting: waiting.and_then(|wait| match wait {
-                Standing::Known(state, _) => Some(state),
-                Standing::Unknown(_) => None,
-            }),
+            waiting: self.waiting(),
             task: line.id,
             depth: u32::try_from(last).unwrap_or(u32::MAX),
         };
@@ -260,34 +282,96 @@ impl<'a> Walker<'a> {
         }
         let mut rest = Some(interval);
         while let Some(interval) = rest.filter(|rest| !rest.is_empty()) {
-            let (owner, until) = self.nearest_owner(last, interval.start());
+            let (owner, until) = self.nearest_owner(1..=last, interval.start());
             let cut = until.clamp(interval.start().plus(1), interval.end());
             rest = Interval::new(cut, interval.end());
             reached.interval = Interval::new(interval.start(), cut).unwrap_or(interval);
-            reached.whose = match (line.kind, owner) {
-                (TaskKind::System, owner) => Whose::Runtime(owner.map(|(_, span)| span)),
-                (TaskKind::Application, Some((step, span))) if step == last => Whose::Span(span),
-                (TaskKind::Application, owner) => Whose::Helper(owner.map(|(_, span)| span)),
-            };
+            reached.ns = reached.interval.duration_ns();
+            let is_last = owner.is_some_and(|(step, _)| step == last);
+            reached.whose = whose(line.kind, is_last, owner.map(|(_, owner)| owner));
             self.counts.pieces += 1;
             each(reached);
         }
     }
 
-    /// The last step up to `last`, the first task left out, whose task has an owner at `at`, and until when that is so.
-    fn nearest_owner(&mut self, last: usize, at: UnixNanos) -> (Option<(usize, SpanIndex)>, UnixNanos) {
+    /// State in which the first task of the path waits.
+    fn waiting(&self) -> Option<State> {
+        match self.path.get(1)?.ends? {
+            Standing::Known(state, _) => Some(state),
+            Standing::Unknown(_) => None,
+        }
+    }
+
+    /// The last of these steps whose task has an owner at `at`, and until when that is so.
+    fn nearest_owner(&mut self, steps: RangeInclusive<usize>, at: UnixNanos) -> (Option<(usize, Owner)>, UnixNanos) {
         let mut until = UnixNanos(i64::MAX);
-        for step in (1..=last).rev() {
+        let Evidences { spans, owners, .. } = self.evidences;
+        for step in steps.rev() {
             let of_step = &mut self.path[step];
             if of_step.owner.1 <= at {
-                of_step.owner = self.owners.stretch(self.spans, of_step.line, at);
+                of_step.owner = owners.stretch(spans, of_step.line, at);
             }
             until = until.min(of_step.owner.1);
             if let Some(span) = of_step.owner.0 {
-                return (Some((step, span)), until);
+                return (Some((step, self.classes.owner(spans, span, self.asking))), until);
             }
         }
         (None, until)
+    }
+
+    /// If the last task of the path has many states or owners in `part`, and never works for the asking trace, tells the
+    /// sums and leaves only the waits to be walked.
+    fn sum_up(&mut self, part: Interval, each: &mut impl FnMut(Reached)) {
+        let last = self.path.len() - 1;
+        let line = self.path[last].line;
+        let task = &self.timeline.tasks()[line];
+        let is_long =
+            || self.timeline.state_count(task, part) > BLOCK || self.evidences.owners.piece_count(line, part) > BLOCK;
+        if self.path[last].unborn.is_some() || !is_long() {
+            return;
+        }
+        let summary = self.summaries.entry(line).or_insert_with(|| {
+            let summary = Summary::new(&self.evidences, self.classes, line);
+            summary.map(Rc::new)
+        });
+        let usable = |summary: &&Rc<Summary>| {
+            summary.covers(part) && self.asking.is_some_and(|asking| !summary.traces.contains(&asking))
+        };
+        let Some(summary) = summary.as_ref().filter(usable).cloned() else {
+            return;
+        };
+        let (nearest, until) = self.nearest_owner(1..=last - 1, part.start());
+        if until < part.end() {
+            return;
+        }
+        self.counts.summed += 1;
+        for ((owner, standing), ns) in summary.sums(part) {
+            let is_known = matches!(standing, Standing::Known(..));
+            let behind = nearest.map(|(_, owner)| owner);
+            self.counts.pieces += 1;
+            each(Reached {
+                interval: part,
+                ns,
+                standing,
+                whose: match is_known {
+                    true => whose(task.kind, owner.is_some(), owner.or(behind)),
+                    false => Whose::Own,
+                },
+                waiting: self.waiting().filter(|_| is_known),
+                task: task.id,
+                depth: self.depth(),
+            });
+        }
+        self.path[last].alive = Alive::Waits(summary, part, 0);
+    }
+}
+
+/// Whose a task of this kind is. `owner` is its own if `is_its_own`, else that of the nearest task that waits for it.
+fn whose(kind: TaskKind, is_its_own: bool, owner: Option<Owner>) -> Whose {
+    match (kind, owner) {
+        (TaskKind::System, owner) => Whose::Runtime(owner),
+        (TaskKind::Application, Some(owner)) if is_its_own => Whose::Span(owner),
+        (TaskKind::Application, owner) => Whose::Helper(owner),
     }
 }
 
@@ -295,7 +379,20 @@ impl Step<'_> {
     fn next(&mut self) -> Next {
         match self.unborn.take() {
             Some(unborn) => Next::Unborn(unborn),
-            None => self.tiles.next().map_or(Next::Done, Next::Tile),
+            None => self.alive.next().map_or(Next::Done, Next::Tile),
+        }
+    }
+}
+
+impl Alive<'_> {
+    fn next(&mut self) -> Option<Tile> {
+        match self {
+            Self::Tiles(tiles) => tiles.next(),
+            Self::Waits(summary, part, next) => {
+                let (number, wait) = summary.wait_in(*part, *next)?;
+                *next = number + 1;
+                Some(wait)
+            }
         }
     }
 }
@@ -304,6 +401,7 @@ impl Step<'_> {
 fn own(task: TaskId, tile: Tile) -> Reached {
     Reached {
         interval: tile.interval,
+        ns: tile.interval.duration_ns(),
         standing: tile.standing,
         whose: Whose::Own,
         waiting: None,

@@ -23,6 +23,8 @@ mod root_edge_cases;
 #[cfg(test)]
 mod root_invariants;
 #[cfg(test)]
+mod root_load;
+#[cfg(test)]
 mod root_scenarios;
 #[cfg(test)]
 mod simulator;

@@ -89,7 +89,10 @@ impl<'a> Oracle<'a> {
         let states = self.states.values().flatten().map(|state| state.interval);
         let spans = self.spans.values().map(|(span, _)| span.interval);
         let windows = self.windows.iter().copied();
-        let ends = states.chain(spans).chain(windows).flat_map(|time| [time.start(), time.end()]);
+        let ends = states
+            .chain(spans)
+            .chain(windows)
+            .flat_map(|time| [time.start(), time.end()]);
         let lives = self.tasks.values().flat_map(|task| [Some(task.birth), task.death]);
         let mut instants: Vec<UnixNanos> = ends.chain(lives.flatten().map(UnixNanos)).collect();
         instants.push(interval.start());
@@ -169,7 +172,10 @@ impl<'a> Oracle<'a> {
                     here = waker;
                     continue;
                 }
-                Some(Moment::Unborn { creator: Some(creator), birth }) => {
+                Some(Moment::Unborn {
+                    creator: Some(creator),
+                    birth,
+                }) => {
                     links.push((here, None, birth));
                     here = creator;
                     continue;
@@ -198,7 +204,10 @@ impl<'a> Oracle<'a> {
         if innermost.is_some() {
             return innermost.copied();
         }
-        let task = self.tasks.get(&task).filter(|task| task.kind == TaskKind::Application)?;
+        let task = self
+            .tasks
+            .get(&task)
+            .filter(|task| task.kind == TaskKind::Application)?;
         let birth = UnixNanos(task.birth);
         let creator = task.creator.filter(|_| self.seen(task.birth) && birth <= at)?;
         self.recorded(creator).then_some(())?;

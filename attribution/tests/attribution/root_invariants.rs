@@ -32,7 +32,11 @@ fn answer_of(piece: &RootPiece) -> Answer {
 
 /// What the task at the end of the chain did.
 fn state_of(piece: &RootPiece) -> State {
-    piece.cell.culprit.as_ref().map_or(piece.cell.state, |culprit| culprit.state)
+    piece
+        .cell
+        .culprit
+        .as_ref()
+        .map_or(piece.cell.state, |culprit| culprit.state)
 }
 
 fn sum(cells: &[Cell], view: View, wanted: impl Fn(&Cell) -> bool) -> i64 {
@@ -82,6 +86,54 @@ fn the_random_programs_have_chains_of_every_kind() {
     assert!(deepest >= 4 && unborn, "{deepest} {unborn}");
 }
 
+#[test]
+fn what_is_summed_up_is_what_the_walk_finds() {
+    let mut summed = 0;
+    for seed in 0..6 {
+        let world = world_of(3 * seed + seed % 3, 4, 150, 5);
+        for chain_limit in [64, 2] {
+            let all = [world.extent()];
+            summed += limited(&world, &all, chain_limit).walks.summed;
+            assert_root_cells_are_the_sums_of_the_pieces(&world, &all, chain_limit);
+        }
+        let with_gaps = windows(&world, &[(0, 350), (330, 600), (750, 1000)]);
+        assert_root_cells_are_the_sums_of_the_pieces(&world, &with_gaps, 64);
+    }
+    assert!(summed > 100, "{summed}");
+}
+
+fn assert_root_cells_are_the_sums_of_the_pieces(world: &World, windows: &[Interval], chain_limit: u32) {
+    let recordings = world.record(windows);
+    let rules = Rules {
+        chain_limit,
+        ..Rules::default()
+    };
+    let analysis = Analysis::new(&world.process_spans(), &recordings.iter().collect::<Vec<_>>(), &rules);
+    let result = analysis.attributed();
+    assert_eq!(result.violations, []);
+    for span in &result.spans {
+        let key = SpanKey {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+        };
+        let mut from_pieces: Vec<Cell> = Vec::new();
+        for piece in analysis.root_pieces(key).unwrap() {
+            let without_time = |cell: &Cell| Cell { ns: 0, ..cell.clone() };
+            let same = |cell: &&mut Cell| without_time(cell) == without_time(&piece.cell);
+            match from_pieces.iter_mut().find(same) {
+                Some(cell) => cell.ns += piece.cell.ns,
+                None => from_pieces.push(piece.cell),
+            }
+        }
+        let root = cells(span, View::Root);
+        assert!(
+            root.iter().all(|cell| from_pieces.contains(cell)),
+            "{root:?} {from_pieces:?}"
+        );
+        assert_eq!(root.len(), from_pieces.len());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -104,24 +156,11 @@ proptest! {
 
     #[test]
     fn i3_i4_root_cells_are_positive_distinct_and_the_sums_of_the_pieces(world in worlds(16), parts in parts()) {
-        let analysis = world.analyze(&world.record(&windows(&world, &parts)));
-        let result = analysis.attributed();
-        prop_assert_eq!(&result.violations, &[]);
-        for span in &result.spans {
-            let key = SpanKey { trace_id: span.trace_id, span_id: span.span_id };
-            let mut from_pieces: Vec<Cell> = Vec::new();
-            for piece in analysis.root_pieces(key).unwrap() {
-                let same = |cell: &&mut Cell| Cell { ns: 0, ..(**cell).clone() } == Cell { ns: 0, ..piece.cell.clone() };
-                match from_pieces.iter_mut().find(same) {
-                    Some(cell) => cell.ns += piece.cell.ns,
-                    None => from_pieces.push(piece.cell),
-                }
-            }
-            let root = cells(span, View::Root);
-            prop_assert!(root.iter().all(|cell| cell.ns > 0));
-            prop_assert!(root.iter().all(|cell| from_pieces.contains(cell)), "{:?} {:?}", root, from_pieces);
-            prop_assert_eq!(root.len(), from_pieces.len());
-            for cell in &root {
+        let windows = windows(&world, &parts);
+        assert_root_cells_are_the_sums_of_the_pieces(&world, &windows, 64);
+        for span in &world.attribute(&world.record(&windows)).spans {
+            for cell in &cells(span, View::Root) {
+                prop_assert!(cell.ns > 0);
                 prop_assert_eq!(cell.culprit.is_some(), cell.relation == Relation::Interference);
                 prop_assert_eq!(cell.culprit.is_some(), cell.state == State::BlockedOnOther);
                 prop_assert_eq!(cell.evidence == Evidence::None, cell.state == State::Unknown);

@@ -1,0 +1,81 @@
+//! Owners as a span sees them: what matters of one is its trace, its name and its layer.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use spandrel_model::TraceId;
+
+use crate::self_view::SpanLayers;
+use crate::spans::{SpanIndex, SpanSet};
+
+/// The owner of a task at the end of a chain, told apart as far as cells do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    /// Spans of one trace, name and layer.
+    OfTrace(usize),
+    /// Spans of one name and layer, not of the trace of the spans that ask. A lock under load
+    /// is held by hundreds of traces, but by few operations.
+    Other(usize),
+}
+
+/// Owners by number.
+pub(crate) struct OwnerClasses {
+    of_trace: Classes,
+    other: Classes,
+}
+
+struct Classes {
+    of_span: Vec<usize>,
+    // A span of each class.
+    examples: Vec<SpanIndex>,
+}
+
+impl OwnerClasses {
+    pub(crate) fn new(spans: &SpanSet<'_>, layers: &SpanLayers) -> Self {
+        let other = Classes::new(spans, |index| (&*spans.span(index).name, layers.of_span[index]));
+        let of_trace = Classes::new(spans, |index| (spans.span(index).trace_id, other.of_span[index]));
+        Self { of_trace, other }
+    }
+
+    /// The owner `span`, seen from spans that are all of trace `asking`; `None` if they are of several.
+    pub(super) fn owner(&self, spans: &SpanSet<'_>, span: SpanIndex, asking: Option<TraceId>) -> Owner {
+        match asking {
+            Some(asking) if spans.span(span).trace_id != asking => Owner::Other(self.other.of_span[span]),
+            _ => Owner::OfTrace(self.of_trace.of_span[span]),
+        }
+    }
+
+    /// The owner `span`, seen from spans of other traces.
+    pub(super) fn other(&self, span: SpanIndex) -> Owner {
+        Owner::Other(self.other.of_span[span])
+    }
+
+    /// A span of the class: its name and layer are those of all.
+    pub(super) fn example(&self, owner: Owner) -> SpanIndex {
+        match owner {
+            Owner::OfTrace(class) => self.of_trace.examples[class],
+            Owner::Other(class) => self.other.examples[class],
+        }
+    }
+
+    /// Whether the class is of trace `trace_id`, that of a span that asked.
+    pub(super) fn is_of(&self, spans: &SpanSet<'_>, owner: Owner, trace_id: TraceId) -> bool {
+        matches!(owner, Owner::OfTrace(_)) && spans.span(self.example(owner)).trace_id == trace_id
+    }
+}
+
+impl Classes {
+    fn new<K: Eq + Hash>(spans: &SpanSet<'_>, key: impl Fn(SpanIndex) -> K) -> Self {
+        let mut numbers: HashMap<K, usize> = HashMap::new();
+        let mut examples = Vec::new();
+        let of_span = (0..spans.len())
+            .map(|span| {
+                *numbers.entry(key(span)).or_insert_with(|| {
+                    examples.push(span);
+                    examples.len() - 1
+                })
+            })
+            .collect();
+        Self { of_span, examples }
+    }
+}
