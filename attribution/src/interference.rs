@@ -38,7 +38,7 @@ pub struct InterferenceRow {
     pub service_name: Arc<str>,
     /// Span name of the requests that waited.
     pub victim_operation: Arc<str>,
-    /// Span name of the work that they waited for.
+    /// Operation that they waited for: the name of the span with which its request entered the process.
     pub culprit_operation: Arc<str>,
     /// State of that work meanwhile.
     pub culprit_state: State,

@@ -48,9 +48,9 @@ pub struct Cell {
 /// What work of another trace did while a span waited for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Culprit {
-    /// Name of its span.
+    /// Name of the span with which that work entered the process.
     pub operation: Arc<str>,
-    /// Layer of its span.
+    /// Layer of the span that was open.
     pub layer: Layer,
     /// State of the task that was waited for.
     pub state: State,

@@ -74,11 +74,11 @@ impl RootView<'_> {
             Whose::Span(owner) | Whose::Helper(Some(owner)) => (Relation::Interference, Some(owner)),
             Whose::Helper(None) => (Relation::Helper, None),
         };
-        let owner = owner.map(|owner| self.classes.example(owner));
+        let of_owner = owner.map(|owner| layers.of_span[self.classes.example(owner)]);
         let (state, sub_state, evidence) = self.evidences.words(account.standing);
         let mut cell = Cell {
             view: View::Root,
-            layer: layers.layers[owner.map_or(account.layer, |owner| layers.of_span[owner])].clone(),
+            layer: layers.layers[of_owner.unwrap_or(account.layer)].clone(),
             state,
             sub_state,
             relation,
@@ -88,7 +88,7 @@ impl RootView<'_> {
         };
         if let (Relation::Interference, Some(owner)) = (relation, owner) {
             cell.culprit = Some(Culprit {
-                operation: spans.span(owner).name.clone(),
+                operation: spans.span(self.classes.request(owner)).name.clone(),
                 layer: cell.layer,
                 state,
             });

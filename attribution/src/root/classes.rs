@@ -1,4 +1,4 @@
-//! Owners as a span sees them: what matters of one is its trace, its name and its layer.
+//! Owners as a span sees them: what matters of one is its trace, its layer, and the operation that it is a part of.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,9 +11,9 @@ use crate::spans::{SpanIndex, SpanSet};
 /// The owner of a task at the end of a chain, told apart as far as cells do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// Spans of one trace, name and layer.
+    /// Spans of one trace, operation and layer.
     OfTrace(usize),
-    /// Spans of one name and layer, not of the trace of the spans that ask. A lock under load
+    /// Spans of one operation and layer, not of the trace of the spans that ask. A lock under load
     /// is held by hundreds of traces, but by few operations.
     Other(usize),
 }
@@ -22,6 +22,8 @@ pub(super) enum Owner {
 pub(crate) struct OwnerClasses {
     of_trace: Classes,
     other: Classes,
+    // By span: the one with which its request entered the process.
+    request_of: Vec<SpanIndex>,
 }
 
 struct Classes {
@@ -32,9 +34,15 @@ struct Classes {
 
 impl OwnerClasses {
     pub(crate) fn new(spans: &SpanSet<'_>, layers: &SpanLayers) -> Self {
-        let other = Classes::new(spans, |index| (&*spans.span(index).name, layers.of_span[index]));
+        let request_of = requests(spans);
+        let operation = |index: SpanIndex| &*spans.span(request_of[index]).name;
+        let other = Classes::new(spans, |index| (operation(index), layers.of_span[index]));
         let of_trace = Classes::new(spans, |index| (spans.span(index).trace_id, other.of_span[index]));
-        Self { of_trace, other }
+        Self {
+            of_trace,
+            other,
+            request_of,
+        }
     }
 
     /// The owner `span`, seen from spans that are all of trace `asking`; `None` if they are of several.
@@ -50,7 +58,12 @@ impl OwnerClasses {
         Owner::Other(self.other.of_span[span])
     }
 
-    /// A span of the class: its name and layer are those of all.
+    /// The span whose name is the operation of all spans of the class.
+    pub(super) fn request(&self, owner: Owner) -> SpanIndex {
+        self.request_of[self.example(owner)]
+    }
+
+    /// A span of the class: its layer is that of all.
     pub(super) fn example(&self, owner: Owner) -> SpanIndex {
         match owner {
             Owner::OfTrace(class) => self.of_trace.examples[class],
@@ -62,6 +75,20 @@ impl OwnerClasses {
     pub(super) fn is_of(&self, spans: &SpanSet<'_>, owner: Owner, trace_id: TraceId) -> bool {
         matches!(owner, Owner::OfTrace(_)) && spans.span(self.example(owner)).trace_id == trace_id
     }
+}
+
+/// By span: the nearest request among it and its ancestors, or the last known ancestor.
+fn requests(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
+    let mut downwards: Vec<SpanIndex> = (0..spans.len()).collect();
+    downwards.sort_by_key(|span| spans.node(*span).depth);
+    let mut request_of: Vec<SpanIndex> = (0..spans.len()).collect();
+    for span in downwards {
+        let node = spans.node(span);
+        if let (Some(parent), false) = (node.parent, node.is_request()) {
+            request_of[span] = request_of[parent];
+        }
+    }
+    request_of
 }
 
 impl Classes {

@@ -147,11 +147,11 @@ impl<'a> Oracle<'a> {
             Some(Known::State(state, _)) => state.as_str(),
             _ => "",
         };
-        let culprit = &self.spans[&SpanKey::of(nearest.unwrap())];
+        let culprit = nearest.unwrap();
         Answer {
             culprit: Some(Culprit {
-                operation: culprit.0.name.clone(),
-                layer: culprit.1.clone(),
+                operation: self.request(culprit).name.clone(),
+                layer: self.spans[&SpanKey::of(culprit)].1.clone(),
                 state,
             }),
             ..answer(own_layer.clone(), State::BlockedOnOther, waits_in, relation)
@@ -215,15 +215,23 @@ impl<'a> Oracle<'a> {
         inherited.filter(|span| span.interval.contains(at))
     }
 
-    fn depth(&self, span: &Span) -> usize {
-        let parent = |span: &Span| {
-            let key = SpanKey {
-                trace_id: span.trace_id,
-                span_id: span.parent_span_id?,
-            };
-            self.spans.get(&key).map(|(span, _)| *span)
+    fn parent(&self, span: &Span) -> Option<&'a Span> {
+        let key = SpanKey {
+            trace_id: span.trace_id,
+            span_id: span.parent_span_id?,
         };
-        std::iter::successors(parent(span), |span| parent(span)).count()
+        self.spans.get(&key).map(|(span, _)| *span)
+    }
+
+    fn depth(&self, span: &Span) -> usize {
+        std::iter::successors(self.parent(span), |span| self.parent(span)).count()
+    }
+
+    /// The span with which the work of `span` entered the process.
+    fn request(&self, span: &'a Span) -> &'a Span {
+        let mut ancestors = std::iter::successors(Some(span), |span| self.parent(span));
+        let server = ancestors.clone().find(|span| span.kind == SpanKind::Server);
+        server.or_else(|| ancestors.by_ref().last()).unwrap_or(span)
     }
 
     fn seen(&self, at: i64) -> bool {

@@ -89,11 +89,21 @@ fn the_owner_of_the_waker_may_change_while_it_is_waited_for() {
 }
 
 #[test]
+fn the_culprit_is_the_request_in_the_layer_that_it_was_in() {
+    check(
+        "g1: run 0..10, mutex 10..50 by g2, run 50..60 | g2: run 0..20, net 20..45 by ext, run 45..60
+         | span s on g1: 0..60 | span POST on g2 layer handler: 0..60 | span lock in POST on g2 layer cache: 5..60
+         | span SELECT in lock on g2 layer db: 15..48",
+        "s root: run 20, blocked/mutex 7 by POST cache/run, blocked/mutex 8 by POST db/run, blocked/mutex 25 by POST db/net",
+    );
+}
+
+#[test]
 fn nested_spans_of_two_traces_on_one_task_each_see_their_own_relation() {
     check(
         "g1: run 0..10, mutex 10..50 by g2, run 50..60 | g2: run 0..60
          | span a on g1 layer a: 0..60 | span b on g1 layer b: 5..55 | span c in b on g2 layer c: 0..60",
-        "a root: run 10, b/run 10, b/blocked/mutex 40 by c c/run | b root: run 10, c/run 40",
+        "a root: run 10, b/run 10, b/blocked/mutex 40 by b c/run | b root: run 10, c/run 40",
     );
 }
 

@@ -100,7 +100,7 @@ fn a_worker_with_spans_of_its_own_is_summed_up_for_others_and_walked_for_its_own
     let mut of_me: Vec<&str> = culprits.split(", ").collect();
     of_me.sort_unstable();
     let mut of_you = of_me.clone();
-    of_you.push("blocked/channel 8 by job50 work/run");
+    of_you.push("blocked/channel 8 by me work/run");
     of_you.sort_unstable();
     check(
         &timeline,
