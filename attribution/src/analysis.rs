@@ -4,24 +4,37 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use spandrel_model::{
-    Binding, BindingKind, Cell, Evidence, Interval, Layer, ProcessIdentity, SpanId, TaskId, TaskRecording, TraceId,
-    UnixNanos, View,
+    Binding, BindingKind, Cell, Evidence, Interval, Layer, ProcessIdentity, SpanId, State, TaskId, TaskRecording,
+    TraceId, UnixNanos, UnknownReason, View,
 };
 use thiserror::Error;
 
 use crate::bind::{self, BindWindows};
 use crate::owner::Owners;
+use crate::root::{OwnerClasses, RootView};
 use crate::self_view::{Evidences, SpanLayers};
 use crate::spans::{SpanIndex, SpanSet};
-use crate::{LayerRules, Piece, ProcessSpans, SpanKey, Timeline};
+use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SpanKey, Timeline, WalkCounts};
 
 /// What attribution is told to do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rules {
     /// How spans get their layer.
     pub layers: LayerRules,
     /// How spans get their task.
     pub windows: BindWindows,
+    /// How many steps the root view follows a chain of tasks that wait for each other. Longer ones are unknown.
+    pub chain_limit: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            layers: LayerRules::default(),
+            windows: BindWindows::default(),
+            chain_limit: 64,
+        }
+    }
 }
 
 /// The result of [`attribute`].
@@ -32,6 +45,8 @@ pub struct Attributed {
     /// Spans whose cells do not sum to their duration, and which are therefore not in `spans`. Always empty unless this
     /// crate has a defect; to be reported, never to be stored.
     pub violations: Vec<ConservationError>,
+    /// What the root view met.
+    pub walks: WalkCounts,
 }
 
 /// A span with its time given out: what the tables `attribution`, `span_quality`, `task_spans` and `matrix` need.
@@ -54,7 +69,7 @@ pub struct SpanAttribution {
     pub layer: Layer,
     /// The task that it ran on, or why that is not known.
     pub binding: Binding,
-    /// Cells of every view, sorted by (view, layer, state, sub-state). Those of a view sum to the duration.
+    /// Cells of every view, those of the self view first, sorted by layer and state. Those of a view sum to the duration.
     pub cells: Vec<Cell>,
     /// Time of the span that recordings of the process cover, nanoseconds.
     pub recorded_ns: i64,
@@ -62,6 +77,8 @@ pub struct SpanAttribution {
     pub exact_ns: i64,
     /// Time without evidence in the self view, nanoseconds.
     pub unknown_ns: i64,
+    /// Time in the root view at the end of chains too long to follow, nanoseconds.
+    pub truncated_ns: i64,
     /// How far the recordings of the span can be off the wall clock, nanoseconds, where that is estimated; `None` where
     /// they hold the wall clock themselves, or there are none.
     pub clock_error_ns: Option<i64>,
@@ -119,6 +136,8 @@ pub struct Analysis<'a> {
     bindings: Vec<Binding>,
     owners: Owners,
     layers: SpanLayers,
+    classes: OwnerClasses,
+    chain_limit: u32,
 }
 
 impl<'a> Analysis<'a> {
@@ -127,14 +146,17 @@ impl<'a> Analysis<'a> {
         let spans = SpanSet::new(spans);
         let timeline = Timeline::new(recordings);
         let bindings = bind::bind(&spans, &timeline, &rules.windows);
-        let owners = Owners::new(&spans, &bindings);
+        let owners = Owners::new(&spans, &timeline, &bindings);
         let layers = span_layers(&spans, &rules.layers);
+        let classes = OwnerClasses::new(&spans, &layers);
         Self {
             spans,
             timeline,
             bindings,
             owners,
             layers,
+            classes,
+            chain_limit: rules.chain_limit,
         }
     }
 
@@ -169,13 +191,24 @@ impl<'a> Analysis<'a> {
         self.spans.find(span).map(|span| self.evidences().pieces(span))
     }
 
+    /// The root view of one span over time: stretches of one cell and one task each, maximal, tiling the span. `None` for
+    /// a span that is not of the process.
+    pub fn root_pieces(&self, span: SpanKey) -> Option<Vec<RootPiece>> {
+        self.spans.find(span).map(|span| self.root_view().pieces(span))
+    }
+
     /// The result for every span that yields rows.
     pub fn attributed(&self) -> Attributed {
-        let mut result = Attributed::default();
-        for (span, cells) in self.evidences().cells().into_iter().enumerate() {
+        let (root_cells, walks) = self.root_view().cells();
+        let mut result = Attributed {
+            walks,
+            ..Attributed::default()
+        };
+        for (span, (mut cells, root_cells)) in self.evidences().cells().into_iter().zip(root_cells).enumerate() {
             if !self.spans.node(span).emits {
                 continue;
             }
+            cells.extend(root_cells);
             let attribution = self.attribution(span, cells);
             match conserved(&attribution) {
                 Ok(()) => result.spans.push(attribution),
@@ -195,13 +228,23 @@ impl<'a> Analysis<'a> {
         }
     }
 
+    fn root_view(&self) -> RootView<'_> {
+        RootView {
+            evidences: self.evidences(),
+            classes: &self.classes,
+            chain_limit: self.chain_limit,
+        }
+    }
+
     fn attribution(&self, index: SpanIndex, cells: Vec<Cell>) -> SpanAttribution {
         let node = self.spans.node(index);
         let span = node.span;
-        let total = |evidence| {
-            let cells = cells.iter().filter(|cell| cell.evidence == evidence);
+        let total = |view, wanted: &dyn Fn(&Cell) -> bool| {
+            let cells = cells.iter().filter(|cell| cell.view == view && wanted(cell));
             cells.fold(0_i64, |sum, cell| sum.saturating_add(cell.ns))
         };
+        let truncated =
+            |cell: &Cell| cell.state == State::Unknown && *cell.sub_state == *UnknownReason::ChainTooLong.as_str();
         SpanAttribution {
             trace_id: span.trace_id,
             span_id: span.span_id,
@@ -212,8 +255,9 @@ impl<'a> Analysis<'a> {
             layer: self.layers.layers[self.layers.of_span[index]].clone(),
             binding: self.bindings[index],
             recorded_ns: self.timeline.covered_ns(span.interval),
-            exact_ns: total(Evidence::Exact),
-            unknown_ns: total(Evidence::None),
+            exact_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Exact),
+            unknown_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::None),
+            truncated_ns: total(View::Root, &truncated),
             clock_error_ns: self.timeline.clock_error_ns(span.interval),
             on_task: self.task_span(index),
             cells,
@@ -239,7 +283,13 @@ impl<'a> Analysis<'a> {
 
 /// One integer comparison per span and view, kept in release builds.
 fn conserved(span: &SpanAttribution) -> Result<(), ConservationError> {
-    let cells = span.cells.iter().filter(|cell| cell.view == View::SelfView);
+    [View::SelfView, View::Root]
+        .into_iter()
+        .try_for_each(|view| sums_up(span, view))
+}
+
+fn sums_up(span: &SpanAttribution, view: View) -> Result<(), ConservationError> {
+    let cells = span.cells.iter().filter(|cell| cell.view == view);
     let sum_ns: i128 = cells.map(|cell| i128::from(cell.ns)).sum();
     let duration_ns = span.interval.duration_ns();
     if sum_ns == i128::from(duration_ns) {
@@ -250,7 +300,7 @@ fn conserved(span: &SpanAttribution) -> Result<(), ConservationError> {
             trace_id: span.trace_id,
             span_id: span.span_id,
         },
-        view: View::SelfView,
+        view,
         duration_ns,
         sum_ns,
     })
@@ -273,7 +323,7 @@ fn span_layers(spans: &SpanSet<'_>, rules: &LayerRules) -> SpanLayers {
 
 #[cfg(test)]
 mod tests {
-    use spandrel_model::{Relation, State, UnknownReason};
+    use spandrel_model::Relation;
 
     use super::*;
 
@@ -285,8 +335,14 @@ mod tests {
             state: State::Network,
             sub_state: Arc::from(""),
             relation: Relation::Same,
+            culprit: None,
             evidence: Evidence::Exact,
             ns: 7,
+        };
+        let root = |ns| Cell {
+            view: View::Root,
+            ns,
+            ..cell.clone()
         };
         let mut span = SpanAttribution {
             trace_id: TraceId::default(),
@@ -297,17 +353,21 @@ mod tests {
             is_request: true,
             layer: Layer::new("db"),
             binding: Binding::Unbound(UnknownReason::NotRecorded),
-            cells: vec![cell.clone()],
+            cells: vec![cell.clone(), root(7)],
             recorded_ns: 7,
             exact_ns: 7,
             unknown_ns: 0,
+            truncated_ns: 0,
             clock_error_ns: None,
             on_task: None,
         };
         assert_eq!(conserved(&span), Ok(()));
+        span.cells[1] = root(6);
+        let error = conserved(&span).unwrap_err();
+        assert_eq!((error.view, error.duration_ns, error.sum_ns), (View::Root, 7, 6));
         span.cells.push(cell);
         let error = conserved(&span).unwrap_err();
-        assert_eq!((error.duration_ns, error.sum_ns), (7, 14));
+        assert_eq!((error.view, error.duration_ns, error.sum_ns), (View::SelfView, 7, 14));
         assert!(
             error
                 .to_string()

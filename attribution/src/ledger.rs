@@ -34,8 +34,18 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         }
     }
 
+    /// Number of accounts.
+    pub(crate) fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
     /// Charges the piece to the account `key`.
     pub(crate) fn charge(&mut self, key: K, piece: Interval) {
+        self.charge_part(key, piece.end(), piece.duration_ns());
+    }
+
+    /// Charges `ns` nanoseconds of a piece that ends at `end`, which several accounts share.
+    pub(crate) fn charge_part(&mut self, key: K, end: UnixNanos, ns: i64) {
         let next = self.accounts.len();
         let index = *self.by_key.entry(key).or_insert(next);
         if index == next {
@@ -49,7 +59,7 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         self.make_latest(index);
         let totals = &mut self.accounts[index].totals;
         let total = totals.last().map_or(0, |(_, total)| *total);
-        totals.push((piece.end(), total.saturating_add(piece.duration_ns())));
+        totals.push((end, total.saturating_add(ns)));
     }
 
     /// Appends to `into` what each account was charged from `from` until now. `from` must be a boundary of pieces.

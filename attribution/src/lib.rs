@@ -2,24 +2,25 @@
 //!
 //! Input: the [spans](spandrel_model::Span) of one process and the [recordings](spandrel_model::TaskRecording) of its
 //! tasks (goroutines). Output: for every span, [cells](spandrel_model::Cell) of (layer, state) that sum to the span's
-//! duration, to the nanosecond. Time without evidence is a cell of its own, with the reason; it is never spread over the
-//! others. The same function serves the streaming connector and the offline command.
+//! duration, to the nanosecond, in two views: what the span's own task did, and what it was really waiting for. Time
+//! without evidence is a cell of its own, with the reason; it is never spread over the others. The same function serves the streaming connector and the offline command.
 //!
 //! ```text
 //! recordings --timeline--> one line of time -+
 //!                                            +-bind--> span <-> task --owner--> task x time -> span
 //! spans --------spans----> tree of spans ----+                                      |
-//!   `----------layers----> span -> layer ----------------------------------------self_view--> cells --matrix--> rows
+//!   `----------layers----> span -> layer -----------------------------------self_view, root--> cells --matrix--> rows
 //! ```
 //!
 //! One module per step, in this order: [`Timeline`] merges the recordings; `bind` finds the task of each span, or says
 //! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span;
-//! `self_view` gives out the time; [`Matrix`] sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they
+//! `self_view` and `root` give out the time; [`Matrix`] and [`Interference`] sum up requests. [`attribute`] runs them, [`Analysis`] keeps what they
 //! found; [`choose_process`] finds the process of a recording beforehand. `docs/attribution.md` has the definitions with
 //! a worked example.
 //!
-//! Costs O(n log n) in spans, user tasks and state intervals; a span costs no more cells than it has. Not here: files,
-//! sockets, clocks, threads, wire formats, Arrow, configuration syntax.
+//! Costs O(n log n) in spans, user tasks and state intervals, and as much for each step of the chains of tasks that wait
+//! for each other, of which at most [`Rules::chain_limit`] are followed; a span costs no more cells than it has. Not here:
+//! files, sockets, clocks, threads, wire formats, Arrow, configuration syntax.
 //!
 //! # Example
 //!
@@ -90,6 +91,7 @@
 //! let cells: Vec<String> = result.spans[0]
 //!     .cells
 //!     .iter()
+//!     .filter(|cell| cell.view == View::SelfView)
 //!     .map(|cell| format!("{}/{} {}", cell.layer, cell.state, cell.ns))
 //!     .collect();
 //! assert_eq!(cells, ["db/running 1000", "db/network 7000", "handler/running 2000"]);
@@ -101,13 +103,17 @@ mod analysis;
 mod bind;
 mod clock_offset;
 mod glob;
+mod interference;
 mod layers;
 mod ledger;
 mod matrix;
 mod owner;
 mod process_choice;
+mod root;
 mod self_view;
+mod slices;
 mod spans;
+mod sweep;
 mod tail;
 mod timeline;
 
@@ -117,9 +123,11 @@ pub use analysis::{
 pub use bind::BindWindows;
 pub use clock_offset::{NoOffset, estimate_offset};
 pub use glob::Glob;
+pub use interference::{Interference, InterferenceRow};
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
 pub use matrix::{Matrix, MatrixRow, window_start};
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
+pub use root::{RootPiece, WalkCounts};
 pub use self_view::Piece;
 pub use spans::{ProcessSpans, SpanKey};
 pub use tail::Band;

@@ -19,7 +19,7 @@ use std::ops::Range;
 use spandrel_model::{Binding, Interval, TaskId, TaskKind, UnixNanos};
 
 use crate::spans::{SpanIndex, SpanKey, SpanSet};
-use crate::timeline::Timeline;
+use crate::timeline::{LineIndex, Timeline};
 
 /// A stretch of time of one task with its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,16 @@ pub(crate) struct Owners {
     pieces: Vec<OwnedPiece>,
     // The spans of a task lie together, sorted by rank.
     bound: Vec<SpanIndex>,
+    // By line of the timeline: position in `tasks`, and what the task has from its creator.
+    on_line: Vec<Option<usize>>,
+    inherited: Vec<Option<Inherited>>,
+}
+
+/// The span for which a task was created, good until that span ends.
+#[derive(Clone, Copy)]
+struct Inherited {
+    birth: UnixNanos,
+    span: SpanIndex,
 }
 
 /// A task to which spans are bound.
@@ -46,7 +56,7 @@ pub(crate) struct OwnedTask {
 }
 
 impl Owners {
-    pub(crate) fn new(spans: &SpanSet<'_>, bindings: &[Binding]) -> Self {
+    pub(crate) fn new(spans: &SpanSet<'_>, timeline: &Timeline, bindings: &[Binding]) -> Self {
         let mut bound: Vec<(TaskId, SpanIndex)> = bindings
             .iter()
             .enumerate()
@@ -60,6 +70,8 @@ impl Owners {
             tasks: Vec::new(),
             pieces: Vec::new(),
             bound: bound.iter().map(|(_, span)| *span).collect(),
+            on_line: Vec::new(),
+            inherited: Vec::new(),
         };
         let mut first = 0;
         for same in bound.chunk_by(|left, right| left.0 == right.0) {
@@ -73,6 +85,7 @@ impl Owners {
                 bound: range,
             });
         }
+        owners.inherit(timeline);
         owners
     }
 
@@ -111,21 +124,69 @@ impl Owners {
         task: TaskId,
         at: UnixNanos,
     ) -> Option<SpanIndex> {
-        let (mut ancestor, mut then) = (task, at);
-        loop {
-            if let Some(span) = self.bound_at(ancestor, then) {
-                return (at < spans.span(span).interval.end()).then_some(span);
+        match timeline.line_index(task) {
+            Some(line) => self.stretch(spans, line, at).0,
+            None => self.bound_at(task, at),
+        }
+    }
+
+    /// The owner at `at` of the task on `line`, and an instant up to which it stays the same.
+    pub(crate) fn stretch(
+        &self,
+        spans: &SpanSet<'_>,
+        line: LineIndex,
+        at: UnixNanos,
+    ) -> (Option<SpanIndex>, UnixNanos) {
+        let mut until = UnixNanos(i64::MAX);
+        if let Some(owned) = self.on_line[line] {
+            let pieces = self.pieces(&self.tasks[owned]);
+            match pieces.get(pieces.partition_point(|piece| piece.interval.end() <= at)) {
+                Some(piece) if piece.interval.contains(at) => return (Some(piece.span), piece.interval.end()),
+                Some(next) => until = next.interval.start(),
+                None => {}
             }
-            let line = timeline
-                .task(ancestor)
-                .filter(|line| line.kind == TaskKind::Application)?;
-            // A creator is born before what it creates; the check makes the climb end on corrupt input too.
-            let birth = line.birth.filter(|birth| *birth <= then)?;
-            let creator = timeline.task(line.creator?)?;
-            if creator.birth.is_some_and(|creator_birth| creator_birth >= birth) {
-                return None;
+        }
+        let Some(Inherited { birth, span }) = self.inherited[line] else {
+            return (None, until);
+        };
+        let end = spans.span(span).interval.end();
+        match (at < birth, at < end) {
+            (true, _) => (None, until.min(birth)),
+            (false, true) => (Some(span), until.min(end)),
+            (false, false) => (None, until),
+        }
+    }
+
+    /// How many stretches that bound spans own on `line` reach into `part`.
+    pub(crate) fn piece_count(&self, line: LineIndex, part: Interval) -> usize {
+        let pieces = self.on_line[line].map_or(&[][..], |owned| self.pieces(&self.tasks[owned]));
+        let first = pieces.partition_point(|piece| piece.interval.end() <= part.start());
+        pieces[first..].partition_point(|piece| piece.interval.start() < part.end())
+    }
+
+    /// Goes from creators to what they created, so that each finds what its creator has inherited. A creator is born
+    /// before what it creates; where a damaged recording says otherwise, nothing is inherited.
+    fn inherit(&mut self, timeline: &Timeline) {
+        let lines = timeline.tasks();
+        self.on_line = (lines.iter())
+            .map(|line| self.tasks.binary_search_by_key(&line.id, |owned| owned.task).ok())
+            .collect();
+        self.inherited = vec![None; lines.len()];
+        let mut heirs: Vec<(UnixNanos, LineIndex)> = (lines.iter().enumerate())
+            .filter(|(_, line)| line.kind == TaskKind::Application)
+            .filter_map(|(index, line)| Some((line.birth?, index)))
+            .collect();
+        heirs.sort_unstable();
+        for (birth, heir) in heirs {
+            let Some(creator) = lines[heir].creator.and_then(|creator| timeline.line_index(creator)) else {
+                continue;
+            };
+            if lines[creator].birth.is_some_and(|creator_birth| creator_birth >= birth) {
+                continue;
             }
-            (ancestor, then) = (creator.id, birth);
+            let bound = self.bound_at(lines[creator].id, birth);
+            let span = bound.or(self.inherited[creator].map(|inherited| inherited.span));
+            self.inherited[heir] = span.map(|span| Inherited { birth, span });
         }
     }
 }

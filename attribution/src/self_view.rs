@@ -1,15 +1,15 @@
 //! The self view: what the span's own task did.
 //!
 //! For a span bound to task g, the instant t belongs to the cell (layer of the owner of g at t, state of g at t). That
-//! depends on g and t alone, so each task is swept once, piece by piece, whatever the number of its spans; a span gets
-//! the pieces between its start and its end. A span that is not bound is one unknown cell of its own layer.
+//! depends on g and t alone, so each task is swept once, whatever the number of its spans; a span gets the pieces between
+//! its start and its end. A span that is not bound is one unknown cell of its own layer.
 
 use std::sync::Arc;
 
-use spandrel_model::{Binding, Cell, Evidence, Interval, Layer, Relation, State, UnknownReason, View};
+use spandrel_model::{Binding, Cell, Evidence, Interval, Layer, Relation, State, TaskId, UnknownReason, View};
 
 use crate::ledger::Ledger;
-use crate::owner::{OwnedPiece, OwnedTask, Owners};
+use crate::owner::{OwnedPiece, Owners};
 use crate::spans::{SpanIndex, SpanSet};
 use crate::timeline::{Standing, Timeline};
 
@@ -34,7 +34,8 @@ pub(crate) struct SpanLayers {
     pub(crate) of_span: Vec<usize>,
 }
 
-/// What the self view is made of.
+/// What the views are made of.
+#[derive(Clone, Copy)]
 pub(crate) struct Evidences<'a> {
     pub(crate) spans: &'a SpanSet<'a>,
     pub(crate) timeline: &'a Timeline,
@@ -51,9 +52,14 @@ impl Evidences<'_> {
         let mut cells = vec![Vec::new(); self.spans.len()];
         let mut ledger = Ledger::new();
         for task in self.owners.tasks() {
-            if self.owners.bound(task).iter().any(|span| self.spans.node(*span).emits) {
-                self.sweep(task, &mut ledger, &mut cells);
-            }
+            let charge = |piece: OwnedPiece, ledger: &mut Ledger<Account>| {
+                for (interval, account) in self.charges(task.task, piece) {
+                    ledger.charge(account, interval);
+                }
+            };
+            self.sweep(task, &mut ledger, charge, |span, charged| {
+                cells[span] = self.sorted_cells(charged)
+            });
         }
         for (span, cells) in cells.iter_mut().enumerate() {
             let duration_ns = self.spans.span(span).interval.duration_ns();
@@ -74,18 +80,8 @@ impl Evidences<'_> {
                 accounts.push((interval, (self.layers.of_span[span], Standing::Unknown(reason))));
             }
             Binding::Bound { task, .. } => {
-                let owned = self.owners.find(task).map_or(&[][..], |task| self.owners.pieces(task));
-                let first = owned.partition_point(|piece| piece.interval.end() <= interval.start());
-                for piece in &owned[first..] {
-                    let Some(part) = piece.interval.intersection(interval) else {
-                        break;
-                    };
-                    let piece = OwnedPiece {
-                        interval: part,
-                        ..*piece
-                    };
-                    accounts.extend(self.charges(task, piece));
-                }
+                let owned = self.owned_within(task, interval);
+                accounts.extend(owned.flat_map(|piece| self.charges(task, piece)));
             }
         }
         accounts
@@ -97,36 +93,22 @@ impl Evidences<'_> {
             .collect()
     }
 
-    /// Sweeps one task and fills in the cells of its spans as they end.
-    fn sweep(&self, task: &OwnedTask, ledger: &mut Ledger<Account>, cells: &mut [Vec<Cell>]) {
-        let mut ending: Vec<SpanIndex> = self.owners.bound(task).to_vec();
-        ending.retain(|span| self.spans.node(*span).emits && !self.spans.span(*span).interval.is_empty());
-        ending.sort_unstable_by_key(|span| self.spans.span(*span).interval.end());
-        let mut ending = ending.into_iter().peekable();
-        let mut charged = Vec::new();
-        let mut reached = None;
-        for piece in self.owners.pieces(task) {
-            if reached != Some(piece.interval.start()) {
-                ledger.close();
-            }
-            for (interval, account) in self.charges(task.task, *piece) {
-                ledger.charge(account, interval);
-            }
-            reached = Some(piece.interval.end());
-            while let Some(span) = ending.next_if(|span| self.spans.span(*span).interval.end() == piece.interval.end())
-            {
-                charged.clear();
-                ledger.since(self.spans.span(span).interval.start(), &mut charged);
-                cells[span] = self.sorted_cells(&charged);
-            }
-        }
-        ledger.close();
+    /// The owned stretches of `task` in `interval`.
+    pub(crate) fn owned_within(&self, task: TaskId, interval: Interval) -> impl Iterator<Item = OwnedPiece> {
+        let owned = self.owners.find(task).map_or(&[][..], |task| self.owners.pieces(task));
+        let first = owned.partition_point(|piece| piece.interval.end() <= interval.start());
+        owned[first..].iter().map_while(move |piece| {
+            Some(OwnedPiece {
+                interval: piece.interval.intersection(interval)?,
+                ..*piece
+            })
+        })
     }
 
-    fn charges(&self, task: spandrel_model::TaskId, piece: OwnedPiece) -> impl Iterator<Item = (Interval, Account)> {
+    fn charges(&self, task: TaskId, piece: OwnedPiece) -> impl Iterator<Item = (Interval, Account)> {
         let layer = self.layers.of_span[piece.span];
         let tiles = self.timeline.tiles(self.timeline.task(task), piece.interval);
-        tiles.map(move |(interval, standing)| (interval, (layer, standing)))
+        tiles.map(move |tile| (tile.interval, (layer, tile.standing)))
     }
 
     fn sorted_cells(&self, charged: &[(Account, i64)]) -> Vec<Cell> {
@@ -145,6 +127,7 @@ impl Evidences<'_> {
             state,
             sub_state,
             relation: Relation::Same,
+            culprit: None,
             evidence,
             ns,
         }
@@ -160,7 +143,7 @@ impl Evidences<'_> {
         }
     }
 
-    fn words(&self, standing: Standing) -> (State, Arc<str>, Evidence) {
+    pub(crate) fn words(&self, standing: Standing) -> (State, Arc<str>, Evidence) {
         match standing {
             Standing::Known(state, sub_state) => (state, self.timeline.name(sub_state).clone(), Evidence::Exact),
             Standing::Unknown(reason) => (State::Unknown, reason_word(reason), Evidence::None),

@@ -17,8 +17,10 @@ use std::sync::Arc;
 
 use spandrel_model::{
     Interval, NameId, Names, State, Task, TaskId, TaskKind, TaskRecording, TaskState, UnixNanos, UnknownReason,
-    UserLog, UserTask,
+    UserLog, UserTask, Waker,
 };
+
+use crate::slices::{self, Ending, StateSlice, Wake, WakeId};
 
 /// The merged view of the recordings of one process.
 #[derive(Debug, Default)]
@@ -30,8 +32,11 @@ pub struct Timeline {
     estimated: Vec<(Interval, i64)>,
     // Invariant: sorted by id, each id once.
     tasks: Vec<TaskLine>,
+    // Starts of the parts that recordings have in `covered`, sorted.
+    seams: Vec<UnixNanos>,
     // Invariant: the slices of a task lie together, sorted, without overlap; all within `covered`; none is unknown.
     slices: Vec<StateSlice>,
+    wakes: Vec<Wake>,
     user_tasks: Vec<UserTask>,
     user_logs: Vec<UserLog>,
 }
@@ -52,15 +57,6 @@ pub struct TaskLine {
     slices: std::ops::Range<usize>,
 }
 
-/// One known state of one task.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StateSlice {
-    task: TaskId,
-    interval: Interval,
-    state: State,
-    sub_state: NameId,
-}
-
 /// What is known about a task over a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Standing {
@@ -69,6 +65,9 @@ pub(crate) enum Standing {
     /// Nothing is known.
     Unknown(UnknownReason),
 }
+
+/// Position of a task in [`Timeline::tasks`].
+pub(crate) type LineIndex = usize;
 
 impl Timeline {
     /// Merges `recordings`, all of one process, in any order.
@@ -87,6 +86,7 @@ impl Timeline {
         for recording in ordered {
             let mut renames = Renames::new(&recording.names);
             if let Some(part) = timeline.claim(recording.window) {
+                timeline.seams.push(part.start());
                 timeline.add_states(&recording.states, part, &mut renames);
                 let error_ns = recording.clock.error_ns();
                 timeline.estimated.extend(error_ns.map(|error_ns| (part, error_ns)));
@@ -141,8 +141,17 @@ impl Timeline {
 
     /// The task `id`, if a recording saw it.
     pub fn task(&self, id: TaskId) -> Option<&TaskLine> {
-        let index = self.tasks.binary_search_by_key(&id, |task| task.id).ok()?;
-        Some(&self.tasks[index])
+        self.line_index(id).map(|index| &self.tasks[index])
+    }
+
+    /// Where the task `id` stands among [`Self::tasks`].
+    pub(crate) fn line_index(&self, id: TaskId) -> Option<LineIndex> {
+        self.tasks.binary_search_by_key(&id, |task| task.id).ok()
+    }
+
+    /// The act that ended a wait.
+    pub(crate) fn wake(&self, id: WakeId) -> Wake {
+        self.wakes[id]
     }
 
     /// The state of the task at the instant; `None` where nothing is known.
@@ -180,6 +189,18 @@ impl Timeline {
         }
     }
 
+    /// From the first known state of `task` to the last; `None` if there is none.
+    pub(crate) fn recorded_life(&self, task: &TaskLine) -> Option<Interval> {
+        let slices = &self.slices[task.slices.clone()];
+        Interval::new(slices.first()?.interval.start(), slices.last()?.interval.end())
+    }
+
+    /// How many known states of `task` reach into `part`.
+    pub(crate) fn state_count(&self, task: &TaskLine, part: Interval) -> usize {
+        let slices = self.slices_from(task, part.start());
+        slices.partition_point(|slice| slice.interval.start() < part.end())
+    }
+
     /// The slices of `task` that end after `at`.
     fn slices_from(&self, task: &TaskLine, at: UnixNanos) -> &[StateSlice] {
         let slices = &self.slices[task.slices.clone()];
@@ -211,12 +232,28 @@ impl Timeline {
     fn add_states(&mut self, states: &[TaskState], part: Interval, renames: &mut Renames<'_>) {
         for state in states.iter().filter(|state| state.state != State::Unknown) {
             if let Some(interval) = state.interval.intersection(part) {
+                let ending = self.ending(state);
                 self.slices.push(StateSlice {
                     task: state.task,
                     interval,
                     state: state.state,
                     sub_state: renames.rename(state.sub_state, &mut self.names),
+                    ending,
                 });
+            }
+        }
+    }
+
+    fn ending(&mut self, state: &TaskState) -> Ending {
+        match state.waker {
+            Waker::None => Ending::Open,
+            Waker::External => Ending::External,
+            Waker::Task(waker) => {
+                self.wakes.push(Wake {
+                    waker,
+                    at: state.interval.end(),
+                });
+                Ending::Wake(self.wakes.len() - 1)
             }
         }
     }
@@ -242,7 +279,8 @@ impl Timeline {
     /// comes first and counts.
     fn settle(&mut self, tasks: Vec<&Task>) {
         self.slices.sort_by_key(|slice| slice.task);
-        drop_overlap(&mut self.slices);
+        slices::drop_overlap(&mut self.slices);
+        slices::join(&mut self.slices, &self.seams);
         self.user_tasks.sort_by_key(|user_task| user_task.id);
         self.user_tasks.dedup_by(|later, kept| {
             let same = later.id == kept.id;
@@ -275,25 +313,6 @@ impl Timeline {
             });
         }
     }
-}
-
-/// Cuts back slices of a task that begin before the previous one ends. Decoders do not make such; that an instant has
-/// one state must not depend on it.
-fn drop_overlap(slices: &mut Vec<StateSlice>) {
-    let mut previous: Option<(TaskId, UnixNanos)> = None;
-    slices.retain_mut(|slice| {
-        if let Some((task, end)) = previous
-            && task == slice.task
-            && slice.interval.start() < end
-        {
-            match Interval::new(end, slice.interval.end()) {
-                Some(rest) if !rest.is_empty() => slice.interval = rest,
-                _ => return false,
-            }
-        }
-        previous = Some((slice.task, slice.interval.end()));
-        true
-    });
 }
 
 /// Translates the names of one recording.
@@ -333,27 +352,41 @@ pub(crate) struct Tiles<'a> {
     end: UnixNanos,
 }
 
-impl Iterator for Tiles<'_> {
-    type Item = (Interval, Standing);
+/// A stretch of a task in which one thing is known about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile {
+    pub(crate) interval: Interval,
+    pub(crate) standing: Standing,
+    /// What ended it, if it is a wait that another task ended.
+    pub(crate) wake: Option<WakeId>,
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
+impl Iterator for Tiles<'_> {
+    type Item = Tile;
+
+    fn next(&mut self) -> Option<Tile> {
         if self.at >= self.end {
             return None;
         }
-        let (end, standing) = match self.slices.split_first() {
+        let (end, standing, wake) = match self.slices.split_first() {
             Some((slice, rest)) if slice.interval.start() <= self.at => {
                 self.slices = rest;
-                (slice.interval.end(), Standing::Known(slice.state, slice.sub_state))
+                let standing = Standing::Known(slice.state, slice.sub_state);
+                (slice.interval.end(), standing, slice.ending.wake())
             }
             next => {
                 let next = next.map_or(self.end, |(slice, _)| slice.interval.start());
                 let (end, reason) = self.hole(next.min(self.end));
-                (end, Standing::Unknown(reason))
+                (end, Standing::Unknown(reason), None)
             }
         };
-        let tile = Interval::new(self.at, end.min(self.end))?;
-        self.at = tile.end();
-        Some((tile, standing))
+        let interval = Interval::new(self.at, end.min(self.end))?;
+        self.at = interval.end();
+        Some(Tile {
+            interval,
+            standing,
+            wake,
+        })
     }
 }
 

@@ -28,18 +28,32 @@ impl View {
 pub struct Cell {
     /// Question answered.
     pub view: View,
-    /// Layer of the span that owned the task at that time.
+    /// Layer of the span that owned the task at that time; that of the waiting span where no span of the trace did.
     pub layer: Layer,
     /// State of the task.
     pub state: State,
-    /// Finer kind of the state; for [`State::Unknown`], the [`UnknownReason`].
+    /// Finer kind of the state; for [`State::Unknown`], the [`UnknownReason`]; for [`State::BlockedOnOther`], the state
+    /// of the span's own task.
     pub sub_state: Arc<str>,
     /// Whose doing it was.
     pub relation: Relation,
+    /// What the other trace did, exactly if the relation is [`Relation::Interference`].
+    pub culprit: Option<Culprit>,
     /// How it is known.
     pub evidence: Evidence,
     /// Nanoseconds, greater than zero.
     pub ns: i64,
+}
+
+/// What work of another trace did while a span waited for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Culprit {
+    /// Name of the span with which that work entered the process.
+    pub operation: Arc<str>,
+    /// Layer of the span that was open.
+    pub layer: Layer,
+    /// State of the task that was waited for.
+    pub state: State,
 }
 
 /// Whose doing the time was, seen from the span. The self view knows only [`Relation::Same`].
@@ -49,7 +63,7 @@ pub enum Relation {
     Same,
     /// A task that no span owns, working for this one.
     Helper,
-    /// A task of another trace.
+    /// A task of another trace, or one that no span owns, working for it.
     Interference,
     /// A task of the runtime.
     Runtime,
@@ -107,17 +121,26 @@ pub enum UnknownReason {
     TaskNotAlive,
     /// The recording does not say what the task did.
     StateNotRecorded,
+    /// The task that ended the wait, or the creator of it, is in no recording.
+    WakerNotRecorded,
+    /// More tasks waited for each other than are followed.
+    ChainTooLong,
+    /// By the recording, a task woke or created another one while it was itself waiting for that to happen.
+    WakesContradict,
 }
 
 impl UnknownReason {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::NotRecorded,
         Self::NoMatchingTask,
         Self::AmbiguousTask,
         Self::BeganBeforeRecording,
         Self::TaskNotAlive,
         Self::StateNotRecorded,
+        Self::WakerNotRecorded,
+        Self::ChainTooLong,
+        Self::WakesContradict,
     ];
 
     /// The word in `sub_state` and `binding` columns.
@@ -129,6 +152,9 @@ impl UnknownReason {
             Self::BeganBeforeRecording => "began_before_recording",
             Self::TaskNotAlive => "task_not_alive",
             Self::StateNotRecorded => "state_not_recorded",
+            Self::WakerNotRecorded => "waker_not_recorded",
+            Self::ChainTooLong => "chain_too_long",
+            Self::WakesContradict => "wakes_contradict",
         }
     }
 }

@@ -27,7 +27,7 @@ mod task;
 mod time;
 
 pub use attribute::{Attribute, AttributeValue};
-pub use cell::{Binding, BindingKind, Cell, Evidence, Relation, UnknownReason, View};
+pub use cell::{Binding, BindingKind, Cell, Culprit, Evidence, Relation, UnknownReason, View};
 pub use clock::{OffsetEstimate, RecordingClock, UnanchoredRecording};
 pub use ids::{SpanId, StackId, TaskId, TraceId};
 pub use layer::Layer;

@@ -42,6 +42,8 @@ pub enum State {
     GcOther,
     /// Waiting for what can never happen: a nil channel, an empty select.
     Forever,
+    /// Waiting for the work of another trace. The root view alone says this; no task is ever recorded in it.
+    BlockedOnOther,
     /// Waiting for a reason that no rule knows.
     Other,
     /// No evidence.
@@ -50,7 +52,7 @@ pub enum State {
 
 impl State {
     /// Every state, in the order in which reports show them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Running,
         Self::Runnable,
         Self::Mutex,
@@ -69,6 +71,7 @@ impl State {
         Self::GcSweep,
         Self::GcOther,
         Self::Forever,
+        Self::BlockedOnOther,
         Self::Other,
         Self::Unknown,
     ];
@@ -100,8 +103,37 @@ impl State {
             Self::GcSweep => "gc_sweep",
             Self::GcOther => "gc_other",
             Self::Forever => "forever",
+            Self::BlockedOnOther => "blocked_on_other",
             Self::Other => "other",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether a task in this state always stands still until something wakes it. [`State::GcAssist`] does not say: it is
+    /// work or a wait.
+    pub const fn is_wait(self) -> bool {
+        match self {
+            Self::Running
+            | Self::Runnable
+            | Self::Syscall
+            | Self::GcAssist
+            | Self::GcStw
+            | Self::GcSweep
+            | Self::BlockedOnOther
+            | Self::Unknown => false,
+            Self::Mutex
+            | Self::RwMutex
+            | Self::WaitGroup
+            | Self::Once
+            | Self::Sync
+            | Self::Cond
+            | Self::Channel
+            | Self::Select
+            | Self::Sleep
+            | Self::Network
+            | Self::GcOther
+            | Self::Forever
+            | Self::Other => true,
         }
     }
 

@@ -14,29 +14,47 @@ const INSIDE: &str = "\
     inside AS (SELECT q.* FROM span_quality AS q JOIN recordings AS r ON q.process_id = r.process_id \
                AND q.start_ns >= r.recording_start_ns AND q.start_ns + q.duration_ns <= r.recording_end_ns) ";
 
-/// Every stored span has one row of quality, and its cells of the self view last exactly as long as it.
+/// Every stored span has one row of quality, and its cells of each view last exactly as long as it.
 ///
 /// # Panics
 /// There is a span for which this does not hold.
 pub fn every_nanosecond_is_attributed(tables: &Tables) {
-    let wrong = tables.rows(
+    let spans = tables.number("SELECT count(*) FROM spans");
+    assert_eq!(tables.number("SELECT count(*) FROM span_quality"), spans);
+    for view in ["self", "root"] {
+        every_nanosecond_of_a_view_is_attributed(tables, view);
+    }
+    let odd = "SELECT count(*) FROM attribution \
+               WHERE (relation = 'interference') <> (state = 'blocked_on_other') \
+               OR (relation = 'interference') <> (culprit_operation IS NOT NULL) \
+               OR (culprit_operation IS NULL) <> (culprit_layer IS NULL) \
+               OR (culprit_operation IS NULL) <> (culprit_state IS NULL) \
+               OR (view = 'self' AND relation <> 'same')";
+    assert_eq!(tables.number(odd), 0);
+    println!("{spans} spans, each attributed to the nanosecond in both views");
+}
+
+fn every_nanosecond_of_a_view_is_attributed(tables: &Tables, view: &str) {
+    let wrong = tables.rows(&format!(
         "SELECT s.process_id, s.name, s.trace_id, s.span_id, s.duration_ns, q.duration_ns AS quality_ns, a.ns \
          FROM spans AS s \
          FULL JOIN span_quality AS q \
          ON s.process_id = q.process_id AND s.trace_id = q.trace_id AND s.span_id = q.span_id \
          LEFT JOIN (SELECT process_id, trace_id, span_id, sum(ns) AS ns FROM attribution \
-                    WHERE view = 'self' GROUP BY process_id, trace_id, span_id) AS a \
+                    WHERE view = '{view}' GROUP BY process_id, trace_id, span_id) AS a \
          ON q.process_id = a.process_id AND q.trace_id = a.trace_id AND q.span_id = a.span_id \
-         WHERE (s.duration_ns IS DISTINCT FROM q.duration_ns) OR coalesce(a.ns, 0) <> q.duration_ns",
+         WHERE (s.duration_ns IS DISTINCT FROM q.duration_ns) OR coalesce(a.ns, 0) <> q.duration_ns"
+    ));
+    assert!(
+        wrong.is_empty(),
+        "{view}: {} spans, the first: {:?}",
+        wrong.len(),
+        wrong[0]
     );
-    assert!(wrong.is_empty(), "{} spans, the first: {:?}", wrong.len(), wrong[0]);
-    let spans = tables.number("SELECT count(*) FROM spans");
-    assert_eq!(tables.number("SELECT count(*) FROM span_quality"), spans);
     assert_eq!(
-        tables.number("SELECT sum(ns) FROM attribution WHERE view = 'self'"),
+        tables.number(&format!("SELECT sum(ns) FROM attribution WHERE view = '{view}'")),
         tables.number("SELECT sum(duration_ns) FROM spans"),
     );
-    println!("{spans} spans, each attributed to the nanosecond");
 }
 
 /// Nearly all spans inside recordings of their process are bound to a goroutine.

@@ -175,8 +175,10 @@ fn send_profile(collector: &Collector, resource: &str, trace: &Path) {
 
 fn attribution_rows(tables: &Tables) -> Vec<Row> {
     tables.rows(
-        "SELECT process_id, trace_id, span_id, operation, start_ns, layer, state, sub_state, ns FROM attribution \
-         ORDER BY start_ns, trace_id, span_id, layer, state, sub_state, ns",
+        "SELECT process_id, trace_id, span_id, operation, start_ns, view, layer, state, sub_state, relation, \
+         culprit_operation, culprit_layer, culprit_state, ns FROM attribution \
+         ORDER BY start_ns, trace_id, span_id, view, layer, state, sub_state, relation, culprit_operation, culprit_layer, \
+         culprit_state, ns",
     )
 }
 

@@ -90,7 +90,7 @@ fn one_json_request_over_several_lines_is_read() {
     fs::write(&spans, serde_json::to_string_pretty(&request).unwrap()).unwrap();
     let out = dir.path().join("out");
     attribute(&[spans], &recording::profile_files(recording::FIRST), &out, &[]).success();
-    let row = Tables::new(&out).row("SELECT state, sub_state, ns, trace_id FROM attribution");
+    let row = Tables::new(&out).row("SELECT state, sub_state, ns, trace_id FROM attribution WHERE view = 'root'");
     assert_eq!(
         (text(&row, "state"), text(&row, "sub_state")),
         ("unknown", "not_recorded")
@@ -182,9 +182,11 @@ fn assert_names(message: &str, file: &Path, words: &[&str]) {
 /// The attribution of the first process, row by row.
 fn attribution_rows(tables: &Tables) -> Vec<Row> {
     tables.rows(&format!(
-        "SELECT trace_id, span_id, operation, is_request, start_ns, view, layer, state, sub_state, relation, evidence, ns \
+        "SELECT trace_id, span_id, operation, is_request, start_ns, view, layer, state, sub_state, relation, \
+         culprit_operation, culprit_layer, culprit_state, evidence, ns \
          FROM attribution WHERE process_id = '{}' \
-         ORDER BY start_ns, trace_id, span_id, view, layer, state, sub_state, relation, evidence, ns",
+         ORDER BY start_ns, trace_id, span_id, view, layer, state, sub_state, relation, culprit_operation, culprit_layer, \
+         culprit_state, evidence, ns",
         recording::FIRST
     ))
 }

@@ -77,11 +77,25 @@ fn spans_that_no_recording_of_their_process_touches_are_unknown_and_say_so() {
 #[test]
 fn the_matrix_counts_all_requests_and_all_their_time() {
     let tables = &*REPLAYED;
-    let wrong = tables.rows(
+    for view in ["self", "root"] {
+        let wrong = tables.rows(&wrong_in_matrix(view));
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
+    assert!(
+        tables.number("SELECT count(DISTINCT window_start_ns) FROM matrix") >= 2,
+        "the recording spans windows"
+    );
+    let impossible = "SELECT count(*) FROM matrix WHERE n_nonzero > n OR p50_ns > p95_ns OR p95_ns > p99_ns OR n < 1";
+    assert_eq!(tables.number(impossible), 0);
+}
+
+/// Operations whose requests the matrix does not count, or not with all their time in the view.
+fn wrong_in_matrix(view: &str) -> String {
+    format!(
         "WITH windows AS ( \
              SELECT window_start_ns, service_name, operation, sum(n) AS n, sum(sum_ns) AS sum_ns \
              FROM (SELECT window_start_ns, service_name, operation, emission, n, sum(sum_ns) AS sum_ns \
-                   FROM matrix WHERE view = 'self' \
+                   FROM matrix WHERE view = '{view}' \
                    GROUP BY window_start_ns, service_name, operation, emission, n) \
              GROUP BY window_start_ns, service_name, operation), \
          requests AS ( \
@@ -91,15 +105,8 @@ fn the_matrix_counts_all_requests_and_all_their_time() {
          SELECT r.operation, r.n, w.n AS matrix_n, r.sum_ns, w.sum_ns AS matrix_ns \
          FROM requests AS r FULL JOIN windows AS w ON r.window_start_ns = w.window_start_ns \
          AND r.service_name = w.service_name AND r.operation = w.operation \
-         WHERE (r.n IS DISTINCT FROM w.n) OR (r.sum_ns IS DISTINCT FROM w.sum_ns)",
-    );
-    assert!(wrong.is_empty(), "{wrong:?}");
-    assert!(
-        tables.number("SELECT count(DISTINCT window_start_ns) FROM matrix") >= 2,
-        "the recording spans windows"
-    );
-    let impossible = "SELECT count(*) FROM matrix WHERE n_nonzero > n OR p50_ns > p95_ns OR p95_ns > p99_ns OR n < 1";
-    assert_eq!(tables.number(impossible), 0);
+         WHERE (r.n IS DISTINCT FROM w.n) OR (r.sum_ns IS DISTINCT FROM w.sum_ns)"
+    )
 }
 
 #[test]

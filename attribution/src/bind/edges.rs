@@ -229,8 +229,8 @@ fn ran(matching: &Matching<'_>, mark: &Mark<'_>, at: UnixNanos) -> Option<bool> 
     let clock = matching.clock;
     let around = Interval::new(at.plus(clock.least_ns), at.plus(clock.most_ns.saturating_add(1)))?;
     let mut unknown = false;
-    for (_, standing) in matching.timeline.tiles(mark.line, around) {
-        match standing {
+    for tile in matching.timeline.tiles(mark.line, around) {
+        match tile.standing {
             Standing::Known(State::Running | State::GcAssist | State::GcSweep, _) => return Some(true),
             Standing::Known(..) | Standing::Unknown(UnknownReason::TaskNotAlive) => {}
             Standing::Unknown(_) => unknown = true,

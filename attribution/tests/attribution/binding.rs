@@ -3,7 +3,8 @@
 use spandrel_attribution::binding_word;
 use spandrel_model::*;
 
-use crate::simulator::{Random, Setup, simulate};
+use crate::random::Random;
+use crate::simulator::{Setup, simulate};
 use crate::text::{check, parse};
 use crate::world::interval;
 
@@ -254,6 +255,7 @@ fn total_score(lost_percent: u64, cuts: &[i64]) -> (usize, usize, usize) {
             requests: random.below(80) + 1,
             renamed_percent: 50 * random.below(3),
             lost_percent,
+            servers: 0,
         };
         let (recorded, bound, wrong) = score(setup, cuts);
         total = (total.0 + recorded, total.1 + bound, total.2 + wrong);

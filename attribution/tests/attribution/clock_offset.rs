@@ -6,7 +6,8 @@ use spandrel_attribution::{Anchor, NoOffset, NotAnchored, choose_anchor, estimat
 use spandrel_model::*;
 
 use crate::load::{Load, SECOND, YEAR, any_load};
-use crate::simulator::{Random, Setup, simulate};
+use crate::random::Random;
+use crate::simulator::{Setup, simulate};
 use crate::text::parse;
 use crate::world::{World, interval};
 
@@ -33,6 +34,7 @@ fn the_offset_of_random_programs_is_found_and_nearly_all_spans_are_bound() {
             requests: 150,
             renamed_percent: 50 * random.below(3),
             lost_percent: 10 * random.below(3),
+            servers: 0,
         });
         let world = &simulation.world;
         let extent = world.extent();

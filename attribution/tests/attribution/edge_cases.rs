@@ -18,12 +18,14 @@ fn wait_on_a_channel_is_a_cell_of_its_own() {
 fn the_worked_example_of_the_documentation_comes_out_as_written() {
     check(
         "window 0..98
-         | g1: run 0..30, net 30..60, ready/unblocked 60..65, run 65..80, wg 80..95, run 95..100
-         | g2 from g1: ready/created 70..74, run 74..94
+         | g1: run 0..30, net 30..60 by ext, ready/unblocked 60..65, run 65..80, wg 80..95 by g2, run 95..100
+         | g2 from g1: ready/created 70..74, run 74..96
          | span GET on g1 layer handler: 0..100 | span SELECT in GET on g1 layer db: 20..68
          | span render in GET on g2 layer service: 75..92",
         "GET self: db/run 13, db/ready/unblocked 5, db/net 30, run 35, wg 15, ?not_recorded 2 \
-         | SELECT self: run 13, ready/unblocked 5, net 30 | render self: run 17",
+         | SELECT self: run 13, ready/unblocked 5, net 30 | render self: run 17 \
+         | GET root: db/run 13, db/ready/unblocked 5, db/net 30, run 38, ?not_recorded 2, service/run 12 \
+         | SELECT root: run 13, ready/unblocked 5, net 30 | render root: run 17",
     );
 }
 
@@ -185,7 +187,8 @@ fn of_recordings_that_disagree_about_an_instant_the_earlier_counts() {
     let second = parse("window 20..60 | g1: run 0..10, sleep 10..60");
     let recordings = [second.recordings[0].clone(), first.recordings[0].clone()];
     let result = first.world.attribute(&recordings);
-    let cells: Vec<(State, i64)> = result.spans[0].cells.iter().map(|cell| (cell.state, cell.ns)).collect();
+    let cells = result.spans[0].cells.iter().filter(|cell| cell.view == View::SelfView);
+    let cells: Vec<(State, i64)> = cells.map(|cell| (cell.state, cell.ns)).collect();
     assert_eq!(cells, [(State::Running, 10), (State::Sleep, 20), (State::Network, 20)]);
 }
 
@@ -269,6 +272,7 @@ fn context_spans_own_time_but_yield_no_rows() {
         .spans
         .iter()
         .flat_map(|span| &span.cells)
+        .filter(|cell| cell.view == View::SelfView)
         .map(|cell| format!("{}/{} {}", cell.layer, cell.state, cell.ns))
         .collect();
     assert_eq!(cells, ["db/running 5", "db/network 20", "handler/running 5"]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use spandrel_attribution::{NoOffset, ProcessSpans, estimate_offset};
 use spandrel_model::*;
 
-use crate::simulator::Random;
+use crate::random::Random;
 use crate::world::interval;
 
 pub(crate) const SECOND: i64 = 1_000_000_000;

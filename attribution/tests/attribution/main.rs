@@ -13,7 +13,19 @@ mod load;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod root_edge_cases;
+#[cfg(test)]
+mod root_invariants;
+#[cfg(test)]
+mod root_load;
+#[cfg(test)]
+mod root_scenarios;
 #[cfg(test)]
 mod simulator;
 #[cfg(test)]

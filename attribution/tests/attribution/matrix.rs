@@ -3,6 +3,7 @@
 use std::num::NonZeroI64;
 
 use spandrel_attribution::{Matrix, MatrixRow, Rules, attribute};
+use spandrel_model::View;
 
 use crate::text::parse;
 
@@ -13,7 +14,12 @@ fn matrix(timeline: &str, window_ns: i64) -> Vec<MatrixRow> {
     for span in &attribute(&scene.world.process_spans(), &recordings, &Rules::default()).spans {
         matrix.add(span);
     }
-    matrix.rows()
+    self_rows(&matrix)
+}
+
+fn self_rows(matrix: &Matrix) -> Vec<MatrixRow> {
+    let rows = matrix.rows().into_iter();
+    rows.filter(|row| row.view == View::SelfView).collect()
 }
 
 fn show(row: &MatrixRow) -> String {
@@ -49,7 +55,7 @@ fn a_request_with_nothing_in_a_cell_counts_as_zero() {
     let result = scene.world.attribute(&scene.recordings);
     let mut matrix = Matrix::new(NonZeroI64::new(10_000).unwrap());
     result.spans.iter().for_each(|span| matrix.add(span));
-    let rows: Vec<String> = matrix.rows().iter().map(show).collect();
+    let rows: Vec<String> = self_rows(&matrix).iter().map(show).collect();
     assert_eq!(
         rows,
         [
@@ -83,4 +89,26 @@ fn sub_states_add_up_to_their_state() {
     );
     let sums: Vec<i64> = rows.iter().map(|row| row.sum_ns).collect();
     assert_eq!(sums, [8, 12]);
+}
+
+#[test]
+fn each_view_has_rows_of_its_own_that_sum_to_the_requests() {
+    let timeline = "g1: run 0..10, mutex 10..60 by g2, run 60..100 | g2: run 0..70
+                    | span a on g1: 0..100 | span b on g2: 0..70";
+    let scene = parse(timeline);
+    let mut matrix = Matrix::new(NonZeroI64::new(1_000).unwrap());
+    let result = scene.world.attribute(&scene.recordings);
+    result.spans.iter().for_each(|span| matrix.add(span));
+    let rows: Vec<String> = matrix.rows().iter().map(show).collect();
+    assert_eq!(
+        rows,
+        [
+            "0 a self service/running: n 1 nonzero 1 sum 50 p50 50 p95 50 p99 50",
+            "0 a self service/mutex: n 1 nonzero 1 sum 50 p50 50 p95 50 p99 50",
+            "0 a root service/running: n 1 nonzero 1 sum 50 p50 50 p95 50 p99 50",
+            "0 a root service/blocked_on_other: n 1 nonzero 1 sum 50 p50 50 p95 50 p99 50",
+            "0 b self service/running: n 1 nonzero 1 sum 70 p50 70 p95 70 p99 70",
+            "0 b root service/running: n 1 nonzero 1 sum 70 p50 70 p95 70 p99 70",
+        ]
+    );
 }

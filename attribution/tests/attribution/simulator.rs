@@ -1,7 +1,7 @@
 //! A small scheduler that runs random programs, and what OpenTelemetry's Go SDK would report of them.
 //!
 //! Goroutines share processors in slices, sleep, wait for the network, take locks, start other goroutines and wait for
-//! them. Spans are opened and closed as the SDK does it: the clock is read, some time passes (the lag), the user task
+//! them, and let servers do things: goroutines that work for one after the other and for no span. Spans are opened and closed as the SDK does it: the clock is read, some time passes (the lag), the user task
 //! begins or ends. Lags follow the distribution measured with the real SDK. The span clock is a little off, and the times
 //! of the recording are multiples of 64 ns, as on Linux.
 
@@ -11,66 +11,8 @@ use std::sync::Arc;
 
 use spandrel_model::*;
 
+use crate::random::Random;
 use crate::world::*;
-
-/// Pseudo-random numbers (splitmix64), the same for the same seed everywhere.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
-        low + i64::try_from(self.below(u64::try_from(high - low + 1).unwrap())).unwrap()
-    }
-
-    pub(crate) fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// Nanoseconds from the start of a span to the beginning of its user task, as measured.
-    pub(crate) fn begin_lag(&mut self) -> i64 {
-        self.quantile(&BEGIN_LAG)
-    }
-
-    /// Nanoseconds from the end of a span to the end of its user task, as measured.
-    pub(crate) fn end_lag(&mut self) -> i64 {
-        self.quantile(&END_LAG)
-    }
-
-    /// A number with these values at these per mille of the distribution, linear in between.
-    fn quantile(&mut self, points: &[(i64, i64)]) -> i64 {
-        let at = self.between(0, 1000);
-        let pair = points.windows(2).find(|pair| at <= pair[1].0).unwrap();
-        let (low, high) = (pair[0], pair[1]);
-        low.1 + (high.1 - low.1) * (at - low.0) / (high.0 - low.0)
-    }
-}
-
-const BEGIN_LAG: [(i64, i64); 5] = [
-    (0, 3_000),
-    (500, 12_000),
-    (900, 40_000),
-    (990, 500_000),
-    (1000, 1_600_000),
-];
-const END_LAG: [(i64, i64); 6] = [
-    (0, 100),
-    (500, 1_000),
-    (900, 2_000),
-    (970, 10_000),
-    (990, 200_000),
-    (1000, 1_000_000),
-];
 
 /// What to simulate.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +24,8 @@ pub(crate) struct Setup {
     pub(crate) renamed_percent: u64,
     /// Share of spans that never reach us.
     pub(crate) lost_percent: u64,
+    /// Servers; every second one belongs to the runtime.
+    pub(crate) servers: u64,
 }
 
 /// The world, and the goroutine each span truly started on (in the order of `world.spans`).
@@ -105,6 +49,9 @@ enum Op {
     EndTask,
     Spawn(Vec<Op>),
     Join,
+    Call(usize),
+    Serve,
+    Reply(usize),
 }
 
 struct Goroutine {
@@ -119,6 +66,12 @@ struct Goroutine {
     children: usize,
     joining: bool,
     user_task_ending: Option<u64>,
+    // Who ended the wait that is about to end.
+    waker: Waker,
+    // Of servers: who waits to be served, in order, and whether that is waited for.
+    kind: TaskKind,
+    calls: VecDeque<usize>,
+    idle: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +93,7 @@ struct Machine {
     world: World,
     truth: Vec<TaskId>,
     next_user_task: u64,
+    servers: usize,
 }
 
 const SLICE: i64 = 200_000;
@@ -168,7 +122,13 @@ pub(crate) fn simulate(setup: Setup) -> Simulation {
         },
         truth: Vec::new(),
         next_user_task: 1,
+        servers: usize::try_from(setup.servers).unwrap(),
     };
+    for server in 0..machine.servers {
+        machine.create(None, vec![Op::Serve]);
+        machine.goroutines[server].kind = [TaskKind::Application, TaskKind::System][server % 2];
+        machine.schedule(machine.now, Event::Ready(server));
+    }
     for _ in 0..setup.requests {
         let program = machine.request();
         let goroutine = machine.create(None, program);
@@ -197,6 +157,10 @@ impl Machine {
         let mut ops = Vec::new();
         for _ in 0..self.random.between(1, 4) {
             ops.push(Op::Run(self.random.between(500, 60_000)));
+            if self.servers > 0 && self.random.chance(30) {
+                let server = self.random.below(u64::try_from(self.servers).unwrap());
+                ops.push(Op::Call(usize::try_from(server).unwrap()));
+            }
             match self.random.below(if depth < 3 { 6 } else { 3 }) {
                 0 => ops.push(Op::Wait(State::Sleep, self.random.between(1_000, 500_000))),
                 1 => ops.push(Op::Wait(State::Network, self.random.between(20_000, 800_000))),
@@ -252,6 +216,10 @@ impl Machine {
             children: 0,
             joining: false,
             user_task_ending: None,
+            waker: Waker::None,
+            kind: TaskKind::Application,
+            calls: VecDeque::new(),
+            idle: false,
         });
         self.goroutines.len() - 1
     }
@@ -294,8 +262,10 @@ impl Machine {
                 interval: interval(start, end),
                 state: old,
                 sub_state: old_sub.to_owned(),
+                waker: self.goroutines[goroutine].waker,
             });
         }
+        self.goroutines[goroutine].waker = Waker::None;
         self.goroutines[goroutine].state = (state, sub_state, self.now);
     }
 
@@ -310,6 +280,7 @@ impl Machine {
                 Op::Run(ns) | Op::Resume(ns) => return self.run_slice(goroutine, ns),
                 Op::Wait(state, ns) => {
                     self.enter(goroutine, state, "");
+                    self.goroutines[goroutine].waker = Waker::External;
                     self.schedule(self.now + ns, Event::Ready(goroutine));
                     self.idle += 1;
                     return;
@@ -328,8 +299,7 @@ impl Machine {
                     let (held, waiting) = self.locks.get_mut(&lock).unwrap();
                     let next = waiting.pop_front();
                     *held = next.is_some();
-                    next.into_iter()
-                        .for_each(|next| self.schedule(self.now, Event::Ready(next)));
+                    next.into_iter().for_each(|next| self.wake(next, goroutine));
                 }
                 Op::Join => {
                     if self.goroutines[goroutine].children > 0 {
@@ -339,6 +309,26 @@ impl Machine {
                         return;
                     }
                 }
+                Op::Call(server) => {
+                    self.goroutines[server].calls.push_back(goroutine);
+                    if std::mem::take(&mut self.goroutines[server].idle) {
+                        self.wake(server, goroutine);
+                    }
+                    self.enter(goroutine, State::Select, "");
+                    self.idle += 1;
+                    return;
+                }
+                Op::Serve => {
+                    let Some(caller) = self.goroutines[goroutine].calls.pop_front() else {
+                        self.goroutines[goroutine].idle = true;
+                        self.goroutines[goroutine].program.push_front(Op::Serve);
+                        self.enter(goroutine, State::Channel, "recv");
+                        self.idle += 1;
+                        return;
+                    };
+                    self.serve(goroutine, caller);
+                }
+                Op::Reply(caller) => self.wake(caller, goroutine),
                 Op::Spawn(program) => {
                     let child = self.create(Some(goroutine), program);
                     self.goroutines[goroutine].children += 1;
@@ -358,6 +348,27 @@ impl Machine {
                 Op::EndTask => self.end_task(goroutine),
             }
         }
+    }
+
+    fn wake(&mut self, sleeper: usize, waker: usize) {
+        self.goroutines[sleeper].waker = Waker::Task(id_of(waker));
+        self.schedule(self.now, Event::Ready(sleeper));
+    }
+
+    /// What a server does for a caller.
+    fn serve(&mut self, server: usize, caller: usize) {
+        let mut ops = vec![Op::Run(self.random.between(300, 3_000))];
+        if self.random.chance(70) {
+            ops.push(Op::Wait(State::Network, self.random.between(5_000, 200_000)));
+        }
+        ops.extend([
+            Op::Run(self.random.between(300, 9_000)),
+            Op::Reply(caller),
+            Op::Run(200),
+        ]);
+        let program = &mut self.goroutines[server].program;
+        ops.push(Op::Serve);
+        ops.into_iter().rev().for_each(|op| program.push_front(op));
     }
 
     fn run_slice(&mut self, goroutine: usize, ns: i64) {
@@ -385,7 +396,7 @@ impl Machine {
             parent.children -= 1;
             if parent.joining && parent.children == 0 {
                 parent.joining = false;
-                self.schedule(self.now, Event::Ready(creator));
+                self.wake(creator, goroutine);
             }
         }
     }
@@ -454,7 +465,7 @@ impl Machine {
                 creator: goroutine.creator.map(|creator| id_of(creator).0),
                 birth: tick(goroutine.birth),
                 death: goroutine.death.map(tick),
-                kind: TaskKind::Application,
+                kind: goroutine.kind,
             });
         }
         let spans = std::mem::take(&mut self.world.spans);

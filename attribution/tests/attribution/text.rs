@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! g2 from g1: run 5..10, chan/recv 10..40      goroutine 2, created by 1 at its first instant, dead after its last
+//! g3: mutex 0..9 by g2, net 9..20 by ext       who ended a wait: goroutine 2; the poller or a timer
 //! system g3: run 0..9                          goroutine of the runtime
 //! span q in s on g1 layer db kind client: 2..8 span; its id is logged on g1 at its start
 //! span q says g1: 2..8                         span with the attribute go.goroutine.id
@@ -12,12 +13,13 @@
 //! ```
 //!
 //! Goroutines that reach an end of the recorded time live on beyond it. Expected: `s self: run 10, db/net 5`: cells in
-//! the order of the table, the layer only where it is not the span's own, `?reason` for unknown time.
+//! the order of the table, the layer only where it is not the span's own, `?reason` for unknown time. In the root view,
+//! `s root: run 10, helper:net 4, blocked/mutex 5 by PUT db/run`: the relation where it is not `same`, and the culprit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spandrel_attribution::SpanAttribution;
+use spandrel_attribution::{Attributed, SpanAttribution};
 use spandrel_model::*;
 
 use crate::world::*;
@@ -33,14 +35,21 @@ pub(crate) fn check(timeline: &str, expected: &str) {
     let scene = parse(timeline);
     let result = scene.world.attribute(&scene.recordings);
     assert_eq!(result.violations, []);
-    let wanted = expected.split('|').map(|part| part.trim().split(' ').next().unwrap());
-    let actual: Vec<String> = wanted
-        .map(|name| {
-            let span = result.spans.iter().find(|span| &*span.operation == name);
-            show(span.unwrap_or_else(|| panic!("no span {name}")))
-        })
-        .collect();
-    assert_eq!(actual.join(" | "), expected, "{timeline}");
+    assert_eq!(shown(&result, expected), expected, "{timeline}");
+}
+
+/// The views that `expected` names, as it would have to show them.
+pub(crate) fn shown(result: &Attributed, expected: &str) -> String {
+    let wanted = expected.split('|').map(|part| part.trim().split([' ', ':']));
+    let views = wanted.map(|mut words| {
+        let (name, view) = (words.next().unwrap(), words.next().unwrap());
+        let view = [View::SelfView, View::Root]
+            .into_iter()
+            .find(|known| known.as_str() == view);
+        let span = result.spans.iter().find(|span| &*span.operation == name);
+        show(span.unwrap_or_else(|| panic!("no span {name}")), view.unwrap())
+    });
+    views.collect::<Vec<String>>().join(" | ")
 }
 
 pub(crate) fn parse(timeline: &str) -> Scene {
@@ -102,12 +111,18 @@ fn add_goroutine(world: &mut World, words: &[&str], kind: TaskKind, body: &str) 
         .split(',')
         .map(|state| {
             let (word, time) = state.trim().split_once(' ').unwrap();
+            let (time, waker) = time.split_once(" by ").unwrap_or((time, ""));
             let (word, sub_state) = word.split_once('/').unwrap_or((word, ""));
             WorldState {
                 task: id,
                 interval: range(time.trim()),
                 state: state_of(word),
                 sub_state: sub_state.to_owned(),
+                waker: match waker {
+                    "" => Waker::None,
+                    "ext" => Waker::External,
+                    waker => Waker::Task(TaskId(goroutine(waker))),
+                },
             }
         })
         .collect();
@@ -170,7 +185,7 @@ fn add_user_task(world: &mut World, words: &[&str], times: &str) {
     });
 }
 
-const STATES: [(&str, State); 13] = [
+const STATES: [(&str, State); 14] = [
     ("run", State::Running),
     ("ready", State::Runnable),
     ("mutex", State::Mutex),
@@ -183,6 +198,7 @@ const STATES: [(&str, State); 13] = [
     ("assist", State::GcAssist),
     ("stw", State::GcStw),
     ("other", State::Other),
+    ("blocked", State::BlockedOnOther),
     ("?", State::Unknown),
 ];
 
@@ -191,26 +207,36 @@ fn state_of(word: &str) -> State {
     found.unwrap_or_else(|| panic!("no state {word:?}")).1
 }
 
-fn show(span: &SpanAttribution) -> String {
-    let cells: Vec<String> = span
-        .cells
-        .iter()
-        .map(|cell| {
-            let layer = if cell.layer == span.layer {
-                String::new()
-            } else {
-                format!("{}/", cell.layer)
-            };
-            let state = STATES.iter().find(|(_, state)| *state == cell.state).unwrap().0;
-            let slash = if cell.state == State::Unknown || cell.sub_state.is_empty() {
-                ""
-            } else {
-                "/"
-            };
-            format!("{layer}{state}{slash}{} {}", cell.sub_state, cell.ns)
-        })
-        .collect();
-    format!("{} self: {}", span.operation, cells.join(", "))
+fn show(span: &SpanAttribution, view: View) -> String {
+    let cells = span.cells.iter().filter(|cell| cell.view == view);
+    let cells: Vec<String> = cells.map(|cell| show_cell(cell, &span.layer)).collect();
+    format!("{} {}: {}", span.operation, view.as_str(), cells.join(", "))
         .trim_end()
         .to_owned()
+}
+
+fn show_cell(cell: &Cell, own: &Layer) -> String {
+    let word = |state| STATES.iter().find(|(_, known)| *known == state).unwrap().0;
+    let layer = match cell.layer == *own {
+        true => String::new(),
+        false => format!("{}/", cell.layer),
+    };
+    let relation = match cell.relation {
+        Relation::Same | Relation::Interference => String::new(),
+        relation => format!("{}:", relation.as_str()),
+    };
+    let slash = match cell.state == State::Unknown || cell.sub_state.is_empty() {
+        true => "",
+        false => "/",
+    };
+    let culprit = match &cell.culprit {
+        Some(culprit) => format!(" by {} {}/{}", culprit.operation, culprit.layer, word(culprit.state)),
+        None => String::new(),
+    };
+    format!(
+        "{relation}{layer}{}{slash}{} {}{culprit}",
+        word(cell.state),
+        cell.sub_state,
+        cell.ns
+    )
 }

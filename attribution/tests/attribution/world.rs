@@ -31,6 +31,8 @@ pub(crate) struct WorldState {
     pub(crate) interval: Interval,
     pub(crate) state: State,
     pub(crate) sub_state: String,
+    /// Who ended it, if it is a wait that ended.
+    pub(crate) waker: Waker,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +107,10 @@ impl World {
             .states
             .iter()
             .filter_map(|state| {
+                let waker = match state.interval.end() <= window.end() {
+                    true => state.waker,
+                    false => Waker::None,
+                };
                 Some(TaskState {
                     task: TaskId(state.task),
                     interval: state.interval.intersection(window)?,
@@ -112,7 +118,7 @@ impl World {
                     sub_state: names.intern(&state.sub_state),
                     reason: Names::EMPTY,
                     stack: None,
-                    waker: Waker::None,
+                    waker,
                 })
             })
             .collect();

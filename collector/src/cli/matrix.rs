@@ -10,6 +10,7 @@ use spandrel_query::Limits;
 
 use super::answers::{Value, rows};
 use super::sql::query;
+use super::view::Shown;
 use crate::report::matrix::{OperationMatrix, render};
 
 /// Options of `spandrel matrix`.
@@ -27,6 +28,9 @@ pub struct Args {
     /// Only this operation.
     #[arg(long, value_name = "NAME")]
     pub operation: Option<String>,
+    /// What the requests' own goroutines did (self), or what they were really waiting for (root).
+    #[arg(long, value_enum, default_value_t = Shown::SelfView)]
+    pub view: Shown,
 }
 
 /// Requests that were recorded, with quantiles by nearest rank: each is the duration of a real request.
@@ -42,11 +46,11 @@ const OPERATIONS: &str = "\
     GROUP BY service_name, operation ORDER BY p99_ns DESC, service_name, operation";
 
 const CELLS: &str = "\
-    SELECT a.service_name, a.operation, a.layer, a.state, sum(a.ns) AS ns \
+    SELECT a.service_name, a.operation, a.view, a.layer, a.state, sum(a.ns) AS ns \
     FROM attribution AS a \
     JOIN span_quality AS q ON a.trace_id = q.trace_id AND a.span_id = q.span_id AND a.process_id = q.process_id \
-    WHERE a.is_request AND a.view = 'self' AND q.binding NOT IN ('not_recorded', 'began_before_recording') \
-    GROUP BY a.service_name, a.operation, a.layer, a.state";
+    WHERE a.is_request AND q.binding NOT IN ('not_recorded', 'began_before_recording') \
+    GROUP BY a.service_name, a.operation, a.view, a.layer, a.state";
 
 /// Prints the matrices.
 ///
@@ -83,6 +87,7 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
         matrices.push(OperationMatrix {
             service: service.clone(),
             operation: operation.clone(),
+            view: args.view.view(),
             requests: *requests,
             quantiles_ns: [*p50, *p95, *p99],
             cells: BTreeMap::new(),
@@ -117,6 +122,7 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
         let [
             Value::Text(service),
             Value::Text(operation),
+            Value::Text(view),
             Value::Text(layer),
             Value::Text(state),
             Value::Int(ns),
@@ -124,9 +130,9 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
         else {
             bail!("the table attribution has columns of other types than this version of spandrel writes");
         };
-        let matrix = matrices
-            .iter_mut()
-            .find(|matrix| matrix.service == *service && matrix.operation == *operation);
+        let matrix = matrices.iter_mut().find(|matrix| {
+            matrix.service == *service && matrix.operation == *operation && matrix.view.as_str() == view
+        });
         if let Some(matrix) = matrix {
             matrix.cells.insert((layer.clone(), state.clone()), *ns);
         }

@@ -14,6 +14,7 @@ pub mod run;
 pub mod sql;
 mod state_rules;
 pub mod validate;
+pub mod view;
 pub mod why;
 
 /// The OpenTelemetry collector that can say why a span was slow.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, TableComponent, presets};
-use spandrel_model::State;
+use spandrel_model::{State, View};
 
 use super::duration::human;
 
@@ -14,6 +14,8 @@ pub struct OperationMatrix {
     pub service: String,
     /// Span name of the requests.
     pub operation: String,
+    /// Which question the cells answer.
+    pub view: View,
     /// Number of requests.
     pub requests: i64,
     /// Duration of the requests: median, 95th and 99th percentile.
@@ -85,8 +87,11 @@ pub fn render(matrix: &OperationMatrix, color: bool) -> String {
 fn headline(matrix: &OperationMatrix) -> String {
     let [p50, p95, p99] = matrix.quantiles_ns.map(human);
     format!(
-        "{}  {}   {} requests   p50 {p50}   p95 {p95}   p99 {p99}   (mean per request, self view)",
-        matrix.service, matrix.operation, matrix.requests
+        "{}  {}   {} requests   p50 {p50}   p95 {p95}   p99 {p99}   (mean per request, {} view)",
+        matrix.service,
+        matrix.operation,
+        matrix.requests,
+        matrix.view.as_str()
     )
 }
 
@@ -136,6 +141,7 @@ mod tests {
         OperationMatrix {
             service: "shop".into(),
             operation: "GET /report".into(),
+            view: View::Root,
             requests: 2,
             quantiles_ns: [1_000_000, 2_000_000, 3_000_000],
             cells: cells
@@ -154,6 +160,7 @@ mod tests {
         for part in [
             "shop  GET /report",
             "2 requests",
+            "root view",
             "1.50 ms",
             "500 us",
             "75.0 %",

@@ -449,10 +449,18 @@ fn attribution() -> Vec<Field> {
         required(
             "layer",
             DataType::Utf8,
-            "Layer of the innermost span on the task at that time",
+            "Layer of the innermost span on the task at that time; in the root view, on the task that was waited for",
         ),
-        required("state", DataType::Utf8, "State of the task at that time"),
-        required("sub_state", DataType::Utf8, "Finer kind; for `unknown`, the reason"),
+        required(
+            "state",
+            DataType::Utf8,
+            "State of the task at that time; in the root view, of the task that was waited for",
+        ),
+        required(
+            "sub_state",
+            DataType::Utf8,
+            "Finer kind; for `unknown`, the reason; for `blocked_on_other`, the state of the span's own task",
+        ),
         required(
             "relation",
             DataType::Utf8,

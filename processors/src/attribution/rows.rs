@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, FixedSizeBinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, new_null_array,
+    TimestampMicrosecondArray,
 };
-use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use spandrel_attribution::{MatrixRow, SpanAttribution, TaskSpan, binding_word};
-use spandrel_model::{Binding, Cell, SpanId, Table, TaskId, TraceId, UnixNanos};
+use spandrel_model::{Binding, Cell, Culprit, SpanId, Table, TaskId, TraceId, UnixNanos};
 use spandrel_pipeline::TableRows;
 
 /// Rows of `task_spans`, `attribution` and `span_quality`, in this order. Tables without rows are left out.
@@ -76,8 +75,10 @@ fn task_spans(rows: &[(&SpanAttribution, &TaskSpan)]) -> Result<TableRows, Arrow
 
 fn attribution(rows: &[(&SpanAttribution, &Cell)]) -> Result<TableRows, ArrowError> {
     let [service, process] = service_columns(rows.iter().map(|(span, _)| *span));
-    // Culprits belong to the interference relation, which only the root view has.
-    let no_culprit = || new_null_array(&DataType::Utf8, rows.len());
+    let culprit = |word: for<'c> fn(&'c Culprit) -> &'c str| -> ArrayRef {
+        let words = rows.iter().map(|(_, cell)| cell.culprit.as_ref().map(word));
+        Arc::new(words.collect::<StringArray>())
+    };
     table(
         Table::Attribution,
         vec![
@@ -96,9 +97,9 @@ fn attribution(rows: &[(&SpanAttribution, &Cell)]) -> Result<TableRows, ArrowErr
             strings(rows.iter().map(|(_, cell)| cell.state.as_str())),
             strings(rows.iter().map(|(_, cell)| &*cell.sub_state)),
             strings(rows.iter().map(|(_, cell)| cell.relation.as_str())),
-            no_culprit(),
-            no_culprit(),
-            no_culprit(),
+            culprit(|culprit| &culprit.operation),
+            culprit(|culprit| culprit.layer.as_str()),
+            culprit(|culprit| culprit.state.as_str()),
             strings(rows.iter().map(|(_, cell)| cell.evidence.as_str())),
             int64(rows.iter().map(|(_, cell)| cell.ns)),
         ],

@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .filter(|profile| profile.owner.as_ref() == Some(process))
             .map(|profile| &profile.recording)
             .collect();
-        let Attributed { spans, violations } = attribute(&input, &own, &config.rules);
+        let Attributed { spans, violations, .. } = attribute(&input, &own, &config.rules);
         if let Some(violation) = violations.first() {
             bail!(
                 "{} spans do not conserve their time, which is a defect of spandrel; the first: {violation}",
@@ -236,6 +236,9 @@ fn write_tables(
     Ok(())
 }
 
+/// In the order in which they are shown.
+const VIEWS: [View; 2] = [View::SelfView, View::Root];
+
 fn print_text(results: &[SpanAttribution], top: usize) {
     let color = crate::report::color::is_welcome();
     let operations = operations(results);
@@ -245,15 +248,16 @@ fn print_text(results: &[SpanAttribution], top: usize) {
              covers"
         );
     }
-    for operation in operations.into_iter().take(top) {
+    for operation in operations.into_iter().take(top.saturating_mul(VIEWS.len())) {
         println!("{}", render(&operation, color));
     }
 }
 
-/// The matrices by operation, slowest 99th percentile first, over the requests whose beginning was recorded.
+/// The matrices by operation, slowest 99th percentile first, over the requests whose beginning was recorded; of each
+/// operation the self view, then the root view.
 fn operations(results: &[SpanAttribution]) -> Vec<OperationMatrix> {
     let unseen = [UnknownReason::NotRecorded, UnknownReason::BeganBeforeRecording].map(Binding::Unbound);
-    type DurationsAndCells = (Vec<i64>, BTreeMap<(String, String), i64>);
+    type DurationsAndCells = (Vec<i64>, BTreeMap<View, BTreeMap<(String, String), i64>>);
     let mut operations: BTreeMap<(&str, &str), DurationsAndCells> = BTreeMap::new();
     for span in results
         .iter()
@@ -262,7 +266,8 @@ fn operations(results: &[SpanAttribution]) -> Vec<OperationMatrix> {
         let key = (&*span.process.service_name, &*span.operation);
         let (durations, cells) = operations.entry(key).or_default();
         durations.push(span.interval.duration_ns());
-        for cell in span.cells.iter().filter(|cell| cell.view == View::SelfView) {
+        for cell in &span.cells {
+            let cells = cells.entry(cell.view).or_default();
             *cells
                 .entry((cell.layer.to_string(), cell.state.to_string()))
                 .or_insert(0) += cell.ns;
@@ -270,15 +275,16 @@ fn operations(results: &[SpanAttribution]) -> Vec<OperationMatrix> {
     }
     let mut operations: Vec<OperationMatrix> = operations
         .into_iter()
-        .map(|((service, operation), (mut durations, cells))| {
+        .flat_map(|((service, operation), (mut durations, mut cells))| {
             durations.sort_unstable();
-            OperationMatrix {
+            VIEWS.map(|view| OperationMatrix {
                 service: service.to_owned(),
                 operation: operation.to_owned(),
+                view,
                 requests: i64::try_from(durations.len()).unwrap_or(i64::MAX),
                 quantiles_ns: [50, 95, 99].map(|percent| nearest_rank(&durations, percent)),
-                cells,
-            }
+                cells: cells.remove(&view).unwrap_or_default(),
+            })
         })
         .collect();
     operations.sort_by_key(|operation| std::cmp::Reverse(operation.quantiles_ns[2]));

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
-use spandrel_model::View;
 use spandrel_query::Limits;
 
 use super::answers::{Value, rows};
 use super::sql::query;
+use super::view::Shown;
 
 /// Options of `spandrel why`.
 #[derive(Debug, clap::Args)]
@@ -41,8 +41,8 @@ pub struct Args {
     #[arg(long, requires = "operation", conflicts_with = "p99")]
     pub p95: bool,
     /// The view of an operation: root, or self. Without it root, if the tables have it.
-    #[arg(long, value_name = "VIEW", requires = "operation", value_parser = parse_view)]
-    pub view: Option<View>,
+    #[arg(long, value_enum, requires = "operation")]
+    pub view: Option<Shown>,
     /// Output: text or json.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -58,12 +58,6 @@ pub enum Format {
     Text,
     /// One object.
     Json,
-}
-
-fn parse_view(word: &str) -> Result<View, String> {
-    let views = [View::SelfView, View::Root];
-    let known = views.into_iter().find(|view| view.as_str() == word);
-    known.ok_or_else(|| "expected self or root".to_owned())
 }
 
 /// Prints the explanation.
@@ -85,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                     operation: operation.as_deref().unwrap_or_default(),
                     service: args.service.as_deref(),
                     percent: if args.p95 { 95 } else { 99 },
-                    view: args.view,
+                    view: args.view.map(Shown::view),
                 };
                 let explained = operation::explain(&tables, &question).await?;
                 written(&explained, args.format, || operation::render(&explained, color))

@@ -1,0 +1,108 @@
+//! Owners as a span sees them: what matters of one is its trace, its layer, and the operation that it is a part of.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use spandrel_model::TraceId;
+
+use crate::self_view::SpanLayers;
+use crate::spans::{SpanIndex, SpanSet};
+
+/// The owner of a task at the end of a chain, told apart as far as cells do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    /// Spans of one trace, operation and layer.
+    OfTrace(usize),
+    /// Spans of one operation and layer, not of the trace of the spans that ask. A lock under load
+    /// is held by hundreds of traces, but by few operations.
+    Other(usize),
+}
+
+/// Owners by number.
+pub(crate) struct OwnerClasses {
+    of_trace: Classes,
+    other: Classes,
+    // By span: the one with which its request entered the process.
+    request_of: Vec<SpanIndex>,
+}
+
+struct Classes {
+    of_span: Vec<usize>,
+    // A span of each class.
+    examples: Vec<SpanIndex>,
+}
+
+impl OwnerClasses {
+    pub(crate) fn new(spans: &SpanSet<'_>, layers: &SpanLayers) -> Self {
+        let request_of = requests(spans);
+        let operation = |index: SpanIndex| &*spans.span(request_of[index]).name;
+        let other = Classes::new(spans, |index| (operation(index), layers.of_span[index]));
+        let of_trace = Classes::new(spans, |index| (spans.span(index).trace_id, other.of_span[index]));
+        Self {
+            of_trace,
+            other,
+            request_of,
+        }
+    }
+
+    /// The owner `span`, seen from spans that are all of trace `asking`; `None` if they are of several.
+    pub(super) fn owner(&self, spans: &SpanSet<'_>, span: SpanIndex, asking: Option<TraceId>) -> Owner {
+        match asking {
+            Some(asking) if spans.span(span).trace_id != asking => Owner::Other(self.other.of_span[span]),
+            _ => Owner::OfTrace(self.of_trace.of_span[span]),
+        }
+    }
+
+    /// The owner `span`, seen from spans of other traces.
+    pub(super) fn other(&self, span: SpanIndex) -> Owner {
+        Owner::Other(self.other.of_span[span])
+    }
+
+    /// The span whose name is the operation of all spans of the class.
+    pub(super) fn request(&self, owner: Owner) -> SpanIndex {
+        self.request_of[self.example(owner)]
+    }
+
+    /// A span of the class: its layer is that of all.
+    pub(super) fn example(&self, owner: Owner) -> SpanIndex {
+        match owner {
+            Owner::OfTrace(class) => self.of_trace.examples[class],
+            Owner::Other(class) => self.other.examples[class],
+        }
+    }
+
+    /// Whether the class is of trace `trace_id`, that of a span that asked.
+    pub(super) fn is_of(&self, spans: &SpanSet<'_>, owner: Owner, trace_id: TraceId) -> bool {
+        matches!(owner, Owner::OfTrace(_)) && spans.span(self.example(owner)).trace_id == trace_id
+    }
+}
+
+/// By span: the nearest request among it and its ancestors, or the last known ancestor.
+fn requests(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
+    let mut downwards: Vec<SpanIndex> = (0..spans.len()).collect();
+    downwards.sort_by_key(|span| spans.node(*span).depth);
+    let mut request_of: Vec<SpanIndex> = (0..spans.len()).collect();
+    for span in downwards {
+        let node = spans.node(span);
+        if let (Some(parent), false) = (node.parent, node.is_request()) {
+            request_of[span] = request_of[parent];
+        }
+    }
+    request_of
+}
+
+impl Classes {
+    fn new<K: Eq + Hash>(spans: &SpanSet<'_>, key: impl Fn(SpanIndex) -> K) -> Self {
+        let mut numbers: HashMap<K, usize> = HashMap::new();
+        let mut examples = Vec::new();
+        let of_span = (0..spans.len())
+            .map(|span| {
+                *numbers.entry(key(span)).or_insert_with(|| {
+                    examples.push(span);
+                    examples.len() - 1
+                })
+            })
+            .collect();
+        Self { of_span, examples }
+    }
+}

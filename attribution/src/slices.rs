@@ -1,0 +1,96 @@
+//! Known states of tasks, laid end to end.
+//!
+//! Decoders tell each state once, but a recording ends in the middle of states, and the next one begins there:
+//!
+//! ```text
+//! first recording   |run |mutex, not ended |
+//! second recording                         |mutex or other, woken by g7 |run |
+//! slices            |run |mutex, woken by g7                            |run |
+//! ```
+
+use spandrel_model::{Interval, NameId, State, TaskId, UnixNanos};
+
+/// Position of a wake among those of a timeline.
+pub(crate) type WakeId = usize;
+
+/// One known state of one task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StateSlice {
+    pub(crate) task: TaskId,
+    pub(crate) interval: Interval,
+    pub(crate) state: State,
+    pub(crate) sub_state: NameId,
+    pub(crate) ending: Ending,
+}
+
+/// What ended a state, as far as waits go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is not a wait, or nothing is known to have ended it.
+    Open,
+    /// The network poller or a timer.
+    External,
+    /// A task.
+    Wake(WakeId),
+}
+
+impl Ending {
+    pub(crate) fn wake(self) -> Option<WakeId> {
+        match self {
+            Self::Wake(wake) => Some(wake),
+            Self::Open | Self::External => None,
+        }
+    }
+}
+
+/// A task ended the wait of another one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wake {
+    /// Who did.
+    pub(crate) waker: TaskId,
+    /// When.
+    pub(crate) at: UnixNanos,
+}
+
+/// Cuts back slices of a task that begin before the previous one ends. Decoders do not make such; that an instant has
+/// one state must not depend on it.
+pub(crate) fn drop_overlap(slices: &mut Vec<StateSlice>) {
+    let mut previous: Option<(TaskId, UnixNanos)> = None;
+    slices.retain_mut(|slice| {
+        if let Some((task, end)) = previous
+            && task == slice.task
+            && slice.interval.start() < end
+        {
+            match Interval::new(end, slice.interval.end()) {
+                Some(rest) if !rest.is_empty() => slice.interval = rest,
+                _ => return false,
+            }
+        }
+        previous = Some((slice.task, slice.interval.end()));
+        true
+    });
+}
+
+/// Joins what was cut: equal neighbors of which the first has no ending of its own become one. Across a seam, where one
+/// recording takes over from another, a wait may go by another name, because the second did not see it begin; it keeps
+/// both names and gets the ending of the second.
+pub(crate) fn join(slices: &mut Vec<StateSlice>, seams: &[UnixNanos]) {
+    slices.dedup_by(|later, kept| {
+        let same = (later.task, later.state, later.sub_state) == (kept.task, kept.state, kept.sub_state);
+        let open = kept.ending == Ending::Open && kept.interval.end() == later.interval.start();
+        let whole = Interval::new(kept.interval.start(), later.interval.end()).filter(|_| same && open);
+        if let Some(whole) = whole {
+            kept.interval = whole;
+            kept.ending = later.ending;
+        }
+        whole.is_some()
+    });
+    for index in (1..slices.len()).rev() {
+        let [kept, later] = [slices[index - 1], slices[index]];
+        let touching = kept.task == later.task && kept.interval.end() == later.interval.start();
+        let waits_on = kept.ending == Ending::Open && kept.state.is_wait() && later.state.is_wait();
+        if touching && waits_on && seams.binary_search(&later.interval.start()).is_ok() {
+            slices[index - 1].ending = later.ending;
+        }
+    }
+}
