@@ -101,5 +101,6 @@ func (r *exclusive) waitedFor(s step, w wait) []part {
 			root.Ns += stretch{r.history[n-1].released, before.acquired}.within(blocked).length()
 		}
 	}
+	root.UnwatchedNs = blocked.length() - root.Ns
 	return append(s.selfParts(r.state, w), root, s.wokenPart("root", w))
 }

@@ -37,8 +37,8 @@ func (i *injector) alone(s step) ([]part, error) {
 	case "timer":
 		w := work{how: sleeping}
 		_, plus := w.state()
-		took := timed(func() { waitForTimer(s.Ns) })
-		return s.both(part{States: []string{"sleep/timer"}, Plus: plus, Ns: took.length(), LeastNs: s.Ns}), nil
+		took, least := waitForTimer(s.Ns)
+		return s.both(part{States: []string{"sleep/timer"}, Plus: plus, Ns: took.length(), LeastNs: least}), nil
 	case "yield":
 		starting, yielding := yieldToHogs(s.Ns)
 		yielded := part{States: []string{"runnable/yield", "gc_stw/yield"}, Ns: yielding.length()}
@@ -80,14 +80,19 @@ func (s step) both(p part) []part {
 	return []part{self, root}
 }
 
-// waitForTimer waits in a select that only a timer ends.
-func waitForTimer(ns int64) {
-	timer := time.NewTimer(time.Duration(ns))
+// waitForTimer waits in a select that only a timer ends. Starting one may wake a thread, for which the kernel may take the
+// processor away, so the clock is read after that.
+func waitForTimer(ns int64) (took stretch, least int64) {
+	started := now()
+	timer, never := time.NewTimer(time.Duration(ns)), make(chan struct{})
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-make(chan struct{}):
-	}
+	took = timed(func() {
+		select {
+		case <-timer.C:
+		case <-never:
+		}
+	})
+	return took, max(0, ns-(took.begin-started))
 }
 
 // yieldToHogs occupies every processor and yields. The last hog starts on the processor that is yielded; the others must

@@ -74,6 +74,9 @@ type part struct {
 	Ns int64 `json:"ns"`
 	// LeastNs is the time that the states alone must show, without those of Plus.
 	LeastNs int64 `json:"least_ns,omitempty"`
+	// UnwatchedNs is time in which the goroutine was blocked, and whoever it waited for was not watching a clock: the cells
+	// may have that much more.
+	UnwatchedNs int64 `json:"unwatched_ns,omitempty"`
 	// CulpritOperation is that of the requests that held what this one waited for.
 	CulpritOperation string `json:"culprit_operation,omitempty"`
 	// Approximate says that the clocks bound the time badly. The cause must still be right.

@@ -67,9 +67,11 @@ func (i *injector) behindHelper(s step) ([]part, error) {
 	}
 	w := work{how: s.How, ns: s.Ns}
 	var waited wait
+	var running int64
 	var failed error
 	finished := make(chan struct{})
 	i.helpers <- func() {
+		running = now()
 		failed = i.work(&w)
 		waited.released = now()
 		at.open()
@@ -89,6 +91,11 @@ func (i *injector) behindHelper(s step) ([]part, error) {
 	root.View, root.Layer, root.Relation = "root", s.Layer, "helper"
 	blocked := waited.blocked()
 	root.Ns, root.LeastNs = w.done.within(blocked).length(), w.leastWithin(blocked)
+	// Until it runs, a helper that was given a job is ready to.
+	if root.Ns += (stretch{waited.begin, running}).within(blocked).length(); s.How == systemCall {
+		root.Plus = append(root.Plus, "runnable/unblocked", "gc_stw/unblocked")
+	}
+	root.UnwatchedNs = blocked.length() - root.Ns
 	return append(s.selfParts(at.state, waited), root, s.wokenPart("root", waited)), nil
 }
 
@@ -125,8 +132,10 @@ func (i *injector) behindChildren(s step) ([]part, error) {
 	root := works[last].part()
 	root.View, root.Layer, root.Relation = "root", s.Layer, "same"
 	blocked := waited.blocked()
-	root.Ns = works[last].done.within(blocked).length() + waited.woken().length()
+	root.Ns = works[last].done.within(blocked).length()
 	root.LeastNs = works[last].leastWithin(blocked)
+	root.UnwatchedNs = blocked.length() - root.Ns
+	root.Ns += waited.woken().length()
 	return append(s.selfParts("waitgroup", waited), root), nil
 }
 

@@ -38,7 +38,7 @@ func (w *work) do(connection *delayed) error {
 
 // state is the cell's, and what the clocks around the work cannot tell from it: a goroutine whose wait or system call has
 // ended is not running at once, a read asks the kernel before and after it waits, and one that computes may be taken off
-// its processor, also to have its stack scanned.
+// its processor, also to have its stack scanned, or as soon as it returns from a system call.
 func (w *work) state() (state string, plus []string) {
 	switch w.how {
 	case computing:
@@ -46,9 +46,14 @@ func (w *work) state() (state string, plus []string) {
 			"runnable/preempted", "runnable/unblocked", "gc_stw/preempted", "gc_stw/unblocked", "gc_assist", "gc_sweep", "gc_other",
 		}
 	case systemCall:
-		return "syscall", []string{"runnable/syscall_exit", "gc_stw/syscall_exit"}
+		return "syscall", []string{
+			"runnable/syscall_exit", "gc_stw/syscall_exit", "runnable/preempted", "gc_stw/preempted",
+		}
 	case networking:
-		return "network", []string{"syscall/net_read", "runnable/unblocked", "gc_stw/unblocked"}
+		return "network", []string{
+			"syscall/net_read", "syscall/net_read_without_p", "runnable/syscall_exit", "gc_stw/syscall_exit",
+			"runnable/unblocked", "gc_stw/unblocked",
+		}
 	default:
 		return string(w.how), []string{"runnable/unblocked", "gc_stw/unblocked"}
 	}

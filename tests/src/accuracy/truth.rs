@@ -66,6 +66,9 @@ pub struct Part {
     /// Time that `states` alone must show.
     #[serde(default)]
     pub least_ns: i64,
+    /// Time of the wait in which no clock watched whoever was waited for.
+    #[serde(default)]
+    pub unwatched_ns: i64,
     /// Operation that kept the request waiting, if another request did.
     pub culprit_operation: Option<String>,
     /// Whether the clocks bound the time badly.
