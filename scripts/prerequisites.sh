@@ -60,6 +60,7 @@ scripts/python-env.sh
 scripts/viewers-env.sh
 (download_go_modules tests/services/shop)
 (download_go_modules tests/services/kiosk)
+(download_go_modules tests/services/truth)
 (download_go_modules bench/gotrace)
 download_go_toolchains
 (GOTOOLCHAIN=$(go_toolchains | tail -n 1) download_go_modules profiles/gotrace/tests/programs/accepts)
