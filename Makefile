@@ -12,7 +12,8 @@ help: ## Show this list
 demo: ## Build Spandrel, replay the bundled recording, show where the time went (LIVE=1: run the real service; needs Go)
 	@if [ "$(LIVE)" = 1 ]; then scripts/demo-live.sh; else scripts/demo.sh; fi
 
-test: prerequisites ## Run every test: the Go service's, then the workspace's
+test: prerequisites ## Run every test: those of Go services and their helper, then the workspace's
+	scripts/test-instrumentation.sh
 	cd $(SHOP) && go vet ./... && go test ./...
 	cd tests/services/kiosk && go vet ./...
 	cd tests/services/truth && go vet ./...

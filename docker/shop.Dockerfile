@@ -1,6 +1,8 @@
 # The demo service and its load generator, in one image.
 FROM golang:1.26-bookworm AS build
-WORKDIR /source
+WORKDIR /source/tests/services/shop
+# The helper, which the shop can turn on, is found by its relative path.
+COPY instrumentation/go /source/instrumentation/go
 COPY tests/services/shop/go.mod tests/services/shop/go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY tests/services/shop .

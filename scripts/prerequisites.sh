@@ -62,6 +62,9 @@ scripts/viewers-env.sh
 (download_go_modules tests/services/kiosk)
 (download_go_modules tests/services/truth)
 (download_go_modules bench/gotrace)
+(download_go_modules instrumentation/go)
+(download_go_modules instrumentation/go/tests)
+(GOFLAGS=-modfile=newest.mod download_go_modules instrumentation/go/tests)
 download_go_toolchains
 (GOTOOLCHAIN=$(go_toolchains | tail -n 1) download_go_modules profiles/gotrace/tests/programs/accepts)
 (GOTOOLCHAIN=$(go_toolchains | tail -n 1) download_go_modules profiles/gotrace/tests/programs/reference)

@@ -108,6 +108,7 @@ mod owner;
 mod process_choice;
 mod self_view;
 mod spans;
+mod tail;
 mod timeline;
 
 pub use analysis::{
@@ -121,4 +122,5 @@ pub use matrix::{Matrix, MatrixRow, window_start};
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
 pub use self_view::Piece;
 pub use spans::{ProcessSpans, SpanKey};
+pub use tail::Band;
 pub use timeline::{TaskLine, Timeline};

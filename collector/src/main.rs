@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use spandrel::cli::{Cli, Command, attribute, components, export, inspect, matrix, replay, run, sql, validate};
+use spandrel::cli::{Cli, Command, attribute, components, export, inspect, matrix, replay, run, sql, validate, why};
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Command::Components => components::run(),
         Command::Sql(args) => sql::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Attribute(args) => attribute::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Export(args) => export::run(&args),

@@ -71,6 +71,24 @@ fn a_dash_writes_to_standard_output_what_a_name_writes_to_a_file() {
 }
 
 #[test]
+fn a_dash_as_input_is_standard_input_and_writes_to_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = trace_in(folder.path());
+    let mut command = binary::command(&["export", "--to", "perfetto", "-"]);
+    let piped = command.stdin(fs::File::open(&trace).unwrap()).output().unwrap();
+    assert!(piped.status.success(), "{}", String::from_utf8_lossy(&piped.stderr));
+    let file = folder.path().join("out");
+    export("perfetto", &trace, &["-o", file.to_str().unwrap()]).success();
+    // The names of the traces differ, and nothing else.
+    let (piped, written) = (piped.stdout, fs::read(&file).unwrap());
+    assert_eq!(
+        piped.len() - "standard input".len(),
+        written.len() - "shop.trace.zst".len()
+    );
+    assert_eq!(names(folder.path()), ["out", "shop.trace.zst"]);
+}
+
+#[test]
 fn goroutines_of_the_runtime_are_counted_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let trace = trace_in(folder.path());

@@ -29,9 +29,6 @@ struct MeasureOptions {
     /// The stage
     #[arg(long)]
     stage: String,
-    /// How many threads the stage works with
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
     /// Give up rather than take more memory; 0 is no limit
     #[arg(long, default_value_t = 0)]
     memory_limit_bytes: u64,
@@ -61,8 +58,8 @@ fn answer(arguments: &Arguments) -> Result<String> {
 }
 
 fn measure(options: &MeasureOptions) -> Result<String> {
-    let (name, threads) = (&options.stage, options.threads);
-    let stage = stage(name, threads).with_context(|| format!("no stage `{name}` on {threads} threads"))?;
+    let name = &options.stage;
+    let stage = stage(name).with_context(|| format!("no stage `{name}`"))?;
     let measurement = measure_stage(stage, &options.file, options.memory_limit_bytes)?;
     Ok(serde_json::to_string(&measurement)? + "\n")
 }

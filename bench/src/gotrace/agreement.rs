@@ -58,7 +58,7 @@ mod tests {
     }
 
     fn ours() -> Work {
-        Work::Ours(stage("events", 1).unwrap())
+        Work::Ours(stage("events").unwrap())
     }
 
     #[test]

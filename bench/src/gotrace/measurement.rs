@@ -108,7 +108,7 @@ mod tests {
         ));
         let length = fs::metadata(file).unwrap().len();
         let held = |name| {
-            let measurement = measure_stage(stage(name, 1).unwrap(), file, 0).unwrap();
+            let measurement = measure_stage(stage(name).unwrap(), file, 0).unwrap();
             assert!(measurement.wall_ns > 0 && measurement.peak_bytes > 0);
             measurement.file_bytes_held
         };
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_stage_and_the_file() {
-        let error = measure_stage(stage("scan", 1).unwrap(), Path::new("none.trace"), 0).unwrap_err();
+        let error = measure_stage(stage("scan").unwrap(), Path::new("none.trace"), 0).unwrap_err();
         assert_eq!(error.to_string(), "scan of none.trace");
     }
 }

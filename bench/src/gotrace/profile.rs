@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use super::cachegrind::{Costs, Counts, parse};
 use super::facts::Facts;
 use super::files::FILES;
+use super::machine::Cores;
 use super::measurement::Measurement;
 use super::peer::{self, succeed};
 use super::scan::scan;
@@ -83,14 +84,14 @@ fn small_file(folder: &Path) -> Result<PathBuf> {
 
 fn count(stage: &Stage, file: &Path, folder: &Path, scanned: &Facts) -> Result<Counts> {
     let counted = folder.join("cachegrind.out");
-    let mut valgrind = Command::new("valgrind");
+    // On one core a stage has one thread, whose instructions are all that there are.
+    let mut valgrind = Cores::last(1)?.command(Path::new("valgrind"));
     valgrind
         .args(["--tool=cachegrind", "--cache-sim=yes", "--branch-sim=yes"])
         .args(CACHES)
         .arg(format!("--cachegrind-out-file={}", counted.display()))
         .arg(env::current_exe()?)
         .args(["measure", "--stage", stage.name])
-        .args(["--threads", &stage.threads.to_string()])
         .arg(file);
     let output = succeed(&mut valgrind)?;
     let measurement: Measurement = serde_json::from_slice(&output.stdout).context("no measurement was printed")?;
@@ -255,7 +256,7 @@ mod tests {
         render(
             Path::new("a.trace"),
             10,
-            &[(Work::Ours(stage("scan", 1).unwrap()), counts)],
+            &[(Work::Ours(stage("scan").unwrap()), counts)],
         )
         .unwrap()
     }

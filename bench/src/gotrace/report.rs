@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn ours(name: &str) -> Work {
-        Work::Ours(stage(name, 1).unwrap())
+        Work::Ours(stage(name).unwrap())
     }
 
     fn row(work: Work, cpu_ms: &[u64]) -> Row {

@@ -107,13 +107,7 @@ pub fn run(options: &Options) -> Result<String> {
     let mut all = Vec::new();
     for cores in &cores {
         for subject in &subjects {
-            let rows = measure(
-                subject,
-                cores,
-                &programs.reader,
-                &works(&stages, cores.count()),
-                repetitions,
-            )?;
+            let rows = measure(subject, cores, &programs.reader, &works(&stages), repetitions)?;
             all.push(Series {
                 subject: subject.clone(),
                 cores: cores.clone(),
@@ -149,14 +143,10 @@ fn selected_files(options: &Options) -> Result<Vec<&'static TraceFile>> {
     Ok(FILES.iter().filter(wanted).collect())
 }
 
-/// Both stages of Go's reader, and those of ours that have the cores they need.
-fn works(stages: &[&'static Stage], cores_count: usize) -> Vec<Work> {
-    let ours = stages.iter().filter(|stage| stage.threads <= cores_count);
-    PEER_STAGES
-        .map(Work::Go)
-        .into_iter()
-        .chain(ours.map(|stage| Work::Ours(stage)))
-        .collect()
+/// Both stages of Go's reader, and those of ours.
+fn works(stages: &[&'static Stage]) -> Vec<Work> {
+    let ours = stages.iter().map(|stage| Work::Ours(stage));
+    PEER_STAGES.map(Work::Go).into_iter().chain(ours).collect()
 }
 
 fn subject(file: &TraceFile, folder: &Path, generator: &Path) -> Result<Subject> {
@@ -197,21 +187,4 @@ fn measure(subject: &Subject, cores: &Cores, reader: &Path, works: &[Work], repe
     }
     agree(&subject.facts, &rows).with_context(|| format!("the readers disagree about {}", subject.path.display()))?;
     Ok(rows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gotrace::STAGES;
-
-    #[test]
-    fn stages_of_more_threads_than_cores_are_left_out() {
-        static TWO: Stage = Stage {
-            threads: 2,
-            ..STAGES[0]
-        };
-        assert_eq!(works(&[&TWO], 1).len(), PEER_STAGES.len());
-        let labels: Vec<String> = works(&[&TWO], 2).into_iter().map(Work::label).collect();
-        assert_eq!(labels, ["Go events", "Go states", "ours scan on 2 threads"]);
-    }
 }

@@ -19,8 +19,6 @@ use super::totals::{EventTotals, StateTotals, TableTotals};
 pub struct Stage {
     /// Name in the tables.
     pub name: &'static str,
-    /// How many threads it works with. Stages of more than one are only run when that many cores are given.
-    pub threads: usize,
     /// The stage of Go's reader that does the most of what this one does.
     pub peer: &'static str,
     /// The work.
@@ -40,59 +38,49 @@ pub enum Run {
 pub const STAGES: &[Stage] = &[
     Stage {
         name: "scan",
-        threads: 1,
         peer: "events",
         run: Run::Slice(|bytes| Ok(black_box(scan(bytes)?).facts())),
     },
     Stage {
         name: "events",
-        threads: 1,
         peer: "events",
-        run: Run::Slice(|bytes| Ok(events(ExecTrace::open(bytes)?))),
+        run: Run::Slice(|bytes| events(ExecTrace::open(bytes)?.with_times_of_go_reader())),
     },
     Stage {
         name: "events for",
-        threads: 1,
         peer: "events",
         run: Run::Slice(events_for),
     },
     Stage {
         name: "events from file",
-        threads: 1,
         peer: "events",
-        run: Run::Stream(|file| Ok(events(ExecTrace::read(file)?))),
+        run: Run::Stream(|file| events(ExecTrace::read(file)?.with_times_of_go_reader())),
     },
     Stage {
         name: "states",
-        threads: 1,
         peer: "states",
         run: Run::Slice(states),
     },
     Stage {
         name: "recording",
-        threads: 1,
         peer: "states",
         run: Run::Slice(recording),
     },
     Stage {
         name: "columns",
-        threads: 1,
         peer: "states",
         run: Run::Stream(table_columns),
     },
     Stage {
         name: "recording + columns",
-        threads: 1,
         peer: "states",
         run: Run::Slice(recording_and_columns),
     },
 ];
 
-/// The stage of that name that works with so many threads.
-pub fn stage(name: &str, threads: usize) -> Option<&'static Stage> {
-    STAGES
-        .iter()
-        .find(|stage| stage.name == name && stage.threads == threads)
+/// The stage of that name.
+pub fn stage(name: &str) -> Option<&'static Stage> {
+    STAGES.iter().find(|stage| stage.name == name)
 }
 
 /// The stages of these names, all if there are none.
@@ -111,17 +99,18 @@ pub(crate) fn stages_of(names: &[String]) -> Result<Vec<&'static Stage>> {
     Ok(STAGES.iter().filter(is_wanted).collect())
 }
 
-/// The fastest way through all events. It takes the iterator and its warnings away: that no generation was left out shows
-/// in the number of events.
-fn events(trace: ExecTrace<'_>) -> Facts {
+/// The fastest way through all events.
+fn events(trace: ExecTrace<'_>) -> Result<Facts> {
+    let mut events = trace.events();
     let mut totals = EventTotals::default();
-    trace.events().for_each(|event| totals.add(&event));
-    totals.facts()
+    events.for_each_event(|event| totals.add(&event));
+    ensure_undamaged(events.warnings())?;
+    Ok(totals.facts())
 }
 
 /// The way that comes to mind first.
 fn events_for(bytes: &[u8]) -> Result<Facts> {
-    let mut events = ExecTrace::open(bytes)?.events();
+    let mut events = ExecTrace::open(bytes)?.with_times_of_go_reader().events();
     let mut totals = EventTotals::default();
     for event in events.by_ref() {
         totals.add(&event);
@@ -133,14 +122,14 @@ fn events_for(bytes: &[u8]) -> Result<Facts> {
 /// Every state of every goroutine, dropped as soon as it is counted.
 fn states(bytes: &[u8]) -> Result<Facts> {
     let mut totals = StateTotals::default();
-    let summary = ExecTrace::open(bytes)?.visit(&mut totals)?;
+    let summary = ExecTrace::open(bytes)?.with_times_of_go_reader().visit(&mut totals)?;
     ensure_undamaged(&summary.warnings)?;
     Ok(totals.facts())
 }
 
 /// Everything that lasted, sorted, in memory at once.
 fn recording(bytes: &[u8]) -> Result<Facts> {
-    let recording = black_box(Recording::decode(bytes)?);
+    let recording = black_box(Recording::of(ExecTrace::open(bytes)?.with_times_of_go_reader())?);
     ensure_undamaged(&recording.warnings)?;
     Ok(StateTotals::of(&recording).facts())
 }
@@ -218,8 +207,8 @@ mod tests {
 
     #[test]
     fn rows_of_states_cover_the_time_of_the_states() {
-        let states = facts(stage("states", 1).unwrap(), FIXTURE).unwrap();
-        let columns = facts(stage("columns", 1).unwrap(), FIXTURE).unwrap();
+        let states = facts(stage("states").unwrap(), FIXTURE).unwrap();
+        let columns = facts(stage("columns").unwrap(), FIXTURE).unwrap();
         assert!(states.get("states_ns").unwrap() > 0);
         assert!(columns.get("time.running").unwrap() > 0);
         assert!(columns.get("rows.task_states").unwrap() > 0);
@@ -237,11 +226,11 @@ mod tests {
     }
 
     #[test]
-    fn name_and_threads_tell_stages_apart() {
-        let keys: BTreeSet<(&str, usize)> = STAGES.iter().map(|stage| (stage.name, stage.threads)).collect();
-        assert_eq!(keys.len(), STAGES.len());
-        assert_eq!(stage("columns", 1).unwrap().name, "columns");
-        assert!(stage("events", 99).is_none());
+    fn names_tell_stages_apart() {
+        let names: BTreeSet<&str> = STAGES.iter().map(|stage| stage.name).collect();
+        assert_eq!(names.len(), STAGES.len());
+        assert_eq!(stage("columns").unwrap().name, "columns");
+        assert!(stage("nothing").is_none());
     }
 
     #[test]

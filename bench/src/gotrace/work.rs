@@ -20,12 +20,11 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// Name in the report: "Go events", "ours events", "ours events on 2 threads".
+    /// Name in the report: "Go events", "ours events".
     pub(crate) fn label(self) -> String {
         match self {
             Self::Go(stage) => format!("Go {stage}"),
-            Self::Ours(Stage { name, threads: 1, .. }) => format!("ours {name}"),
-            Self::Ours(stage) => format!("ours {} on {} threads", stage.name, stage.threads),
+            Self::Ours(stage) => format!("ours {}", stage.name),
         }
     }
 
@@ -81,7 +80,6 @@ fn our_command(stage: &Stage, file: &Path, cores: &Cores, memory_limit_bytes: u6
     let mut command = cores.command(&env::current_exe()?);
     command
         .args(["measure", "--stage", stage.name])
-        .args(["--threads", &stage.threads.to_string()])
         .args(["--memory-limit-bytes", &memory_limit_bytes.to_string()])
         .arg(file);
     Ok(command)

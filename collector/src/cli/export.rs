@@ -1,4 +1,9 @@
 //! `spandrel export`: an execution trace for the usual viewers.
+//!
+//! ```text
+//! file --decompress--> gotrace --facts--> spandrel-viewers --> output
+//!                      one generation     one format
+//! ```
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -7,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use gotrace::Recording;
-use spandrel_viewers::{Options, perfetto, pprof, speedscope};
+use gotrace::{ExecTrace, Summary};
+use spandrel_viewers::{Options, WriteError, perfetto, pprof, speedscope};
 
 use super::progress::Step;
 use super::state_rules;
@@ -19,16 +24,18 @@ use crate::files;
 #[command(after_help = "Examples:\n  \
         spandrel export --to perfetto trace.out\n  \
         spandrel export --to speedscope trace.out -o - | speedscope -\n  \
-        spandrel export --to pprof trace.out && go tool pprof -tagroot state -http : trace.pb.gz")]
+        spandrel export --to pprof trace.out && go tool pprof -tagroot state -http : trace.pb.gz\n\n\
+    The file is read once, as a stream. Memory holds about one generation of the trace (a second), distinct stacks, and a \
+    few numbers for each goroutine.")]
 pub struct Args {
-    /// Go execution trace, plain or compressed with gzip or zstd.
+    /// Go execution trace, plain or compressed with gzip or zstd; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// What to write it for. Both web pages read the file in the browser and send it nowhere.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub to: Format,
     /// Where to write; `-` is standard output. Default: beside FILE, with the extension `.perfetto-trace`,
-    /// `.speedscope.json` or `.pb.gz`.
+    /// `.speedscope.json` or `.pb.gz`; of standard input, standard output.
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
     /// Also count the goroutines of the runtime and waits that the runtime calls idle. Without it, speedscope and pprof
@@ -45,7 +52,7 @@ pub struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Timeline for ui.perfetto.dev: a lane for each goroutine with its states, why it waited and who woke it;
-    /// procs, garbage collection, user tasks, regions, logs and CPU samples.
+    /// procs, garbage collection, heap size, user tasks, regions, logs and CPU samples.
     Perfetto,
     /// Flame graphs for www.speedscope.app: the time that goroutines waited, were runnable, were in system calls
     /// or ran, by what they waited for and where.
@@ -71,17 +78,11 @@ impl Format {
         }
     }
 
-    fn write(
-        self,
-        recording: &Recording,
-        options: &Options<'_>,
-        out: impl Write,
-        progress: &mut dyn FnMut(u64),
-    ) -> io::Result<()> {
+    fn write(self, trace: ExecTrace<'_>, options: &Options<'_>, out: impl Write) -> Result<Summary, WriteError> {
         match self {
-            Self::Perfetto => perfetto::write(recording, options, out, progress),
-            Self::Speedscope => speedscope::write(recording, options, out, progress),
-            Self::Pprof => pprof::write(recording, options, out, progress),
+            Self::Perfetto => perfetto::write(trace, options, out),
+            Self::Speedscope => speedscope::write(trace, options, out),
+            Self::Pprof => pprof::write(trace, options, out),
         }
     }
 }
@@ -94,32 +95,42 @@ impl Format {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let output = Output::of(args)?;
     let rules = state_rules::read(args.state_rules.as_deref())?;
-    let step = Step::waiting("decode");
-    let bytes = files::read(&args.file)?;
-    let recording = Recording::decode(&bytes).with_context(|| format!("cannot read `{}`", args.file.display()))?;
-    drop(bytes);
-    step.finish(&format!(
-        "{} goroutines, {} intervals",
-        recording.goroutines.len(),
-        recording.states.len()
-    ));
-    for warning in recording.warnings.as_slice() {
-        eprintln!("warning: {warning}");
-    }
-    if recording.warnings.dropped_count() > 0 {
-        eprintln!("warning: and {} more", recording.warnings.dropped_count());
-    }
-    let title = args.file.file_name().unwrap_or_default().to_string_lossy();
+    let name = match args.file.as_os_str() == "-" {
+        true => "standard input".into(),
+        false => args.file.to_string_lossy(),
+    };
+    let cannot_read = || format!("cannot read `{name}`");
+    let stored = files::open(&args.file)?;
+    let step = Step::reading("export", stored.bytes);
+    let content = files::decompressed(step.watch(stored.reader)).with_context(cannot_read)?;
+    let trace = ExecTrace::read(content).with_context(cannot_read)?;
+    let title = Path::new(name.as_ref())
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     let options = Options {
         title: &title,
         system: args.system,
         rules: &rules,
     };
-    let step = Step::counted("write", recording.states.len() as u64);
-    let written_bytes = output
-        .write(|out| args.to.write(&recording, &options, out, &mut |done| step.set(done)))
-        .with_context(|| format!("failed to write {output}"))?;
+    let written = output.write(|out| args.to.write(trace, &options, out));
+    let (summary, written_bytes) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            step.clear();
+            return match error {
+                WriteError::Trace(error) => Err(error).with_context(cannot_read),
+                WriteError::Output(error) => Err(error).with_context(|| format!("failed to write {output}")),
+            };
+        }
+    };
     step.finish(&format!("{written_bytes} bytes to {output}"));
+    for warning in summary.warnings.as_slice() {
+        eprintln!("warning: {warning}");
+    }
+    if summary.warnings.dropped_count() > 0 {
+        eprintln!("warning: and {} more", summary.warnings.dropped_count());
+    }
     if let Output::Whole(path) = &output {
         eprintln!("{}", args.to.how_to_open(&path.display().to_string()));
     }
@@ -150,6 +161,7 @@ impl Output {
         let path = match &args.output {
             Some(path) if path.as_os_str() == "-" => return Ok(Self::Standard),
             Some(path) => path.clone(),
+            None if args.file.as_os_str() == "-" => return Ok(Self::Standard),
             None => beside(&args.file, args.to.extension()),
         };
         // A new file has no canonical path yet, and is not the input.
@@ -165,18 +177,14 @@ impl Output {
         }
     }
 
-    /// Calls `write` with a buffered writer. Returns how many bytes it has written.
-    fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<u64> {
+    /// Calls `write` with a buffered writer. Returns what it returns, and how many bytes it has written.
+    fn write<T>(&self, write: impl FnOnce(&mut dyn Write) -> Result<T, WriteError>) -> Result<(T, u64), WriteError> {
         match self {
             Self::Standard => counted(io::stdout().lock(), write),
             Self::Device(path) => counted(File::options().write(true).open(path)?, write),
             Self::Whole(path) => {
                 let partial = partial(path);
-                let written = File::create(&partial).and_then(|file| {
-                    let written = counted(&file, write)?;
-                    fs::rename(&partial, path)?;
-                    Ok(written)
-                });
+                let written = write_whole(&partial, path, write);
                 if written.is_err() {
                     // It may not exist, and the error is the one before.
                     let _ = fs::remove_file(&partial);
@@ -187,14 +195,28 @@ impl Output {
     }
 }
 
-fn counted(out: impl Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<u64> {
+/// Writes `partial`, and renames it to `path` when it is whole.
+fn write_whole<T>(
+    partial: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<T, WriteError>,
+) -> Result<(T, u64), WriteError> {
+    let written = counted(File::create(partial)?, write)?;
+    fs::rename(partial, path)?;
+    Ok(written)
+}
+
+fn counted<T>(
+    out: impl Write,
+    write: impl FnOnce(&mut dyn Write) -> Result<T, WriteError>,
+) -> Result<(T, u64), WriteError> {
     let mut out = Counted {
         out: BufWriter::new(out),
         bytes: 0,
     };
-    write(&mut out)?;
+    let written = write(&mut out)?;
     out.flush()?;
-    Ok(out.bytes)
+    Ok((written, out.bytes))
 }
 
 struct Counted<W> {
@@ -261,13 +283,14 @@ mod tests {
         let output = Output::Whole(path.clone());
         let error = output.write(|out| {
             out.write_all(b"half")?;
-            Err(io::ErrorKind::StorageFull.into())
+            Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull).into())
         });
-        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(matches!(error, Err(WriteError::Output(error)) if error.kind() == io::ErrorKind::StorageFull));
         assert_eq!(fs::read(&path).unwrap(), b"before");
         assert_eq!(entries(folder.path()), ["trace.pb.gz"]);
 
-        assert_eq!(output.write(|out| out.write_all(b"whole")).unwrap(), 5);
+        let written = output.write(|out| Ok(out.write_all(b"whole")?)).unwrap();
+        assert_eq!(written, ((), 5));
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert_eq!(entries(folder.path()), ["trace.pb.gz"]);
     }
@@ -283,7 +306,8 @@ mod tests {
         };
         let output = Output::of(&args).unwrap();
         assert_eq!(output, Output::Device(PathBuf::from("/dev/null")));
-        assert_eq!(output.write(|out| out.write_all(b"gone")).unwrap(), 4);
+        let written = output.write(|out| Ok(out.write_all(b"gone")?)).unwrap();
+        assert_eq!(written, ((), 4));
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }

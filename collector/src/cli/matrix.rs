@@ -5,12 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use anyhow::{Context, bail};
 use spandrel_query::Limits;
 
+use super::answers::{Value, rows};
 use super::sql::query;
 use crate::report::matrix::{OperationMatrix, render};
 
@@ -134,41 +132,4 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
         }
     }
     Ok(matrices)
-}
-
-enum Value {
-    Text(String),
-    Int(i64),
-}
-
-fn rows(result: &spandrel_query::QueryResult) -> anyhow::Result<Vec<Vec<Value>>> {
-    let mut rows = Vec::new();
-    for batch in &result.batches {
-        let columns: Vec<ArrayRef> = batch.columns().iter().map(plain).collect::<anyhow::Result<_>>()?;
-        for row in 0..batch.num_rows() {
-            rows.push(columns.iter().map(|column| value(column, row)).collect());
-        }
-    }
-    Ok(rows)
-}
-
-/// Integers as 64 bits, everything else as text.
-fn plain(column: &ArrayRef) -> anyhow::Result<ArrayRef> {
-    let to = if column.data_type().is_integer() {
-        DataType::Int64
-    } else {
-        DataType::Utf8
-    };
-    cast(column, &to).map_err(|error| anyhow!("failed to read a result: {error}"))
-}
-
-fn value(column: &ArrayRef, row: usize) -> Value {
-    match column.data_type() {
-        DataType::Int64 => Value::Int(if column.is_null(row) {
-            0
-        } else {
-            column.as_primitive::<Int64Type>().value(row)
-        }),
-        _ => Value::Text(column.as_string::<i32>().value(row).to_owned()),
-    }
 }

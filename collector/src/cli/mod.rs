@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod answers;
 pub mod attribute;
 pub mod components;
 pub mod export;
@@ -13,6 +14,7 @@ pub mod run;
 pub mod sql;
 mod state_rules;
 pub mod validate;
+pub mod why;
 
 /// The OpenTelemetry collector that can say why a span was slow.
 #[derive(Debug, Parser)]
@@ -27,6 +29,7 @@ pub mod validate;
     after_help = "Start here:\n  \
         spandrel run                      collect on 127.0.0.1:4317 and :4318, store under ./spandrel-data\n  \
         spandrel matrix                   where the time of the slowest operations went\n  \
+        spandrel why --operation NAME     what makes its slow requests slow\n  \
         spandrel sql -c 'SHOW TABLES'     ask anything else"
 )]
 pub struct Cli {
@@ -48,6 +51,8 @@ pub enum Command {
     Sql(sql::Args),
     /// Show where the time of the slowest operations went.
     Matrix(matrix::Args),
+    /// Say why a trace, or the slow requests of an operation, took that long.
+    Why(why::Args),
     /// Join span files with runtime profiles, without a collector.
     Attribute(attribute::Args),
     /// Show what a runtime profile holds.

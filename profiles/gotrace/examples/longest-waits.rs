@@ -141,6 +141,7 @@ impl Wait {
             RunnableCause::Stopped(reason) => format!("stopped: {}", symbols.text(reason)),
             RunnableCause::SyscallExit => "came back from a system call that had cost it its proc".to_owned(),
             RunnableCause::Unknown => "runnable since before the trace shows it".to_owned(),
+            other => format!("{other:?}"),
         }
     }
 

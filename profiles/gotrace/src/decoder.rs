@@ -6,7 +6,7 @@ use crate::event::{Context, EventKind, GoEvent};
 use crate::frontier::{Counts, Frontier};
 use crate::generation::{Generation, decode_generation};
 use crate::header::Version;
-use crate::order::{NO_SLOT, Order, Sink, Slot};
+use crate::order::{NO_SLOT, Order, Sink, Slot, StatusTimes};
 use crate::spec::{SPECS, WireEvent};
 use crate::splitter::{RawGeneration, Split, Splitter};
 use crate::tables::{StackTable, StringTable};
@@ -29,6 +29,7 @@ pub(crate) struct Tables {
 
 /// One decoded generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GenerationInfo {
     /// Its number. The first of a trace may be any.
     pub number: u64,
@@ -77,13 +78,13 @@ impl<F: FnMut(GoEvent, Slot, &Tables)> Sink for Hand<'_, F> {
 }
 
 impl<'a> Decoder<'a> {
-    pub(crate) fn new(version: Version, window: Window<'a>) -> Self {
+    pub(crate) fn new(version: Version, window: Window<'a>, times: StatusTimes) -> Self {
         Self {
             version,
             tables: Tables::default(),
             warnings: Warnings::default(),
             splitter: Splitter::new(version, window),
-            order: Order::new(),
+            order: Order::new(times),
             active: None,
             unbroken: false,
             counts: [0; 256],

@@ -98,39 +98,55 @@ pub struct DecodeError {
 /// What is damaged. Limits are those of `internal/trace/tracev2/events.go`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the message says what each field is")]
+#[allow(
+    missing_docs,
+    reason = "the message says what each field is; each variant is documented"
+)]
 pub enum DecodeErrorKind {
+    /// A batch or the file ends too early.
     #[error("the bytes end where {what} was expected")]
     Truncated { what: &'static str },
+    /// A number goes on beyond 64 bits.
     #[error("{what} is not a 64-bit LEB128 number")]
     VarintOverflow { what: &'static str },
+    /// A count or length is larger than the format or the bytes behind it allow.
     #[error("{declared} {what} announced, at most {possible} fit")]
     CountTooLarge {
         what: &'static str,
         declared: u64,
         possible: u64,
     },
+    /// A type byte of something else, or of nothing known.
     #[error("expected {expected}, found type byte {found}")]
     UnexpectedByte { expected: &'static str, found: u8 },
+    /// A number that no runtime writes, or that the decoder cannot hold.
     #[error("{what} {value} is out of range")]
     OutOfRange { what: &'static str, value: u64 },
+    /// Something stands twice that a generation has once.
     #[error("a second {what} in one generation")]
     Duplicate { what: &'static str },
+    /// Two entries of a table have the same number.
     #[error("{what} id {id} is defined twice in one generation")]
     DuplicateId { what: &'static str, id: u64 },
+    /// An event or a table refers to an entry that is not there.
     #[error("{what} id {id} is not defined in its generation")]
     UnknownId { what: &'static str, id: u64 },
+    /// A generation lacks a part that each has.
     #[error("the generation has no {what}")]
     Missing { what: &'static str },
+    /// The file ends, or another generation begins, before this one is complete.
     #[error("generation {number} is cut off after {kept_bytes} bytes")]
     GenerationCut { number: u64, kept_bytes: u64 },
+    /// A single batch of another generation stands within one.
     #[error("expected a batch of generation {expected}, found one of generation {found}")]
     GenerationMixed { expected: u64, found: u64 },
+    /// An event that cannot happen on this thread, or in this place, at this time.
     #[error("{event}: expected {expected}")]
     Order {
         event: &'static str,
         expected: &'static str,
     },
+    /// An event that cannot happen to a goroutine in this state.
     #[error("{event}: goroutine {goroutine} is {found}, expected {expected}")]
     GoroutineState {
         event: &'static str,
@@ -138,6 +154,7 @@ pub enum DecodeErrorKind {
         found: &'static str,
         expected: &'static str,
     },
+    /// An event that cannot happen to a proc in this state.
     #[error("{event}: proc {proc} is {found}, expected {expected}")]
     ProcState {
         event: &'static str,
@@ -145,6 +162,7 @@ pub enum DecodeErrorKind {
         found: &'static str,
         expected: &'static str,
     },
+    /// An event about a proc that does not follow the latest one.
     #[error("{event}: sequence number {found} of proc {proc}, expected {expected}")]
     ProcSequence {
         event: &'static str,
@@ -152,8 +170,10 @@ pub enum DecodeErrorKind {
         found: u64,
         expected: u64,
     },
+    /// All threads wait for each other: an event is missing.
     #[error("no thread can go on: the next event, {event}, waits for a state that never comes")]
     Stuck { event: &'static str },
+    /// A trace that is made to be slow to order.
     #[error("threads wait for each other more often than any runtime makes them")]
     TooManyRetries,
 }
@@ -170,18 +190,27 @@ pub struct Warning {
 /// Kinds of [`Warning`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the message says what each field is")]
+#[allow(
+    missing_docs,
+    reason = "the message says what each field is; each variant is documented"
+)]
 pub enum WarningKind {
+    /// A generation is left out: its tables or batches are damaged, or it is cut.
     #[error("left out: {0}")]
     GenerationDropped(DecodeError),
+    /// A generation ends before its first event that is damaged or contradicts those before.
     #[error("cut after {events_kept} events: {error}")]
     GenerationShortened { events_kept: u64, error: DecodeError },
+    /// It is not known where batches begin, up to the next start of a generation that could be found.
     #[error("{lost_bytes} bytes are unreadable: {error}")]
     BytesUnreadable { lost_bytes: u64, error: DecodeError },
+    /// The source failed: what it gave until then was read.
     #[error("the trace could not be read to its end: {message}")]
     SourceFailed { message: String },
+    /// The numbers of generations skip some.
     #[error("generations are missing after generation {after}")]
     GenerationsMissing { after: u64 },
+    /// The program or the runtime did something that does not fit. Nothing is left out.
     #[error("at {} ns: {what}{}", at.0, on_goroutine(*goroutine))]
     Contradiction {
         at: TraceNanos,

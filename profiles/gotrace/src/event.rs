@@ -30,6 +30,8 @@ pub struct Context {
 }
 
 /// Status of a goroutine as announced in a generation (runtime/tracestatus.go).
+///
+/// A closed set: to the decoder another number is damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoStatus {
     /// Ready to run.
@@ -43,6 +45,8 @@ pub enum GoStatus {
 }
 
 /// Status of a proc as announced in a generation (runtime/tracestatus.go).
+///
+/// A closed set: to the decoder another number is damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcStatus {
     /// Held by a thread that runs Go code.
@@ -58,6 +62,7 @@ pub enum ProcStatus {
 /// What happened. Names and meanings are those of `internal/trace/tracev2/events.go`; fields name what the event
 /// is about, [`GoEvent::context`] says who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 #[allow(missing_docs, reason = "fields say what their types do; each variant is documented")]
 pub enum EventKind {
     /// A generation starts. Its time is that of the earliest batch.

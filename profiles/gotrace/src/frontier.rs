@@ -242,39 +242,48 @@ impl<'a> Frontier<'a> {
                 left -= 1;
                 continue;
             }
-            let Some((ticks, number)) = first else {
+            let Some((_, number)) = first else {
                 return end(lanes, view).map(|()| false);
             };
             let lane = lanes.get_mut(number).expect("lanes never shrink");
-            let time = rate.nanos_within(ticks);
-            let args = Args::new(view.chunk(lane.args), lane.end.wrapping_sub(lane.args));
-            match order.advance(lane.thread, lane.event, time, args, names, sink) {
-                Ok(Step::Done { args_bytes }) => {
-                    if let Some(count) = counts.get_mut(usize::from(lane.event.byte())) {
-                        *count += 1;
+            // The lane stays the first up to the next time of any other, unless one of them comes back.
+            let turn_ends = tournament.turn_ends(number).min(sample_ticks);
+            loop {
+                let time = rate.nanos_within(lane.ticks);
+                let args = Args::new(view.chunk(lane.args), lane.end.wrapping_sub(lane.args));
+                match order.advance(lane.thread, lane.event, time, args, names, sink) {
+                    Ok(Step::Done { args_bytes }) => {
+                        if let Some(count) = counts.get_mut(usize::from(lane.event.byte())) {
+                            *count += 1;
+                        }
+                        left -= 1;
+                        let next = lane.args.wrapping_add(args_bytes);
+                        if !load_next(lane, next, view, batches, ticks_max)? {
+                            tournament.clear(number);
+                            break;
+                        }
+                        if order.has_woken() || lane.ticks >= turn_ends || left == 0 {
+                            tournament.set(number, lane.ticks);
+                            break;
+                        }
                     }
-                    left -= 1;
-                    let next = lane.args.wrapping_add(args_bytes);
-                    match load_next(lane, next, view, batches, ticks_max)? {
-                        true => tournament.set(number, lane.ticks),
-                        false => tournament.clear(number),
+                    Ok(Step::Wait(resource)) => {
+                        lane.parked = true;
+                        let number_u32 = u32::try_from(number).expect("every lane takes five bytes of input");
+                        lane.next_waiter = order.park(resource, number_u32);
+                        tournament.clear(number);
+                        self.parks_count += 1;
+                        let events_count = self.events_count + (limit - left);
+                        if self.parks_count > PARKS_FREE + PARKS_PER_EVENT_MAX.saturating_mul(events_count) {
+                            return Err(explain(lane, view, DecodeErrorKind::TooManyRetries));
+                        }
+                        break;
                     }
-                    while let Some(head) = order.take_woken() {
-                        wake_all(head, lanes, tournament);
-                    }
+                    Err(kind) => return Err(explain(lane, view, *kind)),
                 }
-                Ok(Step::Wait(resource)) => {
-                    lane.parked = true;
-                    let number_u32 = u32::try_from(number).expect("every lane takes five bytes of input");
-                    lane.next_waiter = order.park(resource, number_u32);
-                    tournament.clear(number);
-                    self.parks_count += 1;
-                    let events_count = self.events_count + (limit - left);
-                    if self.parks_count > PARKS_FREE + PARKS_PER_EVENT_MAX.saturating_mul(events_count) {
-                        return Err(explain(lane, view, DecodeErrorKind::TooManyRetries));
-                    }
-                }
-                Err(kind) => return Err(explain(lane, view, *kind)),
+            }
+            while let Some(head) = order.take_woken() {
+                wake_all(head, lanes, tournament);
             }
         }
         Ok(true)

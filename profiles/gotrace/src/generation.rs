@@ -176,14 +176,10 @@ impl Tables {
     }
 }
 
-/// The earliest batch time. As in Go's reader, 0 counts only if no other time is there.
+/// The earliest batch time. As in Go's reader, a 0 is replaced by the time of the batch behind it, whatever that is.
 fn start_ticks(batches: &[TraceBatch]) -> u64 {
-    batches
-        .iter()
-        .map(|batch| batch.time_ticks)
-        .filter(|ticks| *ticks != 0)
-        .min()
-        .unwrap_or(0)
+    let times = batches.iter().map(|batch| batch.time_ticks);
+    times.fold(0, |start, ticks| if start == 0 { ticks } else { start.min(ticks) })
 }
 
 /// The batches of a generation by what they hold.

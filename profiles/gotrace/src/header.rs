@@ -9,6 +9,7 @@ pub(crate) const HEADER_BYTES: usize = 16;
 
 /// Format of a trace, named after the Go release that introduced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Version {
     /// Go 1.22.
     Go122,

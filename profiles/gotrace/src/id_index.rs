@@ -1,7 +1,8 @@
 //! From ids that the trace chooses to positions that the decoder chooses.
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use foldhash::HashMap;
 
 /// How many recently used ids are found without hashing. A power of two.
 const RECENT_COUNT: usize = 4096;
@@ -21,7 +22,7 @@ impl<K: Copy + Eq + Hash + Into<u64>> IdIndex<K> {
     pub(crate) fn new() -> Self {
         Self {
             recent: Box::new([None; RECENT_COUNT]),
-            all: HashMap::new(),
+            all: HashMap::default(),
         }
     }
 
@@ -67,7 +68,7 @@ impl<K: Copy + Eq + Hash + Into<u64>> IdIndex<K> {
     pub(crate) fn clear(&mut self) {
         self.recent.fill(None);
         // Emptying a map takes as long as it once was large.
-        self.all = HashMap::new();
+        self.all = HashMap::default();
     }
 }
 

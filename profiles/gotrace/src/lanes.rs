@@ -48,6 +48,22 @@ impl Tournament {
         Some(((root >> self.lane_bits).wrapping_add(self.base), lane))
     }
 
+    /// Until when a lane that is the first stays so: the earliest time of the others, [`NEVER`] if none has one.
+    #[inline(always)]
+    pub(crate) fn turn_ends(&self, lane: usize) -> u64 {
+        let mut node = self.leaves.wrapping_add(lane);
+        let mut earliest = NEVER;
+        while node > 1 {
+            let sibling = self.nodes.get(node ^ 1).copied().unwrap_or(NEVER);
+            earliest = earliest.min(sibling);
+            node >>= 1;
+        }
+        match earliest {
+            NEVER => NEVER,
+            earliest => (earliest >> self.lane_bits).wrapping_add(self.base),
+        }
+    }
+
     /// Gives a lane another time, up to [`Tournament::ticks_max`].
     #[inline(always)]
     pub(crate) fn set(&mut self, lane: usize, ticks: u64) {

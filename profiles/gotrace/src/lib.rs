@@ -1,5 +1,19 @@
 //! Decoder of Go execution traces (Go 1.22 and later): bytes in, ordered events and goroutine intervals out.
 //!
+//! ```no_run
+//! use gotrace::{ExecTrace, GoroutineState, OpenError};
+//!
+//! /// How long was each goroutine ready to run, and did not? About a second of the trace is in memory at a time.
+//! fn print_scheduler_waits(file: std::fs::File) -> Result<(), OpenError> {
+//!     for interval in ExecTrace::read(file)?.intervals() {
+//!         if let GoroutineState::Runnable { cause } = interval.state {
+//!             println!("goroutine {}: {} ns, {cause:?}", interval.goroutine, interval.duration_ns());
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
 //! ```text
 //! bytes -> header -> splitter -> generation -> frontier + order -> Events -> Visitor -> Recording
 //!          version   batches of  its tables    threads merged,    one by    what       all of it,
@@ -9,22 +23,19 @@
 //!   garbage collection, user tasks, regions and logs. The simplest way where a trace fits into memory.
 //! * [`ExecTrace::visit`] hands the same to a [`Visitor`] while the trace is read, and [`ExecTrace::intervals`] is an
 //!   iterator of the states alone. Memory is for one generation (about a second) and for what is open.
-//! * [`ExecTrace::events`] streams the [`GoEvent`]s themselves.
+//! * [`ExecTrace::events`] streams the [`GoEvent`]s themselves, [`Events::for_each_event`] the fastest.
 //!
-//! The crate does no I/O, reads no clock and spawns nothing but the one thread of [`ExecTrace::visit_in_background`]. It never panics and never hangs, whatever the bytes are;
-//! memory and time are in proportion to them. Damage costs at most the generations that it is in, up to where it first
-//! contradicts something, and is reported as [`Warning`]s with byte offsets.
+//! The crate does no I/O, reads no clock and spawns nothing but the one thread of [`ExecTrace::visit_in_background`]. It never
+//! panics and never hangs, whatever the bytes are; memory and time are in proportion to them. Damage costs at most the
+//! generations that it is in, up to where it first contradicts something, and is reported as [`Warning`]s with byte offsets.
+//!
+//! Enums that may get more variants are `non_exhaustive`; those that are not say why. Facts are plain data, so that a test of
+//! a [`Visitor`] can make some.
 //!
 //! Not here: traces of Go 1.21 and earlier (another format), linking to OpenTelemetry spans, any interpretation of
 //! stacks.
 //!
 //! Rules come from the Go toolchain's `src/internal/trace` and `src/runtime/trace*.go`, named where they are applied.
-//!
-//! ```
-//! // An error says what was found and where.
-//! let error = gotrace::Recording::decode(b"<html>502 Bad Gateway</html>").unwrap_err();
-//! assert!(error.to_string().contains("an HTML or XML page"));
-//! ```
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::panic, clippy::unreachable))]

@@ -7,6 +7,7 @@
 /// Kind of an event as its type byte says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum WireEvent {
     /// Start of one thread's batch.
     EventBatch = 1,
@@ -134,6 +135,7 @@ pub enum WireEvent {
 
 /// Where an event may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// Frames batches and tables.
     Structure,
@@ -147,6 +149,7 @@ pub enum Place {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Spec {
     /// The type byte.
     pub event: WireEvent,

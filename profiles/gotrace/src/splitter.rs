@@ -267,7 +267,7 @@ impl<'a> Splitter<'a> {
         // An end of a generation before each batch.
         let window_bytes = FRAME_BYTES_MAX.saturating_add(1).saturating_mul(CHAIN_LENGTH);
         loop {
-            self.window.forget_far(self.at);
+            self.window.forget(self.at);
             let bytes = self.window.at(self.at, window_bytes);
             if bytes.is_empty() {
                 return false;
@@ -291,7 +291,7 @@ impl<'a> Splitter<'a> {
         let mut number = None;
         loop {
             let at = self.at;
-            self.window.forget_far(at);
+            self.window.forget(at);
             match self.read_frame() {
                 None | Some(Ok(Frame::EndOfGeneration)) => return true,
                 Some(Ok(Frame::Batch(batch))) => {

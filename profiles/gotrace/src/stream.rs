@@ -8,6 +8,7 @@ use crate::error::{OpenError, TraceError, Warnings};
 use crate::event::GoEvent;
 use crate::facts::{Intervals, Summary, Visitor, visit, visit_in_background};
 use crate::header::{HEADER_BYTES, Version, read_header};
+use crate::order::StatusTimes;
 use crate::tables::{StackTable, StringTable};
 use crate::window::Window;
 
@@ -16,6 +17,7 @@ use crate::window::Window;
 pub struct ExecTrace<'a> {
     version: Version,
     window: Window<'a>,
+    times: StatusTimes,
 }
 
 /// Bytes that an error about a header wants to see.
@@ -51,12 +53,25 @@ impl<'a> ExecTrace<'a> {
         Ok(Self {
             version: version?,
             window,
+            times: StatusTimes::default(),
         })
     }
 
     /// Format of the trace.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Gives events the times that Go's own reader gives them, for a comparison with what it shows.
+    ///
+    /// The runtime ends a generation with the statuses of goroutines that it has not mentioned otherwise, and writes them
+    /// when the next generation is under way. Go's reader lets nothing happen before such a status was written, so that the
+    /// first events of the next generation, up to tens of milliseconds of them on a busy machine, share an instant. Without
+    /// this such a status has the time of the event before it, and other events the times that the program wrote.
+    #[must_use]
+    pub fn with_times_of_go_reader(mut self) -> Self {
+        self.times = StatusTimes::OfWriting;
+        self
     }
 
     /// Decodes the trace, one generation in memory at a time.
@@ -91,7 +106,7 @@ impl<'a> ExecTrace<'a> {
     }
 
     pub(crate) fn into_decoder(self) -> Decoder<'a> {
-        Decoder::new(self.version, self.window)
+        Decoder::new(self.version, self.window, self.times)
     }
 }
 
@@ -149,6 +164,28 @@ impl Events<'_> {
         self.decoder.event_counts()
     }
 
+    /// Calls `each` for all events that are left, in order. The fastest way through them: they pass in registers instead of
+    /// through a buffer. What the trace was found to be can then be asked of this iterator.
+    ///
+    /// ```
+    /// # fn count(bytes: &[u8]) -> Result<(), gotrace::OpenError> {
+    /// let mut events = gotrace::ExecTrace::open(bytes)?.events();
+    /// let mut syscalls_count = 0;
+    /// events.for_each_event(|event| {
+    ///     syscalls_count += u64::from(matches!(event.kind, gotrace::EventKind::GoSyscallBegin { .. }));
+    /// });
+    /// for warning in events.warnings().as_slice() {
+    ///     eprintln!("{warning}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn for_each_event(&mut self, mut each: impl FnMut(GoEvent)) {
+        self.ready.drain(self.next..).for_each(&mut each);
+        while self.decoder.run(u64::MAX, |event, _, _| each(event)) {}
+    }
+
     #[inline(never)]
     fn refill(&mut self) -> Option<GoEvent> {
         self.next = 0;
@@ -178,13 +215,11 @@ impl Iterator for Events<'_> {
         }
     }
 
-    /// The fastest way through all events: they pass in registers instead of through a buffer. `for_each`, `count` and the
-    /// like use it.
+    /// As fast as [`Events::for_each_event`]. `for_each`, `count` and the like use it.
     #[inline]
     fn fold<B, F: FnMut(B, GoEvent) -> B>(mut self, init: B, mut each: F) -> B {
-        let mut state = Some(self.ready.drain(self.next..).fold(init, &mut each));
-        let mut step = |event| state = state.take().map(|before| each(before, event));
-        while self.decoder.run(u64::MAX, |event, _, _| step(event)) {}
+        let mut state = Some(init);
+        self.for_each_event(|event| state = state.take().map(|before| each(before, event)));
         state.expect("put back after each event")
     }
 }

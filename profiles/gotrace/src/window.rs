@@ -2,6 +2,14 @@
 //! reader.
 //!
 //! A position is always an offset in the file, whatever part of the file is held.
+//!
+//! ```text
+//! Stream.held   | forgotten | live: the rest of what has been read |
+//!               0           front                                  len       front is at `base` in the file
+//! ```
+//! However small the pieces are that are cut off or forgotten, a byte is copied a small number of times: a piece is copied
+//! out where it is shorter than what stays, and the other way around; what is forgotten is only removed before a read, once
+//! it is longer than what stays.
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
@@ -12,9 +20,6 @@ use std::ops::Range;
 
 /// Read from the source at a time. What is read beyond the end of a generation is copied once.
 const READ_BYTES: usize = 256 << 10;
-
-/// Most bytes before the position of a search that are kept for nothing.
-const FORGOTTEN_BYTES_MAX: usize = 4 << 20;
 
 /// Bytes of a file, and where they stand in it.
 #[derive(Clone, Debug)]
@@ -34,6 +39,9 @@ pub(crate) enum Window<'a> {
 pub(crate) struct Stream<'a> {
     reader: Box<dyn Read + Send + 'a>,
     held: Vec<u8>,
+    /// How many bytes at the start of `held` have been forgotten. Invariant: `front <= held.len()`.
+    front: usize,
+    /// Offset in the file of the first byte that has not.
     base: usize,
     ended: bool,
     failure: Option<io::Error>,
@@ -52,6 +60,7 @@ impl<'a> Window<'a> {
         Self::Stream(Stream {
             reader,
             held: Vec::new(),
+            front: 0,
             base: 0,
             ended: false,
             failure: None,
@@ -81,17 +90,7 @@ impl<'a> Window<'a> {
     /// Forgets everything before `offset`.
     pub(crate) fn forget(&mut self, offset: usize) {
         if let Self::Stream(stream) = self {
-            let held = stream.cut(offset..offset);
-            stream.recycle(held);
-        }
-    }
-
-    /// Forgets what lies before `offset` once that is worth a copy of the rest.
-    pub(crate) fn forget_far(&mut self, offset: usize) {
-        if let Self::Stream(stream) = self
-            && offset.saturating_sub(stream.base) > FORGOTTEN_BYTES_MAX
-        {
-            self.forget(offset);
+            stream.forget(offset);
         }
     }
 
@@ -113,15 +112,22 @@ impl<'a> Window<'a> {
 
 impl Stream<'_> {
     fn at(&mut self, offset: usize, want_bytes: usize) -> &[u8] {
-        let start = offset.saturating_sub(self.base);
-        let needed = start.saturating_add(want_bytes);
-        while self.held.len() < needed && !self.ended {
+        while self.held.len() < self.place(offset.saturating_add(want_bytes)) && !self.ended {
             self.read();
         }
-        self.held.get(start..).unwrap_or_default()
+        self.held.get(self.place(offset)..).unwrap_or_default()
+    }
+
+    /// Where in `held` an offset in the file is found, if it has been read.
+    fn place(&self, offset: usize) -> usize {
+        self.front.saturating_add(offset.saturating_sub(self.base))
     }
 
     fn read(&mut self) {
+        if self.front > self.held.len().saturating_sub(self.front) {
+            self.held.drain(..self.front);
+            self.front = 0;
+        }
         let limit = u64::try_from(READ_BYTES).unwrap_or(u64::MAX);
         match (&mut self.reader).take(limit).read_to_end(&mut self.held) {
             Ok(0) => self.ended = true,
@@ -133,19 +139,30 @@ impl Stream<'_> {
         }
     }
 
+    fn forget(&mut self, offset: usize) {
+        let place = self.place(offset).min(self.held.len());
+        self.base = self.base.saturating_add(place.saturating_sub(self.front));
+        self.front = place;
+    }
+
     fn cut(&mut self, range: Range<usize>) -> Vec<u8> {
-        let inside = |offset: usize| offset.saturating_sub(self.base).min(self.held.len());
-        let (start, end) = (inside(range.start), inside(range.end));
-        let mut rest = std::mem::take(&mut self.spare);
-        rest.clear();
-        rest.extend_from_slice(self.held.get(end..).unwrap_or_default());
-        let mut cut = std::mem::replace(&mut self.held, rest);
-        self.base = self.base.saturating_add(end);
-        cut.truncate(end);
-        if start > 0 {
-            cut.drain(..start);
+        let (start, end) = (self.place(range.start), self.place(range.end).min(self.held.len()));
+        let piece = self.held.get(start..end).unwrap_or_default();
+        let rest = self.held.get(end..).unwrap_or_default();
+        let mut copy = std::mem::take(&mut self.spare);
+        copy.clear();
+        if piece.len() < rest.len() {
+            copy.extend_from_slice(piece);
+            self.forget(range.end);
+            return copy;
         }
-        cut
+        copy.extend_from_slice(rest);
+        self.forget(range.end);
+        let mut piece = std::mem::replace(&mut self.held, copy);
+        self.front = 0;
+        piece.truncate(end);
+        piece.drain(..start.min(end));
+        piece
     }
 
     fn recycle(&mut self, bytes: Vec<u8>) {
@@ -188,6 +205,35 @@ mod tests {
             assert!(window.at(200, 1).is_empty());
             assert!(window.take_failure().is_none());
         }
+    }
+
+    #[test]
+    fn cutting_a_small_piece_off_leaves_the_rest_where_it_is() {
+        let file = vec![7; 1000];
+        let mut window = Window::stream(Box::new(&file[..]));
+        let first = window.at(0, 1000).as_ptr();
+        for start in (0..400).step_by(10) {
+            let piece = window.cut(start..start + 5);
+            assert_eq!((piece.base, piece.bytes.len()), (start, 5));
+            window.recycle(piece);
+            window.forget(start + 10);
+            assert_eq!(window.at(start + 10, 1).as_ptr(), first.wrapping_add(start + 10));
+        }
+        assert_eq!(window.at(400, 1000).len(), 600);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_given_back_before_more_is_read() {
+        let file = vec![7; 40 * READ_BYTES];
+        let mut window = Window::stream(Box::new(&file[..]));
+        for offset in (0..file.len()).step_by(100) {
+            window.forget(offset);
+            assert!(!window.at(offset, 100).is_empty());
+        }
+        let Window::Stream(stream) = window else {
+            panic!("it was made a stream");
+        };
+        assert!(stream.held.capacity() <= 4 * READ_BYTES, "{}", stream.held.capacity());
     }
 
     #[test]

@@ -52,8 +52,8 @@ impl Visitor for Words {
         self.say(region, TraceNanos(0), &[region.name], lookup);
     }
 
-    fn log(&mut self, log: &UserLog, lookup: Lookup<'_>) {
-        self.say(log, log.time, &[log.key, log.value], lookup);
+    fn log(&mut self, log: &UserLog<'_>, lookup: Lookup<'_>) {
+        self.say(log, log.time, &[log.key], lookup);
     }
 
     fn cpu_sample(&mut self, sample: &CpuSample, lookup: Lookup<'_>) {

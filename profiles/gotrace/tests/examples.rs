@@ -108,6 +108,7 @@ impl Wait<'_> {
             RunnableCause::Stopped(reason) => format!("stopped: {}", self.recording.text(reason)),
             RunnableCause::SyscallExit => "came back from a system call that had cost it its proc".to_owned(),
             RunnableCause::Unknown => "runnable since before the trace shows it".to_owned(),
+            other => panic!("{other:?}"),
         }
     }
 

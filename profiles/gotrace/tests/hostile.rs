@@ -118,6 +118,21 @@ fn a_hole_at_the_end_of_what_a_source_holds_hides_no_generation() {
     }
 }
 
+/// A source holds much more than what is cut off or forgotten at a time.
+#[test]
+fn many_tiny_generations_whole_and_damaged() {
+    let mut trace = Trace::new();
+    for generation in (1..200_000).step_by(2) {
+        trace.tables(generation);
+        trace.tables(generation + 1);
+        trace.0.push(0);
+    }
+    let recording = read(&trace.0).unwrap();
+    assert_eq!(recording.generations.len(), 100_001);
+    let damages_count = recording.warnings.as_slice().len() as u64 + recording.warnings.dropped_count();
+    assert_eq!(damages_count, 100_000);
+}
+
 #[test]
 fn statuses_of_a_proc_in_a_system_call_among_many_threads() {
     let mut trace = Trace::new();

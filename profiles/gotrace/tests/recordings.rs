@@ -8,7 +8,7 @@
 
 mod support;
 
-use gotrace::{GoroutineState, RangeKind, Recording, RunnableCause, TaskId, UnixNanos, WaitReason, Waker};
+use gotrace::{ExecTrace, GoroutineState, RangeKind, Recording, RunnableCause, TaskId, UnixNanos, WaitReason, Waker};
 use support::text::encode;
 
 /// Tables that end a generation; strings 1 to 6 are always the same.
@@ -106,6 +106,7 @@ fn state(recording: &Recording, state: GoroutineState) -> String {
             RunnableCause::Yield => "runnable yield".to_owned(),
             RunnableCause::SyscallExit => "runnable syscall exit".to_owned(),
             RunnableCause::Unknown => "runnable ?".to_owned(),
+            other => panic!("{other:?}"),
         },
         GoroutineState::Running { proc, thread } => {
             format!("run p{} m{}", proc.unwrap(), thread.unwrap())
@@ -227,6 +228,31 @@ fn statuses_of_later_generations_change_nothing() {
             .map(|generation| generation.number)
             .collect::<Vec<_>>(),
         [1, 2]
+    );
+}
+
+/// The runtime writes the statuses that end a generation when the next one is under way.
+#[test]
+fn a_status_of_no_thread_puts_nothing_off() {
+    let first = thread(1, 7, RUNNING);
+    let statuses = "EventBatch gen=1 m=18446744073709551615 time=1000000
+        GoStatus dt=500 g=2 m=18446744073709551615 gstatus=4\n";
+    let second = "ProcStatus dt=100 p=0 pstatus=1
+        GoStatus dt=1 g=1 m=7 gstatus=2
+        GoBlock dt=10 reason_string=1 stack=0";
+    let trace = trace(&[
+        generation(1, &format!("{first}{statuses}")),
+        generation(2, &thread(2, 7, second)),
+    ]);
+    let recording = Recording::decode(&trace).unwrap();
+    assert_eq!(
+        show(&recording),
+        ["g1: 0..111 run p0 m7 | 111..112 wait sync", "g2: 0..112 wait ?"]
+    );
+    let as_go_has_it = Recording::of(ExecTrace::open(&trace).unwrap().with_times_of_go_reader()).unwrap();
+    assert_eq!(
+        show(&as_go_has_it),
+        ["g1: 0..504 run p0 m7 | 504..505 wait sync", "g2: 0..505 wait ?"]
     );
 }
 
@@ -486,7 +512,7 @@ fn user_events_keep_their_bytes_and_their_goroutines() {
     let [log] = &recording.logs[..] else {
         panic!("{:?}", recording.logs)
     };
-    assert_eq!(recording.bytes(log.value), [0xff, 0, 0xfe, 1, 0x80, 0x81, 0x82, 0x83]);
+    assert_eq!(log.message.as_ref(), [0xff, 0, 0xfe, 1, 0x80, 0x81, 0x82, 0x83]);
     assert_eq!(
         (log.task, recording.text(log.key).as_ref()),
         (child.id, "datadog.uint64_span_id")
@@ -549,6 +575,7 @@ fn runtime_ranges_reach_to_the_ends_of_the_trace_where_it_does_not_show_theirs()
                     swept_bytes,
                     reclaimed_bytes,
                 } => format!("sweep {swept_bytes} {reclaimed_bytes}"),
+                other => panic!("{other:?}"),
             };
             let (start, end) = (range.start.0 - recording.start.0, range.end.0 - recording.start.0);
             let goroutine = range.goroutine.map(|id| format!(" g{id}")).unwrap_or_default();

@@ -22,7 +22,7 @@ pub fn tables(recording: &TaskRecording) -> Result<Vec<(Table, RecordBatch)>, Ar
     }
     let mut tasks = TaskColumns::default();
     recording.tasks.iter().for_each(|task| tasks.push(task));
-    let mut events = RuntimeEventColumns::default();
+    let mut events = RuntimeEventColumns::with_capacity(recording.runtime_events.len());
     recording.runtime_events.iter().for_each(|event| events.push(event));
 
     let (window, clock_error_ns) = (recording.window, recording.clock.error_ns());

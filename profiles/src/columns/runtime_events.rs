@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::error::ArrowError;
 use spandrel_model::{RuntimeEvent, RuntimeEventKind, Table};
 
@@ -12,14 +12,14 @@ use super::{OptionalInt64, batch, column_id, int64, timestamps};
 static KINDS: LazyLock<ArrayRef> = LazyLock::new(|| words(RuntimeEventKind::ALL.map(RuntimeEventKind::as_str)));
 
 /// The columns that differ from row to row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RuntimeEventColumns {
     start_ns: Vec<i64>,
     duration_ns: Vec<i64>,
     kind: Vec<i32>,
     detail: Vec<i32>,
     task_id: OptionalInt64,
-    text: Vec<Option<Box<str>>>,
+    text: StringBuilder,
     value: OptionalInt64,
     user_task_id: OptionalInt64,
     parent_user_task_id: OptionalInt64,
@@ -27,6 +27,22 @@ pub(crate) struct RuntimeEventColumns {
 }
 
 impl RuntimeEventColumns {
+    /// With room for so many rows.
+    pub(crate) fn with_capacity(rows: usize) -> Self {
+        Self {
+            start_ns: Vec::with_capacity(rows),
+            duration_ns: Vec::with_capacity(rows),
+            kind: Vec::with_capacity(rows),
+            detail: Vec::with_capacity(rows),
+            task_id: OptionalInt64::with_capacity(rows),
+            text: StringBuilder::with_capacity(rows, 0),
+            value: OptionalInt64::with_capacity(rows),
+            user_task_id: OptionalInt64::with_capacity(rows),
+            parent_user_task_id: OptionalInt64::with_capacity(rows),
+            stack_id: OptionalInt64::with_capacity(rows),
+        }
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.start_ns.len()
     }
@@ -37,14 +53,14 @@ impl RuntimeEventColumns {
         self.kind.push(row.kind as i32);
         self.detail.push(key(row.detail));
         self.task_id.push(row.task.map(|task| column_id(task.0)));
-        self.text.push(row.text.clone());
+        self.text.append_option(row.text.as_deref());
         self.value.push(row.value);
         self.user_task_id.push(row.user_task.map(column_id));
         self.parent_user_task_id.push(row.parent_user_task.map(column_id));
         self.stack_id.push(row.stack.map(|stack| stack.as_column()));
     }
 
-    pub(crate) fn finish(self, context: &mut Context, names: &ArrayRef) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn finish(mut self, context: &mut Context, names: &ArrayRef) -> Result<RecordBatch, ArrowError> {
         let [service, process] = context.columns(self.rows())?;
         let start_time = timestamps(&self.start_ns);
         batch(
@@ -58,7 +74,7 @@ impl RuntimeEventColumns {
                 keyed(self.kind, &KINDS)?,
                 keyed(self.detail, names)?,
                 self.task_id.finish(),
-                Arc::new(self.text.into_iter().collect::<StringArray>()),
+                Arc::new(self.text.finish()),
                 self.value.finish(),
                 self.user_task_id.finish(),
                 self.parent_user_task_id.finish(),

@@ -1,7 +1,6 @@
 //! The facts of a trace as rows: refined, in wall time, with names and stacks of their own.
 
-use std::collections::HashSet;
-
+use foldhash::HashSet;
 use gotrace::{
     CpuSample, GenerationInfo, Goroutine, GoroutineId, GoroutineState, Lookup, Metric, MetricKind, RangeKind,
     RuntimeRange, StateInterval, StringId, Summary, Symbols, TaskEdge, TraceNanos, UnixCursor, UserRegion, Visitor,
@@ -37,8 +36,9 @@ pub(super) struct Converter<'a, R> {
 #[derive(Debug, Default)]
 struct WallClock {
     has_wall_clock: bool,
-    starts: UnixCursor,
-    ends: UnixCursor,
+    cursor: UnixCursor,
+    /// By life: where its latest state ended. The next one starts there.
+    ends: Vec<(TraceNanos, UnixNanos)>,
     /// Intervals of which the wall clock, set back in between, says that they end before they start.
     inverted: u64,
 }
@@ -50,9 +50,45 @@ impl WallClock {
         if !self.has_wall_clock {
             return Interval::new(UnixNanos(start.0), UnixNanos(end.0));
         }
-        let start = self.starts.unix(lookup.clock, start)?;
-        let end = self.ends.unix(lookup.clock, end)?;
-        let interval = Interval::new(UnixNanos(start.0), UnixNanos(end.0));
+        let start = lookup.clock.unix(start).map(|start| UnixNanos(start.0))?;
+        let end = self.unix(end, lookup)?;
+        self.ordered(start, end)
+    }
+
+    /// As [`Self::interval`], of a state.
+    #[inline]
+    fn state(&mut self, state: &StateInterval, lookup: Lookup<'_>) -> Option<Interval> {
+        if !self.has_wall_clock {
+            return Interval::new(UnixNanos(state.start.0), UnixNanos(state.end.0));
+        }
+        let end = self.unix(state.end, lookup)?;
+        let life = usize::try_from(state.life).unwrap_or(usize::MAX);
+        let start = match self.ends.get_mut(life) {
+            Some(before) if before.0 == state.start => std::mem::replace(before, (state.end, end)).1,
+            _ => self.first_start(state, end, lookup)?,
+        };
+        self.ordered(start, end)
+    }
+
+    /// The start of the first state of a life.
+    #[inline(never)]
+    fn first_start(&mut self, state: &StateInterval, end: UnixNanos, lookup: Lookup<'_>) -> Option<UnixNanos> {
+        let life = usize::try_from(state.life).unwrap_or(usize::MAX);
+        if life >= self.ends.len() {
+            self.ends.resize(life + 1, (TraceNanos(i64::MIN), UnixNanos(0)));
+        }
+        self.ends[life] = (state.end, end);
+        lookup.clock.unix(state.start).map(|start| UnixNanos(start.0))
+    }
+
+    #[inline]
+    fn unix(&mut self, at: TraceNanos, lookup: Lookup<'_>) -> Option<UnixNanos> {
+        self.cursor.unix(lookup.clock, at).map(|at| UnixNanos(at.0))
+    }
+
+    #[inline]
+    fn ordered(&mut self, start: UnixNanos, end: UnixNanos) -> Option<Interval> {
+        let interval = Interval::new(start, end);
         self.inverted += u64::from(interval.is_none());
         interval
     }
@@ -62,7 +98,7 @@ impl WallClock {
         if !self.has_wall_clock {
             return Some(UnixNanos(at.0));
         }
-        self.ends.unix(lookup.clock, at).map(|at| UnixNanos(at.0))
+        self.unix(at, lookup)
     }
 }
 
@@ -76,7 +112,7 @@ impl<'a, R: Rows> Converter<'a, R> {
             sub_states: rules.sub_states().iter().map(|word| names.intern(word)).collect(),
             known_names: Vec::new(),
             known_stacks: Vec::new(),
-            stacks: HashSet::new(),
+            stacks: HashSet::default(),
             gc_mark: names.intern("concurrent mark"),
             metrics: ["heap_alloc_bytes", "heap_goal_bytes", "gomaxprocs"].map(|name| names.intern(name)),
             names,
@@ -182,7 +218,7 @@ impl<R: Rows> Visitor for Converter<'_, R> {
     fn state(&mut self, interval: &StateInterval, lookup: Lookup<'_>) {
         let symbols = lookup.symbols;
         let refined = self.refiner.base_state(interval, lookup);
-        let Some(wall) = self.clock.interval(interval.start, interval.end, lookup) else {
+        let Some(wall) = self.clock.state(interval, lookup) else {
             return;
         };
         let reason = match raw_reason(interval.state) {
@@ -240,7 +276,7 @@ impl<R: Rows> Visitor for Converter<'_, R> {
         let (kind, detail) = match range.kind {
             RangeKind::StopTheWorld { kind } => (RuntimeEventKind::Stw, self.name(kind, lookup.symbols)),
             RangeKind::GcMark => (RuntimeEventKind::Gc, self.gc_mark),
-            RangeKind::MarkAssist | RangeKind::Sweep { .. } => return,
+            _ => return,
         };
         let interval = self.clock.interval(range.start, range.end, lookup);
         let stack = self.stack(range.stack, lookup.symbols);
@@ -296,16 +332,15 @@ impl<R: Rows> Visitor for Converter<'_, R> {
         }
     }
 
-    fn log(&mut self, log: &gotrace::UserLog, lookup: Lookup<'_>) {
+    fn log(&mut self, log: &gotrace::UserLog<'_>, lookup: Lookup<'_>) {
         let category = self.name(log.key, lookup.symbols);
         let Some(at) = self.clock.instant(log.time, lookup) else {
             return;
         };
         let stack = self.stack(log.stack, lookup.symbols);
-        let text = lookup.symbols.text(log.value);
         let event = RuntimeEvent {
             task: log.goroutine.map(task),
-            text: Some(text.into()),
+            text: Some(String::from_utf8_lossy(&log.message).into()),
             user_task: foreground(log.task),
             stack,
             ..RuntimeEvent::new(RuntimeEventKind::UserLog, category, instant(at))
@@ -317,7 +352,7 @@ impl<R: Rows> Visitor for Converter<'_, R> {
                 user_task: foreground(log.task),
                 at,
                 category,
-                message: lookup.symbols.bytes(log.value).into(),
+                message: log.message.as_ref().into(),
             });
         }
     }
@@ -340,6 +375,7 @@ impl<R: Rows> Visitor for Converter<'_, R> {
             MetricKind::HeapAlloc => heap_alloc,
             MetricKind::HeapGoal => heap_goal,
             MetricKind::Gomaxprocs => gomaxprocs,
+            _ => return,
         };
         if let Some(at) = self.clock.instant(metric.time, lookup) {
             let event = RuntimeEvent {

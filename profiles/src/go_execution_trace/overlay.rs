@@ -4,8 +4,7 @@
 //! waits for the network during a pause waits for the network, and one that runs does so until it is stopped. Mark
 //! assist refines running time, and sweeping what assist leaves of it.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use gotrace::{GoroutineId, RangeKind, Recording, RuntimeRange, TraceNanos};
 use spandrel_model::State;
 
@@ -89,15 +88,15 @@ impl Overlays {
     /// All at once.
     pub(super) fn of(recording: &Recording) -> Self {
         let mut stop_the_world = Vec::new();
-        let mut assists: HashMap<GoroutineId, Vec<_>> = HashMap::new();
-        let mut sweeps: HashMap<GoroutineId, Vec<_>> = HashMap::new();
+        let mut assists: HashMap<GoroutineId, Vec<_>> = HashMap::default();
+        let mut sweeps: HashMap<GoroutineId, Vec<_>> = HashMap::default();
         for range in &recording.ranges {
             let stretch = (range.start, range.end);
             match (range.kind, range.goroutine) {
                 (RangeKind::StopTheWorld { .. }, _) => stop_the_world.push(stretch),
                 (RangeKind::MarkAssist, Some(goroutine)) => assists.entry(goroutine).or_default().push(stretch),
                 (RangeKind::Sweep { .. }, Some(goroutine)) => sweeps.entry(goroutine).or_default().push(stretch),
-                (RangeKind::MarkAssist | RangeKind::Sweep { .. }, None) | (RangeKind::GcMark, _) => {}
+                _ => {}
             }
         }
         let disjoint = |stretches: HashMap<GoroutineId, Vec<_>>| {
@@ -133,7 +132,7 @@ impl Overlays {
             (RangeKind::StopTheWorld { .. }, _) => Some(&mut self.stop_the_world),
             (RangeKind::MarkAssist, Some(goroutine)) => Some(self.assists.entry(goroutine).or_default()),
             (RangeKind::Sweep { .. }, Some(goroutine)) => Some(self.sweeps.entry(goroutine).or_default()),
-            (RangeKind::MarkAssist | RangeKind::Sweep { .. }, None) | (RangeKind::GcMark, _) => None,
+            _ => None,
         }
     }
 

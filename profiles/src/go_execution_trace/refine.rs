@@ -235,7 +235,7 @@ fn runnable(cause: RunnableCause) -> SubStateId {
         RunnableCause::Yield => SubStateId::YIELD,
         RunnableCause::Stopped(_) => SubStateId::STOPPED,
         RunnableCause::SyscallExit => SubStateId::SYSCALL_EXIT,
-        RunnableCause::Unknown => SubStateId::NONE,
+        _ => SubStateId::NONE,
     }
 }
 

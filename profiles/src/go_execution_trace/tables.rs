@@ -34,7 +34,7 @@ impl<F: FnMut(Table, RecordBatch) -> Result<(), Failure>> TableRows<F> {
             context: Context::new(process),
             name_values: NameValues::new(),
             states: TaskStateColumns::new(),
-            events: RuntimeEventColumns::default(),
+            events: RuntimeEventColumns::with_capacity(0),
             tasks: TaskColumns::default(),
             stacks: Vec::new(),
             failure: None,
@@ -69,7 +69,7 @@ impl<F: FnMut(Table, RecordBatch) -> Result<(), Failure>> TableRows<F> {
 
     #[inline(never)]
     fn flush_events(&mut self, names: &Names) {
-        let columns = std::mem::take(&mut self.events);
+        let columns = std::mem::replace(&mut self.events, RuntimeEventColumns::with_capacity(BATCH_ROWS));
         let rows = columns.finish(&mut self.context, self.name_values.of(names));
         self.hand_on(Table::RuntimeEvents, rows);
     }

@@ -1,25 +1,28 @@
-//! Finding and naming goroutines, and naming what they do.
+//! Naming goroutines, and naming what they do.
 
 use std::borrow::Cow;
 
-use gotrace::{Goroutine, GoroutineId, Recording, TraceNanos};
+use gotrace::{GoroutineId, StackId, StringId, Symbols};
 use spandrel_model::State;
 
-/// Position in [`Recording::goroutines`] of the life of `id` that has begun at `at`, or of its first life if none has.
-pub(crate) fn position(recording: &Recording, id: GoroutineId, at: TraceNanos) -> Option<usize> {
-    let lives = &recording.goroutines;
-    let first = lives.partition_point(|life| life.id < id);
-    let after = lives.partition_point(|life| (life.id, life.first) <= (id, at));
-    let position = after.saturating_sub(1).max(first);
-    (lives.get(position)?.id == id).then_some(position)
+/// A stack of so many frames is cut: its last frame is not where the goroutine began (`traceStackSize` of
+/// runtime/tracestack.go).
+const STACK_FRAMES_MAX: usize = 128;
+
+/// `G12 main.worker`, or `G12` while nothing is known of its first function.
+pub(crate) fn label(id: GoroutineId, function: Option<StringId>, symbols: &Symbols) -> String {
+    match function {
+        Some(function) => format!("G{id} {}", symbols.text(function)),
+        None => format!("G{id}"),
+    }
 }
 
-/// `G12 main.worker`.
-pub(crate) fn label(recording: &Recording, goroutine: &Goroutine) -> String {
-    match goroutine.start_function {
-        Some(function) => format!("G{} {}", goroutine.id, recording.text(function)),
-        None => format!("G{}", goroutine.id),
-    }
+/// The function that a goroutine with this stack began with: what [`Goroutine::start_function`](gotrace::Goroutine) will
+/// say once the goroutine has ended.
+pub(crate) fn first_function(stack: StackId, symbols: &Symbols) -> Option<StringId> {
+    let frames = symbols.frames(stack);
+    let first = frames.last().filter(|_| frames.len() < STACK_FRAMES_MAX)?;
+    Some(first.function).filter(|name| *name != StringId::EMPTY)
 }
 
 /// What a goroutine is shown to do: `mutex`, `channel recv`, or the runtime's own `reason` for a wait that no rule knows.

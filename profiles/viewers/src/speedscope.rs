@@ -14,48 +14,44 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
-use gotrace::{Recording, StringId};
+use gotrace::{ExecTrace, StringId, Summary, Symbols};
 use serde::Serialize;
 
 use crate::group::Group;
 use crate::totals::{Line, Place, Totals, UNRECORDED};
-use crate::{Options, goroutines};
+use crate::{Options, WriteError, goroutines};
 
 const SCHEMA: &str = "https://www.speedscope.app/file-format-schema.json";
 
 /// The profiles, in the order in which speedscope offers them. It opens the first.
 const GROUPS: [Group; 4] = [Group::Waiting, Group::Runnable, Group::Syscall, Group::Running];
 
-/// Writes the flame graphs. Calls `progress` with the number of state intervals that have been read.
+/// Reads a trace to its end and writes the flame graphs.
 ///
 /// # Errors
-/// Those of `out`.
-pub fn write(
-    recording: &Recording,
-    options: &Options<'_>,
-    mut out: impl io::Write,
-    progress: &mut dyn FnMut(u64),
-) -> io::Result<()> {
-    let totals = Totals::of(recording, options, progress);
-    let mut frames = Frames::new(recording);
+/// If no generation of the trace is whole, and those of `out`.
+pub fn write(trace: ExecTrace<'_>, options: &Options<'_>, mut out: impl io::Write) -> Result<Summary, WriteError> {
+    let (totals, summary) = Totals::read(trace, options)?;
+    let mut frames = Frames::new(&summary.symbols);
     let file = File {
         schema: SCHEMA,
         name: options.title,
         exporter: concat!("spandrel ", env!("CARGO_PKG_VERSION")),
-        profiles: profiles(recording, &totals, &mut frames),
+        profiles: profiles(&totals, &mut frames),
         shared: Shared { frames: &frames.rows },
     };
-    serde_json::to_writer(&mut out, &file)?;
-    out.flush()
+    serde_json::to_writer(&mut out, &file).map_err(io::Error::from)?;
+    out.flush()?;
+    Ok(summary)
 }
 
-fn profiles(recording: &Recording, totals: &Totals, frames: &mut Frames<'_>) -> Vec<Profile> {
+fn profiles(totals: &Totals, frames: &mut Frames<'_>) -> Vec<Profile> {
     let mut profiles = Vec::new();
     for group in GROUPS {
         let times = totals.times.iter().filter(|(spent, _)| spent.group == group);
         let mut stacks = Stacks::default();
         for (spent, time) in times {
-            let reason = spent.reason(recording);
+            let reason = spent.reason(frames.symbols);
             let doing = goroutines::doing(spent.state, totals.sub_state(spent), &reason);
             let root = frames.state(&doing);
             stacks.add(frames.stack(Some(root), &spent.place), time.ns);
@@ -97,7 +93,7 @@ impl Stacks {
 
 /// The frames that stacks refer to. Speedscope merges by name, so a frame is a function, whatever its line.
 struct Frames<'a> {
-    recording: &'a Recording,
+    symbols: &'a Symbols,
     /// Positions by name and file.
     functions: HashMap<(Option<StringId>, Option<StringId>), usize>,
     states: HashMap<String, usize>,
@@ -105,9 +101,9 @@ struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    fn new(recording: &'a Recording) -> Self {
+    fn new(symbols: &'a Symbols) -> Self {
         Self {
-            recording,
+            symbols,
             functions: HashMap::new(),
             states: HashMap::new(),
             rows: Vec::new(),
@@ -129,7 +125,7 @@ impl<'a> Frames<'a> {
 
     /// The positions of `root` and of the frames of a place, outermost first.
     fn stack(&mut self, root: Option<usize>, place: &Place) -> Vec<usize> {
-        let lines = place.lines(self.recording);
+        let lines = place.lines(self.symbols);
         let lines = lines.into_iter().rev().map(|line| self.function(line));
         root.into_iter().chain(lines).collect()
     }
@@ -143,7 +139,7 @@ impl<'a> Frames<'a> {
         if let Some(position) = self.functions.get(&(name, file)) {
             return *position;
         }
-        let text = |id| self.recording.text(id).into_owned();
+        let text = |id| self.symbols.text(id).into_owned();
         let row = Frame {
             name: name.map_or_else(|| UNRECORDED.to_owned(), text),
             file: file.map(text),

@@ -166,6 +166,7 @@ impl Visitor for Survey<'_> {
             RangeKind::GcMark => &mut totals.marks,
             RangeKind::MarkAssist => &mut totals.assists,
             RangeKind::Sweep { .. } => &mut totals.sweeps,
+            _ => return,
         };
         lengths.add(range.end.0.saturating_sub(range.start.0));
     }
@@ -189,6 +190,7 @@ impl Visitor for Survey<'_> {
             MetricKind::Gomaxprocs => &mut self.totals.gomaxprocs,
             MetricKind::HeapAlloc => &mut self.totals.heap_alloc_bytes,
             MetricKind::HeapGoal => &mut self.totals.heap_goal_bytes,
+            _ => return,
         };
         Range::add(range, metric.value);
     }
@@ -268,8 +270,8 @@ pub(super) fn is_scheduling(state: GoroutineState) -> bool {
     let GoroutineState::Runnable { cause } = state else {
         return false;
     };
-    match cause {
-        RunnableCause::Created | RunnableCause::Unblocked | RunnableCause::Preempted => true,
-        RunnableCause::Yield | RunnableCause::Stopped(_) | RunnableCause::SyscallExit | RunnableCause::Unknown => false,
-    }
+    matches!(
+        cause,
+        RunnableCause::Created | RunnableCause::Unblocked | RunnableCause::Preempted
+    )
 }

@@ -47,7 +47,7 @@ enum Other {
     Range(RuntimeRange),
     Task(Box<UserTask>),
     Region(Box<UserRegion>),
-    Log(UserLog),
+    Log(UserLog<'static>),
     CpuSample(CpuSample),
     Metric(Metric),
     Generation(Box<GenerationInfo>, TraceNanos),
@@ -200,8 +200,8 @@ impl Visitor for Packer {
         self.add(Other::Region(Box::new(*region)), lookup);
     }
 
-    fn log(&mut self, log: &UserLog, lookup: Lookup<'_>) {
-        self.add(Other::Log(*log), lookup);
+    fn log(&mut self, log: &UserLog<'_>, lookup: Lookup<'_>) {
+        self.add(Other::Log(log.clone().into_owned()), lookup);
     }
 
     fn cpu_sample(&mut self, sample: &CpuSample, lookup: Lookup<'_>) {

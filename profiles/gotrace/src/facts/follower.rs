@@ -119,30 +119,20 @@ impl Follower {
                 clock: &tables.clock,
             },
         };
-        match event.kind {
-            EventKind::GoStart { .. } | EventKind::GoSyscallEnd { .. } => {
-                self.states.changed(subject, at, running(event), None, sink);
-            }
+        let state = match event.kind {
+            EventKind::GoStart { .. } | EventKind::GoSyscallEnd { .. } => running(event),
+            EventKind::GoBlock { reason: Some(_), .. } => waiting(WaitReason::Runtime(reason)),
+            EventKind::GoStop { .. } => GoroutineState::Runnable {
+                cause: self.stop_reasons.cause(reason, &self.symbols),
+            },
+            EventKind::GoSyscallBegin { .. } => GoroutineState::Syscall,
             EventKind::GoUnblock { .. } => {
-                self.states.woken(subject, at, event.context.goroutine, stack, sink);
+                return self.states.woken(subject, at, event.context.goroutine, stack, sink);
             }
-            EventKind::GoBlock { reason: Some(_), .. } => {
-                let state = waiting(WaitReason::Runtime(reason));
-                self.states.changed(subject, at, state, stack, sink);
-                self.seen_on(subject, stack);
-            }
-            EventKind::GoStop { .. } => {
-                let cause = self.stop_reasons.cause(reason, &self.symbols);
-                self.states
-                    .changed(subject, at, GoroutineState::Runnable { cause }, stack, sink);
-                self.seen_on(subject, stack);
-            }
-            EventKind::GoSyscallBegin { .. } => {
-                self.states.changed(subject, at, GoroutineState::Syscall, stack, sink);
-                self.seen_on(subject, stack);
-            }
-            _ => self.apply_seldom(event, subject, stack, tables, visitor),
-        }
+            _ => return self.apply_seldom(event, subject, stack, tables, visitor),
+        };
+        self.states.changed(subject, at, state, stack, sink);
+        self.seen_on(subject, stack);
     }
 
     #[inline(always)]
@@ -406,7 +396,7 @@ impl Follower {
                     goroutine,
                     task,
                     key: self.symbols.string(key, tables),
-                    value: self.symbols.string(value, tables),
+                    message: tables.strings.bytes(value).into(),
                     stack,
                 };
                 visitor.log(&log, self.lookup(tables));

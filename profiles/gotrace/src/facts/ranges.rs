@@ -30,6 +30,7 @@ pub struct RuntimeRange {
 
 /// Kinds of [`RuntimeRange`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RangeKind {
     /// No goroutine runs; `kind` says what for ("GC mark termination", "GOMAXPROCS", ...).
     StopTheWorld {

@@ -46,7 +46,7 @@ pub struct Recording {
     /// User regions, by the order of their ends; those that never end come last.
     pub regions: Vec<UserRegion>,
     /// User log entries, by time.
-    pub logs: Vec<UserLog>,
+    pub logs: Vec<UserLog<'static>>,
     /// CPU profile samples, by time.
     pub cpu_samples: Vec<CpuSample>,
     /// Numbers that the runtime told, by time.
@@ -66,7 +66,7 @@ impl Recording {
     /// # Errors
     /// If the bytes are not a trace of Go 1.22 or later, or if no generation of it is whole.
     pub fn decode(bytes: &[u8]) -> Result<Self, TraceError> {
-        collect(ExecTrace::open(bytes)?)
+        Self::of(ExecTrace::open(bytes)?)
     }
 
     /// As [`Recording::decode`], from a source that gives a whole file; its bytes are held a generation at a time.
@@ -74,7 +74,15 @@ impl Recording {
     /// # Errors
     /// As [`Recording::decode`], and if the source fails before the header is read.
     pub fn read(source: impl std::io::Read + Send) -> Result<Self, TraceError> {
-        collect(ExecTrace::read(source)?)
+        Self::of(ExecTrace::read(source)?)
+    }
+
+    /// As [`Recording::decode`], of a trace that has been opened.
+    ///
+    /// # Errors
+    /// If no generation of it is whole.
+    pub fn of(trace: ExecTrace<'_>) -> Result<Self, TraceError> {
+        collect(trace)
     }
 
     /// The text of a string id; bytes that are not UTF-8 become U+FFFD.
@@ -133,7 +141,7 @@ struct Collector {
     ranges: Vec<RuntimeRange>,
     tasks: Vec<UserTask>,
     regions: Vec<UserRegion>,
-    logs: Vec<UserLog>,
+    logs: Vec<UserLog<'static>>,
     cpu_samples: Vec<CpuSample>,
     metrics: Vec<Metric>,
 }
@@ -165,8 +173,8 @@ impl Visitor for Collector {
         self.regions.push(*region);
     }
 
-    fn log(&mut self, log: &UserLog, _: Lookup<'_>) {
-        self.logs.push(*log);
+    fn log(&mut self, log: &UserLog<'_>, _: Lookup<'_>) {
+        self.logs.push(log.clone().into_owned());
     }
 
     fn cpu_sample(&mut self, sample: &CpuSample, _: Lookup<'_>) {

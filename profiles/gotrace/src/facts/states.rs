@@ -65,6 +65,8 @@ impl StateInterval {
 }
 
 /// What a goroutine was doing.
+///
+/// A closed set: who adds up time must know every state there is. A new one would be a breaking change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoroutineState {
     /// The trace does not say: events are missing, from a gap to the start of the next generation that could be read.
@@ -99,6 +101,7 @@ pub enum GoroutineState {
 
 /// What made a goroutine runnable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RunnableCause {
     /// It was created.
     Created,
@@ -117,6 +120,8 @@ pub enum RunnableCause {
 }
 
 /// Why a goroutine waited.
+///
+/// A closed set: reasons that a later runtime invents are [`WaitReason::Runtime`], too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WaitReason {
     /// The runtime's own word: "sync", "chan receive", "select", "network", "sleep", ... (runtime/traceruntime.go).
@@ -128,6 +133,8 @@ pub enum WaitReason {
 }
 
 /// Who ended a wait.
+///
+/// A closed set: a goroutine, anything else, or nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Waker {
     /// This goroutine.
@@ -242,7 +249,7 @@ impl StateBuilder {
         sink: &mut impl Sink,
     ) {
         if let Some(Some(current)) = self.current.get_mut(index(slot)) {
-            current.enter(at, state, stack, sink);
+            current.change(at, state, stack, sink);
         }
     }
 
@@ -259,12 +266,17 @@ impl StateBuilder {
         let Some(Some(current)) = self.current.get_mut(index(slot)) else {
             return;
         };
-        if let GoroutineState::Waiting { waker, waker_stack, .. } = &mut current.state {
-            *waker = by.map_or(Waker::External, Waker::Goroutine);
-            *waker_stack = stack;
-        }
+        let waited = match current.state {
+            GoroutineState::Waiting { reason, .. } => GoroutineState::Waiting {
+                reason,
+                waker: by.map_or(Waker::External, Waker::Goroutine),
+                waker_stack: stack,
+            },
+            other => other,
+        };
+        current.leave(waited, at, sink);
         let cause = RunnableCause::Unblocked;
-        current.enter(at, GoroutineState::Runnable { cause }, None, sink);
+        current.enter(at, GoroutineState::Runnable { cause }, None);
     }
 
     /// The proc of a goroutine in a system call is gone.
@@ -272,7 +284,7 @@ impl StateBuilder {
         if let Some(Some(current)) = self.current.get_mut(index(slot))
             && current.state == GoroutineState::Syscall
         {
-            current.enter(at, GoroutineState::SyscallBlocked, current.stack, sink);
+            current.change(at, GoroutineState::SyscallBlocked, current.stack, sink);
         }
     }
 
@@ -299,7 +311,7 @@ impl StateBuilder {
     pub(super) fn gap(&mut self, at: TraceNanos, sink: &mut impl Sink) {
         self.stretch_start = at;
         for mut life in self.unsettle_all() {
-            life.current.enter(at, GoroutineState::Undetermined, None, sink);
+            life.current.change(at, GoroutineState::Undetermined, None, sink);
             self.adrift.insert(life.current.goroutine, life);
         }
     }
@@ -403,17 +415,28 @@ impl StateBuilder {
 impl Current {
     /// Closes the interval and opens the next one.
     #[inline(always)]
-    fn enter(&mut self, at: TraceNanos, state: GoroutineState, stack: Option<StackId>, sink: &mut impl Sink) {
+    fn change(&mut self, at: TraceNanos, state: GoroutineState, stack: Option<StackId>, sink: &mut impl Sink) {
+        self.leave(self.state, at, sink);
+        self.enter(at, state, stack);
+    }
+
+    /// Closes the interval, of which `state` is what is known now.
+    #[inline(always)]
+    fn leave(&self, state: GoroutineState, at: TraceNanos, sink: &mut impl Sink) {
         if at > self.since {
             sink.state(&StateInterval {
                 goroutine: self.goroutine,
                 life: self.life,
-                state: self.state,
+                state,
                 start: self.since,
                 end: at,
                 stack: self.stack,
             });
         }
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, at: TraceNanos, state: GoroutineState, stack: Option<StackId>) {
         self.state = state;
         self.since = at;
         self.stack = stack;
@@ -430,7 +453,7 @@ impl Goroutine {
 /// Closes the interval that a goroutine is in, and the goroutine.
 fn end_life(life: Life, at: TraceNanos, death: Option<TraceNanos>, sink: &mut impl Sink) {
     let Life { mut current, goroutine } = life;
-    current.enter(at, GoroutineState::Undetermined, None, sink);
+    current.change(at, GoroutineState::Undetermined, None, sink);
     sink.goroutine(&Goroutine {
         death,
         last: at,

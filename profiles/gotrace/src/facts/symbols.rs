@@ -4,7 +4,8 @@
 //! the one id that its content has in the recording; what no event uses costs nothing.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+
+use foldhash::HashMap;
 
 use super::WaitReason;
 use crate::decoder::Tables;

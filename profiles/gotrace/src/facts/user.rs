@@ -1,6 +1,8 @@
 //! What the program itself wrote into the trace: tasks, regions, logs. And what the runtime sampled: CPU, heap.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+
+use foldhash::HashMap;
 
 use crate::clock::TraceNanos;
 use crate::ids::{GoroutineId, ProcId, StackId, StringId, TaskId, ThreadId};
@@ -48,9 +50,9 @@ pub struct UserRegion {
     pub stack: Option<StackId>,
 }
 
-/// An entry of `runtime/trace.Log`. The text of both strings may be any bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UserLog {
+/// An entry of `runtime/trace.Log`. Category and message may be any bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserLog<'a> {
     /// When.
     pub time: TraceNanos,
     /// On which goroutine.
@@ -59,10 +61,20 @@ pub struct UserLog {
     pub task: TaskId,
     /// Category: "datadog.uint64_span_id".
     pub key: StringId,
-    /// Message: [`Symbols::bytes`](crate::Symbols::bytes) gives it unchanged.
-    pub value: StringId,
+    /// Message. Hardly two are the same, so it is no symbol: those last as long as the trace.
+    pub message: Cow<'a, [u8]>,
     /// Where in the code.
     pub stack: Option<StackId>,
+}
+
+impl UserLog<'_> {
+    /// The same with a message of its own.
+    pub fn into_owned(self) -> UserLog<'static> {
+        UserLog {
+            message: Cow::Owned(self.message.into_owned()),
+            ..self
+        }
+    }
 }
 
 /// A sample of a CPU profile that ran at the same time.
@@ -93,6 +105,7 @@ pub struct Metric {
 
 /// Kinds of [`Metric`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum MetricKind {
     /// Bytes of live heap.
     HeapAlloc,
@@ -108,9 +121,9 @@ const REGION_SEARCH_DEPTH: usize = 64;
 /// Pairs the beginnings and ends of tasks and regions.
 #[derive(Debug, Default)]
 pub(super) struct OpenAnnotations {
-    tasks: BTreeMap<TaskId, UserTask>,
+    tasks: HashMap<TaskId, UserTask>,
     /// Open regions of each goroutine, innermost last.
-    regions: BTreeMap<Option<GoroutineId>, Vec<UserRegion>>,
+    regions: HashMap<Option<GoroutineId>, Vec<UserRegion>>,
 }
 
 impl OpenAnnotations {
@@ -189,11 +202,15 @@ impl OpenAnnotations {
 
     /// Ends of regions may be missing from here on: nothing more is known of any.
     pub(super) fn forget_regions(&mut self) -> impl Iterator<Item = UserRegion> + use<> {
-        std::mem::take(&mut self.regions).into_values().flatten()
+        let mut open: Vec<_> = std::mem::take(&mut self.regions).into_iter().collect();
+        open.sort_unstable_by_key(|(goroutine, _)| *goroutine);
+        open.into_iter().flat_map(|(_, regions)| regions)
     }
 
     /// The tasks that never ended.
     pub(super) fn forget_tasks(&mut self) -> impl Iterator<Item = UserTask> + use<> {
-        std::mem::take(&mut self.tasks).into_values()
+        let mut open: Vec<_> = std::mem::take(&mut self.tasks).into_values().collect();
+        open.sort_unstable_by_key(|task| task.id);
+        open.into_iter()
     }
 }

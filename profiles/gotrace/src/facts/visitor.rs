@@ -40,7 +40,7 @@ pub trait Visitor {
     /// A user region has ended, or its goroutine or the trace has.
     fn region(&mut self, region: &UserRegion, lookup: Lookup<'_>) {}
     /// The program has logged something.
-    fn log(&mut self, log: &UserLog, lookup: Lookup<'_>) {}
+    fn log(&mut self, log: &UserLog<'_>, lookup: Lookup<'_>) {}
     /// The CPU profiler has looked.
     fn cpu_sample(&mut self, sample: &CpuSample, lookup: Lookup<'_>) {}
     /// The runtime has told a number.
@@ -56,6 +56,7 @@ pub trait Visitor {
 
 /// What is known of a trace as a whole once it has been read.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Summary {
     /// Format of the trace.
     pub version: Version,

@@ -150,7 +150,7 @@ impl Order {
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
         let slot = self.goroutines.slot(id);
         if self.goroutines.get(slot).status.is_some() {
-            return Err(self.wrong_goroutine(at, slot, "not to exist"));
+            return Err(self.wrong_goroutine(at.event, slot, "not to exist"));
         }
         let sequence = self.sequence(0);
         self.goroutines.set(slot, status, sequence, &mut self.woken);
@@ -165,7 +165,7 @@ impl Order {
         self.must_be(at, held, GoStatus::Syscall)?;
         if let Some(proc) = at.proc {
             if self.procs.get(proc.slot).status != Some(ProcStatus::Syscall) {
-                return Err(self.wrong_proc(at, proc.slot, "in a system call"));
+                return Err(self.wrong_proc(at.event, proc.slot, "in a system call"));
             }
             self.procs
                 .set_status(proc.slot, ProcStatus::SyscallAbandoned, &mut self.woken);
@@ -226,7 +226,7 @@ impl Order {
         let code = at.user_code()?;
         self.must_be(at, code.goroutine, GoStatus::Syscall)?;
         if self.procs.get(code.proc.slot).status != Some(ProcStatus::Syscall) {
-            return Err(self.wrong_proc(at, code.proc.slot, "in a system call"));
+            return Err(self.wrong_proc(at.event, code.proc.slot, "in a system call"));
         }
         self.goroutines
             .set_status(code.goroutine.slot, GoStatus::Running, &mut self.woken);
@@ -319,12 +319,17 @@ impl Order {
         let slot = self.goroutines.slot(id);
         let known = self.goroutines.get(slot).status;
         match known {
-            Some(known) if known != status => return Err(self.wrong_goroutine(at, slot, status.name())),
-            None if !self.initial => return Err(self.wrong_goroutine(at, slot, "known since an earlier generation")),
+            Some(known) if known != status => return Err(self.wrong_goroutine(at.event, slot, status.name())),
+            None if !self.initial => {
+                return Err(self.wrong_goroutine(at.event, slot, "known since an earlier generation"));
+            }
             Some(_) | None => {}
         }
         let held = Held { id, slot };
-        let mut at = *at;
+        let mut at = At {
+            time: self.status_time(at),
+            ..*at
+        };
         match status {
             GoStatus::Runnable | GoStatus::Waiting => {}
             GoStatus::Running => {
@@ -385,15 +390,15 @@ impl Order {
         if goroutine.id == held.id && goroutine.status == Some(status) {
             return Ok(());
         }
-        Err(self.wrong_goroutine(at, held.slot, status.name()))
+        Err(self.wrong_goroutine(at.event, held.slot, status.name()))
     }
 
     #[cold]
-    fn wrong_goroutine(&self, at: &At, slot: Slot, expected: &'static str) -> Refusal {
+    fn wrong_goroutine(&self, event: WireEvent, slot: Slot, expected: &'static str) -> Refusal {
         let goroutine = self.goroutines.get(slot);
         let found = goroutine.status.map_or("unknown", GoStatus::name);
         Box::new(DecodeErrorKind::GoroutineState {
-            event: at.event.name(),
+            event: event.name(),
             goroutine: goroutine.id.get(),
             found,
             expected,

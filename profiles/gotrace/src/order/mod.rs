@@ -14,7 +14,7 @@ mod goroutines;
 mod pool;
 mod procs;
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use self::gc::GcPhase;
 pub(crate) use self::pool::{NO_LANE, Slot};
@@ -124,6 +124,16 @@ fn done(args_bytes: usize) -> impl FnOnce(Option<Resource>) -> Step {
     }
 }
 
+/// What the time of a status of no thread is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StatusTimes {
+    /// Right after the event before.
+    #[default]
+    OfWhatTheyTell,
+    /// When the runtime wrote it. Go's reader does this.
+    OfWriting,
+}
+
 /// The model of the scheduler.
 #[derive(Debug)]
 pub(crate) struct Order {
@@ -142,18 +152,21 @@ pub(crate) struct Order {
     goroutines: Pool<GoroutineId, GoStatus>,
     gc: GcPhase,
     gc_waiters: u32,
+    /// See [`Self::status_time`].
+    times: StatusTimes,
     /// Heads of lists of lanes that may go on.
     woken: Vec<u32>,
 }
 
 impl Order {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(times: StatusTimes) -> Self {
         Self {
+            times,
             last: TraceNanos(0),
             epoch: 0,
             initial: true,
             threads: vec![ThreadState::new(None)],
-            thread_slots: HashMap::new(),
+            thread_slots: HashMap::default(),
             procs: Pool::new(),
             proc_holders: Vec::new(),
             goroutines: Pool::new(),
@@ -171,7 +184,7 @@ impl Order {
         self.woken.clear();
         if initial {
             self.threads.truncate(1);
-            self.thread_slots = HashMap::new();
+            self.thread_slots = HashMap::default();
             self.procs.clear();
             self.proc_holders.clear();
             self.goroutines.clear();
@@ -187,6 +200,12 @@ impl Order {
             self.threads.push(ThreadState::new(Some(id)));
         }
         slot
+    }
+
+    /// Whether lanes may go on that waited.
+    #[inline(always)]
+    pub(crate) fn has_woken(&self) -> bool {
+        !self.woken.is_empty()
     }
 
     /// Takes the head of a list of lanes that may go on.
@@ -214,6 +233,16 @@ impl Order {
     pub(crate) fn stamp(&mut self, time: TraceNanos) -> TraceNanos {
         self.last = TraceNanos(time.0.max(self.last.0.wrapping_add(1)));
         self.last
+    }
+
+    /// The time of a status. `traceAdvance` of the runtime writes those of no thread, which end a generation, while the
+    /// next one is under way: on a busy machine tens of milliseconds later. They tell what has been true all the time. To
+    /// let nothing happen before they were written would squeeze the start of the next generation into one instant.
+    fn status_time(&self, at: &At) -> TraceNanos {
+        match (at.thread, self.times) {
+            (NO_THREAD, StatusTimes::OfWhatTheyTell) => self.last,
+            _ => at.time,
+        }
     }
 
     /// Asks whether the next event of a thread happens now, and if so hands it to the sink.
@@ -503,13 +532,20 @@ impl At {
         })
     }
 
-    #[cold]
+    #[inline(always)]
     fn expected(&self, expected: &'static str) -> Refusal {
-        Box::new(DecodeErrorKind::Order {
-            event: self.event.name(),
-            expected,
-        })
+        refusal(self.event, expected)
     }
+}
+
+/// Takes only the event: an [`At`] whose address nobody asks for stays in registers.
+#[cold]
+#[inline(never)]
+fn refusal(event: WireEvent, expected: &'static str) -> Refusal {
+    Box::new(DecodeErrorKind::Order {
+        event: event.name(),
+        expected,
+    })
 }
 
 /// What programs write themselves, and experiments.
@@ -584,10 +620,5 @@ fn experiment(at: &At, event: WireEvent, args: Args<'_>) -> Result<Annotation, R
 /// An id that an event must name.
 #[inline(always)]
 fn named<I>(id: Option<I>, event: WireEvent, expected: &'static str) -> Result<I, Refusal> {
-    id.ok_or_else(|| {
-        Box::new(DecodeErrorKind::Order {
-            event: event.name(),
-            expected,
-        })
-    })
+    id.ok_or_else(|| refusal(event, expected))
 }

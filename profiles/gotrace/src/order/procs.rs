@@ -32,7 +32,7 @@ impl Order {
             && known != announced
             && !rescued
         {
-            return Err(self.wrong_proc(at, slot, announced.name()));
+            return Err(self.wrong_proc(at.event, slot, announced.name()));
         }
         let status = if rescued { ProcStatus::Syscall } else { announced };
         let sequence = self.sequence(0);
@@ -99,7 +99,7 @@ impl Order {
         let proc = at.on_proc()?;
         match self.procs.get(proc.slot).status {
             Some(ProcStatus::Running | ProcStatus::Syscall) => {}
-            _ => return Err(self.wrong_proc(at, proc.slot, "running or in a system call")),
+            _ => return Err(self.wrong_proc(at.event, proc.slot, "running or in a system call")),
         }
         self.procs.set_status(proc.slot, ProcStatus::Idle, &mut self.woken);
         self.thread_mut(at.thread).proc = None;
@@ -157,11 +157,11 @@ impl Order {
     }
 
     #[cold]
-    pub(super) fn wrong_proc(&self, at: &At, slot: Slot, expected: &'static str) -> Refusal {
+    pub(super) fn wrong_proc(&self, event: WireEvent, slot: Slot, expected: &'static str) -> Refusal {
         let proc = self.procs.get(slot);
         let found = proc.status.map_or("unknown", ProcStatus::name);
         Box::new(DecodeErrorKind::ProcState {
-            event: at.event.name(),
+            event: event.name(),
             proc: proc.id.get(),
             found,
             expected,

@@ -31,6 +31,13 @@ impl Step {
     pub(crate) fn is_sample(&self) -> bool {
         self.what.ends_with(" sample")
     }
+
+    /// Whether it is a status, which changes nothing, of a goroutine.
+    pub(crate) fn is_status(&self) -> bool {
+        let states = self.what.split_once(' ').and_then(|(_, what)| what.split_once("->"));
+        let changes_nothing = states.is_some_and(|(from, to)| from == "Undetermined" || from == to);
+        changes_nothing && matches!(self.subject, Subject::Goroutine(_))
+    }
 }
 
 /// Reads what the reference prints.

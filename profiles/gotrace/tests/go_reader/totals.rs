@@ -186,6 +186,7 @@ fn compare_ranges(recording: &Recording, expected: &BTreeMap<String, RangeTotals
             RangeKind::GcMark => "GC concurrent mark phase".to_owned(),
             RangeKind::MarkAssist => "GC mark assist".to_owned(),
             RangeKind::Sweep { .. } => "GC incremental sweep".to_owned(),
+            other => panic!("{other:?}"),
         };
         let total = ours.entry(name).or_default();
         total.count += 1;
@@ -298,15 +299,10 @@ fn regions(recording: &Recording) -> Vec<Entry> {
 
 fn logs(recording: &Recording) -> Vec<Entry> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let entry = |log: &UserLog| Entry {
+    let entry = |log: &UserLog<'_>| Entry {
         lane: number(log.goroutine),
         times_ns: [Some(log.time.0), None],
-        what: format!(
-            "{}={} in {}",
-            recording.text(log.key),
-            hex(recording.bytes(log.value)),
-            log.task
-        ),
+        what: format!("{}={} in {}", recording.text(log.key), hex(&log.message), log.task),
     };
     recording.logs.iter().map(entry).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use gotrace::{Recording, StackId, StringId};
+use gotrace::{StackId, StringId, Symbols};
 
 use super::proto::{Callstack, Frame, InternedData, Name};
 
@@ -11,8 +11,8 @@ use super::proto::{Callstack, Frame, InternedData, Name};
 const FRAMES_IN_WORDS: usize = 5;
 
 /// What has been sent on the packet sequence so far. Numbers count from 1 in each of the tables.
-pub(super) struct Interned<'a> {
-    recording: &'a Recording,
+#[derive(Default)]
+pub(super) struct Interned {
     categories: HashMap<&'static str, u64>,
     event_names: HashMap<String, u64>,
     argument_names: HashMap<&'static str, u64>,
@@ -34,22 +34,7 @@ pub(super) struct Stack {
     pub(super) text: u64,
 }
 
-impl<'a> Interned<'a> {
-    pub(super) fn new(recording: &'a Recording) -> Self {
-        Self {
-            recording,
-            categories: HashMap::new(),
-            event_names: HashMap::new(),
-            argument_names: HashMap::new(),
-            texts: HashMap::new(),
-            functions: HashMap::new(),
-            files: HashMap::new(),
-            frames: HashMap::new(),
-            stacks: HashMap::new(),
-            news: InternedData::default(),
-        }
-    }
-
+impl Interned {
     /// What has not been sent yet, if anything.
     pub(super) fn take_news(&mut self) -> Option<InternedData> {
         (self.news != InternedData::default()).then(|| std::mem::take(&mut self.news))
@@ -73,18 +58,18 @@ impl<'a> Interned<'a> {
         text_number(&mut self.texts, text, &mut self.news.debug_annotation_string_values)
     }
 
-    pub(super) fn stack(&mut self, id: StackId) -> Stack {
+    pub(super) fn stack(&mut self, id: StackId, symbols: &Symbols) -> Stack {
         if let Some(stack) = self.stacks.get(&id) {
             return *stack;
         }
-        let frames = self.recording.frames(id);
-        let frame_ids = frames.iter().rev().map(|frame| self.frame(frame)).collect();
+        let frames = symbols.frames(id);
+        let frame_ids = frames.iter().rev().map(|frame| self.frame(frame, symbols)).collect();
         let callstack = self.stacks.len() as u64 + 1;
         self.news.callstacks.push(Callstack {
             iid: Some(callstack),
             frame_ids,
         });
-        let words = in_words(self.recording, frames);
+        let words = in_words(symbols, frames);
         let stack = Stack {
             callstack,
             text: self.text(&words),
@@ -93,14 +78,13 @@ impl<'a> Interned<'a> {
         stack
     }
 
-    fn frame(&mut self, frame: &gotrace::Frame) -> u64 {
-        let recording = self.recording;
+    fn frame(&mut self, frame: &gotrace::Frame, symbols: &Symbols) -> u64 {
         let news = &mut self.news;
         let function = number(&mut self.functions, frame.function, |iid| {
-            news.function_names.push(name(iid, recording.text(frame.function)));
+            news.function_names.push(name(iid, symbols.text(frame.function)));
         });
         let file = number(&mut self.files, frame.file, |iid| {
-            news.source_paths.push(name(iid, recording.text(frame.file)));
+            news.source_paths.push(name(iid, symbols.text(frame.file)));
         });
         number(&mut self.frames, *frame, |iid| {
             news.frames.push(Frame {
@@ -115,12 +99,12 @@ impl<'a> Interned<'a> {
 }
 
 /// `sync.(*Mutex).Lock mutex.go:46 < main.work main.go:12 < ...`
-fn in_words(recording: &Recording, frames: &[gotrace::Frame]) -> String {
+fn in_words(symbols: &Symbols, frames: &[gotrace::Frame]) -> String {
     let mut words = Vec::new();
     for frame in frames.iter().take(FRAMES_IN_WORDS) {
-        let file = recording.text(frame.file);
+        let file = symbols.text(frame.file);
         let file = file.rsplit(['/', '\\']).next().unwrap_or_default();
-        words.push(format!("{} {file}:{}", recording.text(frame.function), frame.line));
+        words.push(format!("{} {file}:{}", symbols.text(frame.function), frame.line));
     }
     if frames.len() > FRAMES_IN_WORDS {
         words.push("...".to_owned());

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use gotrace::{Recording, StackId, TraceNanos};
+use gotrace::{ClockSync, StackId, Symbols, TraceNanos};
 use prost::Message;
 
 use super::intern::Interned;
@@ -65,57 +65,52 @@ impl<'e, T: Into<Cow<'e, str>>> From<T> for Arg<'e> {
     }
 }
 
-pub(super) struct Packets<'a, W> {
+pub(super) struct Packets<W> {
     out: W,
-    interned: Interned<'a>,
+    interned: Interned,
     buf: Vec<u8>,
 }
 
-impl<'a, W: io::Write> Packets<'a, W> {
-    /// Begins the file.
-    pub(super) fn begin(recording: &'a Recording, out: W) -> io::Result<Self> {
-        let mut packets = Self {
+impl<W: io::Write> Packets<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self {
             out,
-            interned: Interned::new(recording),
+            interned: Interned::default(),
             buf: Vec::new(),
-        };
-        packets.write(TracePacket {
+        }
+    }
+
+    /// Begins the file.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.write(TracePacket {
             sequence_flags: Some(proto::SEQ_INCREMENTAL_STATE_CLEARED),
             trace_packet_defaults: Some(proto::TracePacketDefaults {
                 timestamp_clock_id: Some(proto::BUILTIN_CLOCK_MONOTONIC),
             }),
             ..TracePacket::default()
-        })?;
-        packets.clocks(recording)?;
-        Ok(packets)
+        })
     }
 
-    /// The clock of the trace, and what the wall clock showed at its start and at its snapshots. Without wall clock the
-    /// trace's own clock is announced alone, so that a reader takes its times as they are.
-    fn clocks(&mut self, recording: &Recording) -> io::Result<()> {
-        let start = recording.start;
-        let snapshots = recording.clock.snapshots().iter().map(|snapshot| snapshot.trace);
-        for at in [start].into_iter().chain(snapshots.filter(|at| *at > start)) {
-            let wall = recording.unix(at).map(|unix| unix.0);
-            let readings = [
-                (proto::BUILTIN_CLOCK_MONOTONIC, Some(at.0)),
-                (proto::BUILTIN_CLOCK_REALTIME, wall),
-            ];
-            let clocks = readings.into_iter().filter_map(|(clock, ns)| {
-                Some(proto::Clock {
-                    clock_id: Some(clock),
-                    timestamp: Some(u64::try_from(ns?).ok()?),
-                })
-            });
-            self.write(TracePacket {
-                clock_snapshot: Some(proto::ClockSnapshot {
-                    clocks: clocks.collect(),
-                    primary_trace_clock: Some(proto::BUILTIN_CLOCK_MONOTONIC),
-                }),
-                ..TracePacket::default()
-            })?;
-        }
-        Ok(())
+    /// The clock of the trace, and what the wall clock showed at a moment. Without wall clock the trace's own clock is
+    /// announced alone, so that a reader takes its times as they are.
+    pub(super) fn clocks(&mut self, at: TraceNanos, clock: &ClockSync) -> io::Result<()> {
+        let readings = [
+            (proto::BUILTIN_CLOCK_MONOTONIC, Some(at.0)),
+            (proto::BUILTIN_CLOCK_REALTIME, clock.unix(at).map(|unix| unix.0)),
+        ];
+        let clocks = readings.into_iter().filter_map(|(clock, ns)| {
+            Some(proto::Clock {
+                clock_id: Some(clock),
+                timestamp: Some(u64::try_from(ns?).ok()?),
+            })
+        });
+        self.write(TracePacket {
+            clock_snapshot: Some(proto::ClockSnapshot {
+                clocks: clocks.collect(),
+                primary_trace_clock: Some(proto::BUILTIN_CLOCK_MONOTONIC),
+            }),
+            ..TracePacket::default()
+        })
     }
 
     pub(super) fn describe(&mut self, track: TrackDescriptor) -> io::Result<()> {
@@ -125,35 +120,44 @@ impl<'a, W: io::Write> Packets<'a, W> {
         })
     }
 
-    /// Begins a slice. The slices of a track must nest.
-    pub(super) fn slice_begin(&mut self, event: &Event<'_>) -> io::Result<()> {
-        self.event(proto::TYPE_SLICE_BEGIN, event)
-    }
-
-    /// Ends the innermost open slice of a track.
-    pub(super) fn slice_end(&mut self, track: TrackId, at: TraceNanos) -> io::Result<()> {
+    /// A slice as a whole. Of two on one track that begin together, the outer one must come first.
+    pub(super) fn slice(&mut self, event: &Event<'_>, end: TraceNanos, symbols: &Symbols) -> io::Result<()> {
+        self.event(proto::TYPE_SLICE_BEGIN, event, symbols)?;
         self.track_event(
-            at,
+            end,
             TrackEvent {
                 r#type: Some(proto::TYPE_SLICE_END),
-                track_uuid: Some(track.0),
+                track_uuid: Some(event.track.0),
                 ..TrackEvent::default()
             },
         )
     }
 
-    pub(super) fn instant(&mut self, event: &Event<'_>) -> io::Result<()> {
-        self.event(proto::TYPE_INSTANT, event)
+    pub(super) fn instant(&mut self, event: &Event<'_>, symbols: &Symbols) -> io::Result<()> {
+        self.event(proto::TYPE_INSTANT, event, symbols)
     }
 
-    fn event(&mut self, r#type: u32, event: &Event<'_>) -> io::Result<()> {
+    /// A counter has this value from `at` on.
+    pub(super) fn count(&mut self, track: TrackId, at: TraceNanos, value: u64) -> io::Result<()> {
+        self.track_event(
+            at,
+            TrackEvent {
+                r#type: Some(proto::TYPE_COUNTER),
+                track_uuid: Some(track.0),
+                counter_value: Some(i64::try_from(value).unwrap_or(i64::MAX)),
+                ..TrackEvent::default()
+            },
+        )
+    }
+
+    fn event(&mut self, r#type: u32, event: &Event<'_>, symbols: &Symbols) -> io::Result<()> {
         let mut debug_annotations = Vec::with_capacity(event.args.len() + 1);
         for (name, arg) in event.args {
             debug_annotations.extend(self.annotation(name, arg));
         }
         let mut callstack_iid = None;
         if let Some(stack) = event.stack {
-            let stack = self.interned.stack(stack);
+            let stack = self.interned.stack(stack, symbols);
             callstack_iid = Some(stack.callstack);
             debug_annotations.push(DebugAnnotation {
                 name_iid: Some(self.interned.argument_name("stack")),
@@ -170,6 +174,7 @@ impl<'a, W: io::Write> Packets<'a, W> {
             flow_ids: event.begins_flow.into_iter().collect(),
             terminating_flow_ids: event.ends_flow.into_iter().collect(),
             callstack_iid,
+            ..TrackEvent::default()
         };
         self.track_event(event.at, track_event)
     }
@@ -211,7 +216,7 @@ impl<'a, W: io::Write> Packets<'a, W> {
         self.out.write_all(&self.buf)
     }
 
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }

@@ -1,60 +1,94 @@
 //! Which goroutine runs on which proc.
 
-use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
-use gotrace::{GoroutineState, ProcId, StateInterval};
+use gotrace::{GoroutineId, GoroutineState, ProcId, StateInterval, StringId, Symbols, ThreadId, TraceNanos};
 
-use super::packets::{Arg, Event};
+use super::packets::{Arg, Event, TrackId};
 use super::tracks::{LaneTracks, PROCS, Timeline, rank};
+use crate::goroutines::label;
 
-pub(super) fn write<W: io::Write>(timeline: &mut Timeline<'_, W>) -> io::Result<()> {
-    let recording = timeline.recording;
-    let mut running: Vec<usize> = (0..recording.states.len())
-        .filter(|position| proc(&recording.states[*position]).is_some())
-        .collect();
-    running.sort_unstable_by_key(|position| {
-        let interval = &recording.states[*position];
-        (proc(interval), interval.start, Reverse(interval.end))
-    });
-    for run in running.chunk_by(|a, b| proc(&recording.states[*a]) == proc(&recording.states[*b])) {
-        let Some(proc) = run.first().and_then(|position| proc(&recording.states[*position])) else {
-            continue;
+/// How often a goroutine may run before it has a name. One that has a stack in the trace has it after the first time.
+const UNNAMED_MAX: usize = 1024;
+
+#[derive(Default)]
+pub(super) struct Procs {
+    tracks: BTreeMap<ProcId, LaneTracks>,
+    /// When goroutines ran whose first function is not known yet.
+    unnamed: HashMap<GoroutineId, Vec<Run>>,
+}
+
+/// A goroutine ran.
+#[derive(Clone, Copy)]
+struct Run {
+    track: TrackId,
+    thread: Option<ThreadId>,
+    start: TraceNanos,
+    end: TraceNanos,
+}
+
+impl Procs {
+    /// Notes an interval of a goroutine that began with `function`, as far as that is known.
+    pub(super) fn state<W: io::Write>(
+        &mut self,
+        timeline: &mut Timeline<W>,
+        interval: &StateInterval,
+        function: Option<StringId>,
+        symbols: &Symbols,
+    ) -> io::Result<()> {
+        let id = interval.goroutine;
+        let is_late = match self.unnamed.get(&id) {
+            Some(unnamed) => unnamed.len() >= UNNAMED_MAX,
+            None => false,
         };
-        let name = format!("P{proc}");
-        let order = usize::try_from(proc.get()).unwrap_or(usize::MAX);
-        let mut tracks = LaneTracks::new(PROCS, &name, rank(order));
-        for position in run {
-            slice(timeline, &mut tracks, &recording.states[*position])?;
+        if function.is_some() || is_late {
+            self.named(timeline, id, function, symbols)?;
         }
+        let GoroutineState::Running {
+            proc: Some(proc),
+            thread,
+        } = interval.state
+        else {
+            return Ok(());
+        };
+        let new = || LaneTracks::new(PROCS, format!("P{proc}"), rank(proc.get()));
+        let tracks = self.tracks.entry(proc).or_insert_with(new);
+        let run = Run {
+            track: tracks.place(timeline, interval.start, interval.end)?,
+            thread,
+            start: interval.start,
+            end: interval.end,
+        };
+        if function.is_none() {
+            self.unnamed.entry(id).or_default().push(run);
+            return Ok(());
+        }
+        write(timeline, &run, &label(id, function, symbols), symbols)
     }
-    Ok(())
+
+    /// A goroutine has its final name: what waited for that is written.
+    pub(super) fn named<W: io::Write>(
+        &mut self,
+        timeline: &mut Timeline<W>,
+        id: GoroutineId,
+        function: Option<StringId>,
+        symbols: &Symbols,
+    ) -> io::Result<()> {
+        if self.unnamed.is_empty() {
+            return Ok(());
+        }
+        for run in self.unnamed.remove(&id).unwrap_or_default() {
+            write(timeline, &run, &label(id, function, symbols), symbols)?;
+        }
+        Ok(())
+    }
 }
 
-fn proc(interval: &StateInterval) -> Option<ProcId> {
-    match interval.state {
-        GoroutineState::Running { proc, .. } => proc,
-        GoroutineState::Undetermined
-        | GoroutineState::Runnable { .. }
-        | GoroutineState::Syscall
-        | GoroutineState::SyscallBlocked
-        | GoroutineState::Waiting { .. } => None,
-    }
-}
-
-fn slice<W: io::Write>(
-    timeline: &mut Timeline<'_, W>,
-    tracks: &mut LaneTracks<'_>,
-    interval: &StateInterval,
-) -> io::Result<()> {
-    let GoroutineState::Running { thread, .. } = interval.state else {
-        return Ok(());
+fn write<W: io::Write>(timeline: &mut Timeline<W>, run: &Run, goroutine: &str, symbols: &Symbols) -> io::Result<()> {
+    let event = Event {
+        args: &[("thread", Arg::Number(run.thread.map(|thread| thread.get())))],
+        ..Event::new(run.track, run.start, "proc", goroutine)
     };
-    let track = tracks.place(timeline, interval.start, interval.end)?;
-    let name = timeline.label(Some(interval.goroutine), interval.start).to_owned();
-    timeline.packets.slice_begin(&Event {
-        args: &[("thread", Arg::Number(thread.map(|thread| thread.get())))],
-        ..Event::new(track, interval.start, "proc", &name)
-    })?;
-    timeline.packets.slice_end(track, interval.end)
+    timeline.packets.slice(&event, run.end, symbols)
 }

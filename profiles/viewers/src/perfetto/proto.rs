@@ -68,6 +68,8 @@ pub(super) struct TrackDescriptor {
     pub(super) process: Option<ProcessDescriptor>,
     #[prost(uint64, optional, tag = "5")]
     pub(super) parent_uuid: Option<u64>,
+    #[prost(message, optional, tag = "8")]
+    pub(super) counter: Option<CounterDescriptor>,
     #[prost(uint32, optional, tag = "11")]
     pub(super) child_ordering: Option<u32>,
     #[prost(int32, optional, tag = "12")]
@@ -86,6 +88,18 @@ pub(super) struct ProcessDescriptor {
     pub(super) process_name: Option<String>,
 }
 
+/// `track_event/counter_descriptor.proto`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct CounterDescriptor {
+    #[prost(uint32, optional, tag = "3")]
+    pub(super) unit: Option<u32>,
+}
+
+/// `CounterDescriptor.Unit`.
+pub(super) const UNIT_COUNT: u32 = 2;
+/// `CounterDescriptor.Unit`.
+pub(super) const UNIT_SIZE_BYTES: u32 = 3;
+
 /// `track_event/track_event.proto`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct TrackEvent {
@@ -99,6 +113,8 @@ pub(super) struct TrackEvent {
     pub(super) name_iid: Option<u64>,
     #[prost(uint64, optional, tag = "11")]
     pub(super) track_uuid: Option<u64>,
+    #[prost(int64, optional, tag = "30")]
+    pub(super) counter_value: Option<i64>,
     #[prost(fixed64, repeated, packed = "false", tag = "47")]
     pub(super) flow_ids: Vec<u64>,
     #[prost(fixed64, repeated, packed = "false", tag = "48")]
@@ -113,6 +129,8 @@ pub(super) const TYPE_SLICE_BEGIN: u32 = 1;
 pub(super) const TYPE_SLICE_END: u32 = 2;
 /// `TrackEvent.Type`.
 pub(super) const TYPE_INSTANT: u32 = 3;
+/// `TrackEvent.Type`.
+pub(super) const TYPE_COUNTER: u32 = 4;
 
 /// `track_event/debug_annotation.proto`.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -3,42 +3,48 @@
 
 use std::io;
 
-use gotrace::{RangeKind, RuntimeRange};
+use gotrace::{RangeKind, RuntimeRange, Symbols};
 
 use super::packets::Event;
 use super::tracks::{LaneTracks, PROCESS, Timeline};
 
-pub(super) fn write<W: io::Write>(timeline: &mut Timeline<'_, W>) -> io::Result<()> {
-    let recording = timeline.recording;
-    let mut marks = LaneTracks::new(PROCESS, "garbage collection", 0);
-    let mut stops = LaneTracks::new(PROCESS, "stop the world", 1);
-    for range in &recording.ranges {
-        match range.kind {
-            RangeKind::GcMark => slice(timeline, &mut marks, range, "GC concurrent mark phase")?,
-            RangeKind::StopTheWorld { kind } => slice(timeline, &mut stops, range, &recording.text(kind))?,
-            RangeKind::MarkAssist | RangeKind::Sweep { .. } => {}
-        }
-    }
-    Ok(())
+pub(super) struct Runtime {
+    marks: LaneTracks,
+    stops: LaneTracks,
 }
 
-fn slice<W: io::Write>(
-    timeline: &mut Timeline<'_, W>,
-    tracks: &mut LaneTracks<'_>,
-    range: &RuntimeRange,
-    name: &str,
-) -> io::Result<()> {
-    let track = tracks.place(timeline, range.start, range.end)?;
-    let goroutine = timeline.label(range.goroutine, range.start).to_owned();
-    timeline.packets.slice_begin(&Event {
-        args: &[
-            ("goroutine", goroutine.into()),
-            ("cut", cut(range.began, range.ended).into()),
-        ],
-        stack: range.stack,
-        ..Event::new(track, range.start, "runtime", name)
-    })?;
-    timeline.packets.slice_end(track, range.end)
+impl Runtime {
+    pub(super) fn new() -> Self {
+        Self {
+            marks: LaneTracks::new(PROCESS, "garbage collection", 0),
+            stops: LaneTracks::new(PROCESS, "stop the world", 1),
+        }
+    }
+
+    /// Writes a range that has ended. `goroutine` is the label of the one that did it.
+    pub(super) fn range<W: io::Write>(
+        &mut self,
+        timeline: &mut Timeline<W>,
+        range: &RuntimeRange,
+        goroutine: &str,
+        symbols: &Symbols,
+    ) -> io::Result<()> {
+        let (tracks, name) = match range.kind {
+            RangeKind::GcMark => (&mut self.marks, "GC concurrent mark phase".into()),
+            RangeKind::StopTheWorld { kind } => (&mut self.stops, symbols.text(kind)),
+            _ => return Ok(()),
+        };
+        let track = tracks.place(timeline, range.start, range.end)?;
+        let event = Event {
+            args: &[
+                ("goroutine", goroutine.into()),
+                ("cut", cut(range.began, range.ended).into()),
+            ],
+            stack: range.stack,
+            ..Event::new(track, range.start, "runtime", &name)
+        };
+        timeline.packets.slice(&event, range.end, symbols)
+    }
 }
 
 /// What the trace does not show of something.

@@ -17,14 +17,14 @@ use std::io;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use gotrace::Recording;
+use gotrace::{ExecTrace, Summary};
 use prost::Message;
 
 use self::proto::{Label, Mapping, Profile, Sample, ValueType};
 use self::tables::{MAPPING, Tables};
-use crate::Options;
 use crate::group::Group;
 use crate::totals::{Place, Spent, Time, Totals};
+use crate::{Options, WriteError};
 
 const SAMPLE_TYPES: [(&str, &str); 4] = [
     ("waits", "count"),
@@ -33,20 +33,15 @@ const SAMPLE_TYPES: [(&str, &str); 4] = [
     ("cpu_samples", "count"),
 ];
 
-/// Writes the profile. Calls `progress` with the number of state intervals that have been read.
+/// Reads a trace to its end and writes the profile.
 ///
 /// # Errors
-/// Those of `out`.
-pub fn write(
-    recording: &Recording,
-    options: &Options<'_>,
-    out: impl io::Write,
-    progress: &mut dyn FnMut(u64),
-) -> io::Result<()> {
-    let totals = Totals::of(recording, options, progress);
+/// If no generation of the trace is whole, and those of `out`.
+pub fn write(trace: ExecTrace<'_>, options: &Options<'_>, out: impl io::Write) -> Result<Summary, WriteError> {
+    let (totals, summary) = Totals::read(trace, options)?;
     let mut profile = Writer {
-        recording,
-        tables: Tables::new(recording),
+        summary: &summary,
+        tables: Tables::new(&summary.symbols),
         out: GzEncoder::new(out, Compression::default()),
     };
     profile.header(options, &totals)?;
@@ -56,18 +51,19 @@ pub fn write(
     for (place, count) in &totals.cpu_samples {
         profile.cpu_samples(place, *count)?;
     }
-    profile.finish()
+    profile.finish()?;
+    Ok(summary)
 }
 
 struct Writer<'a, W: io::Write> {
-    recording: &'a Recording,
+    summary: &'a Summary,
     tables: Tables<'a>,
     out: GzEncoder<W>,
 }
 
 impl<W: io::Write> Writer<'_, W> {
     fn header(&mut self, options: &Options<'_>, totals: &Totals) -> io::Result<()> {
-        let recording = self.recording;
+        let summary = self.summary;
         let strings = &mut self.tables.strings;
         let sample_type = SAMPLE_TYPES
             .map(|(name, unit)| ValueType {
@@ -75,7 +71,7 @@ impl<W: io::Write> Writer<'_, W> {
                 unit: strings.id(unit),
             })
             .to_vec();
-        let mut comment = vec![strings.id(&format!("Go execution trace of {}", recording.version.name()))];
+        let mut comment = vec![strings.id(&format!("Go execution trace of {}", summary.version.name()))];
         if totals.left_out_count > 0 {
             let left_out = format!("without {} goroutines of the runtime", totals.left_out_count);
             comment.push(strings.id(&left_out));
@@ -91,8 +87,8 @@ impl<W: io::Write> Writer<'_, W> {
         let part = Profile {
             sample_type,
             mapping: vec![mapping],
-            time_nanos: recording.unix(recording.start).map_or(0, |at| at.0),
-            duration_nanos: recording.end.0.saturating_sub(recording.start.0),
+            time_nanos: summary.clock.unix(summary.start).map_or(0, |at| at.0),
+            duration_nanos: summary.end.0.saturating_sub(summary.start.0),
             comment,
             default_sample_type: strings.id("wait"),
             ..Profile::default()
@@ -106,7 +102,7 @@ impl<W: io::Write> Writer<'_, W> {
             Group::Running => vec![0, 0, time.ns, 0],
             Group::Unknown => return Ok(()),
         };
-        let reason = spent.reason(self.recording);
+        let reason = spent.reason(&self.summary.symbols);
         let labels = [
             ("state", spent.state.as_str()),
             ("kind", sub_state),
@@ -121,8 +117,8 @@ impl<W: io::Write> Writer<'_, W> {
 
     /// Empty labels are left out.
     fn sample(&mut self, place: &Place, value: Vec<i64>, labels: &[(&str, &str)]) -> io::Result<()> {
-        let recording = self.recording;
-        let entry = place.entry.map_or("".into(), |entry| recording.text(entry));
+        let symbols = &self.summary.symbols;
+        let entry = place.entry.map_or("".into(), |entry| symbols.text(entry));
         let mut label = Vec::new();
         for (key, text) in labels.iter().copied().chain([("goroutine", entry.as_ref())]) {
             if !text.is_empty() {
@@ -132,7 +128,7 @@ impl<W: io::Write> Writer<'_, W> {
                 });
             }
         }
-        let lines = place.lines(recording);
+        let lines = place.lines(symbols);
         let sample = Sample {
             location_id: lines.into_iter().map(|line| self.tables.location(line)).collect(),
             value,

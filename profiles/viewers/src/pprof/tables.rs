@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use gotrace::{Frame, Recording, StringId};
+use gotrace::{Frame, StringId, Symbols};
 
 use super::proto::{self, Function, Location};
 use crate::totals::{Line, UNRECORDED};
@@ -12,7 +12,7 @@ use crate::totals::{Line, UNRECORDED};
 pub(super) const MAPPING: u64 = 1;
 
 pub(super) struct Tables<'a> {
-    recording: &'a Recording,
+    symbols: &'a Symbols,
     pub(super) strings: Strings,
     /// Ids count from 1, in the order of first use.
     locations: HashMap<LocationKey, u64>,
@@ -32,9 +32,9 @@ enum LocationKey {
 type FunctionKey = (Option<StringId>, Option<StringId>);
 
 impl<'a> Tables<'a> {
-    pub(super) fn new(recording: &'a Recording) -> Self {
+    pub(super) fn new(symbols: &'a Symbols) -> Self {
         Self {
-            recording,
+            symbols,
             strings: Strings::new(),
             locations: HashMap::new(),
             location_rows: Vec::new(),
@@ -72,11 +72,11 @@ impl<'a> Tables<'a> {
     fn function(&mut self, key: FunctionKey) -> u64 {
         let (id, is_new) = number(&mut self.functions, key);
         if is_new {
-            let recording = self.recording;
+            let symbols = self.symbols;
             let (name, file) = key;
-            let name = name.map_or(UNRECORDED.into(), |name| recording.text(name));
+            let name = name.map_or(UNRECORDED.into(), |name| symbols.text(name));
             let name = self.strings.id(&name);
-            let filename = file.map_or(0, |file| self.strings.id(&recording.text(file)));
+            let filename = file.map_or(0, |file| self.strings.id(&symbols.text(file)));
             self.function_rows.push(Function {
                 id,
                 name,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gotrace::{Goroutine, GoroutineState, Recording, StateInterval, Waker};
+use gotrace::{CpuSample, Goroutine, GoroutineState, Recording, StateInterval, Waker};
 use spandrel_profiles::go_execution_trace::Refiner;
 
 /// The base state of an interval in the words of the viewers.
@@ -67,6 +67,17 @@ pub(crate) fn by_state(recording: &Recording, system: bool) -> BTreeMap<(&'stati
         }
     }
     totals
+}
+
+/// CPU samples. Without `system`, those of goroutines of the runtime, and outside goroutines, are left out.
+pub(crate) fn cpu_samples(recording: &Recording, system: bool) -> i64 {
+    let is_counted = |sample: &&CpuSample| {
+        let is_sampled = |life: &&Goroutine| Some(life.id) == sample.goroutine && life.first <= sample.time;
+        let sampled = recording.goroutines.iter().rev().find(is_sampled);
+        system || sampled.is_some_and(|life| !life.is_system)
+    };
+    let count = recording.cpu_samples.iter().filter(is_counted).count();
+    i64::try_from(count).unwrap()
 }
 
 /// Nanoseconds by proc, `P0`, and the goroutine that ran on it.

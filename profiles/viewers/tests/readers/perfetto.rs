@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use gotrace::{Metric, MetricKind, TaskId, UserTask};
 use serde_json::{Map, Value, json};
 use spandrel_profiles::go_execution_trace::StateRules;
 use spandrel_viewers::{Options, perfetto};
@@ -27,11 +28,22 @@ fn queries() -> Value {
             "SELECT track.name, slice.name, sum(dur) FROM slice JOIN track ON slice.track_id = track.id
              WHERE category = 'proc' GROUP BY 1, 2",
         "depths": "SELECT category, max(depth) FROM slice GROUP BY 1",
-        // What a flow leads to follows its cause at once, and the cause lies in something its goroutine does.
+        // What a flow leads to follows its cause at once, and both lie in something that their goroutines do.
         "flows":
-            "SELECT cause.name, inside.category, effect.category, effect.ts - cause.ts, count(*)
+            "SELECT cause.name, inside.category, ifnull(around.category, effect.category), effect.ts - cause.ts, count(*)
              FROM flow JOIN slice cause ON cause.id = flow.slice_out JOIN slice effect ON effect.id = flow.slice_in
-             LEFT JOIN slice inside ON inside.id = cause.parent_id GROUP BY 1, 2, 3, 4",
+             LEFT JOIN slice inside ON inside.id = cause.parent_id
+             LEFT JOIN slice around ON around.id = effect.parent_id GROUP BY 1, 2, 3, 4",
+        "task_names":
+            "SELECT category, ifnull(string_value, ''), count(*) FROM slice LEFT JOIN args
+             ON args.arg_set_id = slice.arg_set_id AND args.key = 'debug.task'
+             WHERE category IN ('user_log', 'user_region') GROUP BY 1, 2",
+        "families":
+            "SELECT category, track.name, count(*) FROM slice JOIN track ON slice.track_id = track.id
+             WHERE category = 'user_task' GROUP BY 1, 2",
+        "counters":
+            "SELECT counter_track.name, ifnull(unit, ''), count(*), cast(sum(value) AS INTEGER), min(ts), max(ts)
+             FROM counter JOIN counter_track ON counter_track.id = counter.track_id GROUP BY 1, 2",
         "annotations":
             "SELECT category, count(*), sum(dur) FROM slice WHERE category IN ('user_task', 'user_region', 'user_log',
              'cpu_sample', 'runtime') GROUP BY 1",
@@ -65,7 +77,7 @@ fn the_trace_processor_finds_every_nanosecond_of_the_recording() {
 fn unusual_traces_load_without_a_complaint() {
     let traces = traces::unusual();
     for (trace, answers) in traces.iter().zip(ask(&traces)) {
-        let Trace { name, recording } = trace;
+        let Trace { name, recording, .. } = trace;
         assert_eq!(answers["problems"], json!([]), "{name}");
         assert_eq!(answers["cut"], json!([[0]]), "{name}");
         assert_eq!(
@@ -106,12 +118,8 @@ fn ask(traces: &[Trace]) -> Vec<Map<String, Value>> {
             rules: StateRules::built_in(),
         };
         let out = std::fs::File::create(&file).unwrap();
-        let mut written = 0;
-        perfetto::write(&trace.recording, &options, std::io::BufWriter::new(out), &mut |done| {
-            written = done
-        })
-        .unwrap();
-        assert_eq!(written, trace.recording.states.len() as u64);
+        let summary = perfetto::write(trace.open(), &options, std::io::BufWriter::new(out)).unwrap();
+        assert_eq!(summary.end, trace.recording.end);
         node.arg(file);
     }
     let answers = read(&mut node, &queries().to_string());
@@ -123,7 +131,7 @@ fn ask(traces: &[Trace]) -> Vec<Map<String, Value>> {
 }
 
 fn check(trace: &Trace, answers: &Map<String, Value>) {
-    let Trace { name, recording } = trace;
+    let Trace { name, recording, .. } = trace;
     assert_eq!(answers["problems"], json!([]), "{name}");
     assert_eq!(answers["cut"], json!([[0]]), "{name}");
     assert_eq!(answers["process"], json!([[name]]));
@@ -145,6 +153,8 @@ fn check(trace: &Trace, answers: &Map<String, Value>) {
     check_nesting(trace, &answers["depths"]);
     check_flows(trace, &answers["flows"]);
     check_annotations(trace, &answers["annotations"]);
+    check_tasks(trace, answers);
+    check_counters(trace, &answers["counters"]);
     check_clock(trace, answers);
     if !recording.regions.is_empty() {
         assert_eq!(answers["regions_below"], json!([["G"]]), "{name}");
@@ -171,7 +181,7 @@ fn check_nesting(Trace { name, .. }: &Trace, depths: &Value) {
     }
 }
 
-fn check_flows(Trace { name, recording }: &Trace, flows: &Value) {
+fn check_flows(Trace { name, recording, .. }: &Trace, flows: &Value) {
     let mut counts = BTreeMap::from([("wake", 0), ("create", 0)]);
     for row in rows(flows) {
         let [cause, inside, effect, lag_ns, count] = &row[..] else {
@@ -198,7 +208,7 @@ fn check_flows(Trace { name, recording }: &Trace, flows: &Value) {
     assert!(wakes > 100, "{name}");
 }
 
-fn check_annotations(Trace { name, recording }: &Trace, annotations: &Value) {
+fn check_annotations(Trace { name, recording, .. }: &Trace, annotations: &Value) {
     let of = |category: &str| {
         let row = rows(annotations).into_iter().find(|row| row[0] == category);
         row.map_or((0, 0), |row| (row[1].as_i64().unwrap(), row[2].as_i64().unwrap()))
@@ -225,8 +235,59 @@ fn check_annotations(Trace { name, recording }: &Trace, annotations: &Value) {
     assert_eq!(of("runtime"), (ranges_count, ranges_ns), "{name}");
 }
 
+/// Regions and logs name the task that they belong to, and tasks stand below the outermost one that they were begun in.
+fn check_tasks(Trace { name, recording, .. }: &Trace, answers: &Map<String, Value>) {
+    let tasks: BTreeMap<TaskId, &UserTask> = recording.tasks.iter().map(|task| (task.id, task)).collect();
+    let label = |id: TaskId| match tasks.get(&id).map(|task| recording.text(task.name)) {
+        _ if id == TaskId::BACKGROUND => String::new(),
+        Some(name) if !name.is_empty() => format!("{name} ({id})"),
+        _ => format!("({id})"),
+    };
+    let mut names: BTreeMap<(String, String), i64> = BTreeMap::new();
+    let logs = recording.logs.iter().map(|log| ("user_log", log.task));
+    let regions = recording.regions.iter().map(|region| ("user_region", region.task));
+    for (category, task) in logs.chain(regions) {
+        *names.entry((category.to_owned(), label(task))).or_default() += 1;
+    }
+    assert_eq!(totals(&answers["task_names"]), names, "{name}");
+
+    let mut families: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for mut task in &recording.tasks {
+        while let Some(parent) = task.parent.and_then(|parent| tasks.get(&parent)) {
+            task = parent;
+        }
+        let root = recording.text(task.name).into_owned();
+        *families.entry(("user_task".to_owned(), root)).or_default() += 1;
+    }
+    assert_eq!(totals(&answers["families"]), families, "{name}");
+}
+
+/// Each number that the runtime tells is a value of a counter at its time.
+fn check_counters(Trace { name, recording, .. }: &Trace, counters: &Value) {
+    let of = |kind: MetricKind| -> Vec<i64> {
+        let all: Vec<&Metric> = recording.metrics.iter().filter(|metric| metric.kind == kind).collect();
+        let sum: u64 = all.iter().map(|metric| metric.value).sum();
+        let [count, sum] = [all.len() as u64, sum].map(|number| i64::try_from(number).unwrap());
+        vec![count, sum, all[0].time.0, all[all.len() - 1].time.0]
+    };
+    let expected = BTreeMap::from([
+        (
+            ("gomaxprocs".to_owned(), "count".to_owned()),
+            of(MetricKind::Gomaxprocs),
+        ),
+        (("heap_alloc".to_owned(), "bytes".to_owned()), of(MetricKind::HeapAlloc)),
+        (("heap_goal".to_owned(), "bytes".to_owned()), of(MetricKind::HeapGoal)),
+    ]);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let found: BTreeMap<(String, String), Vec<i64>> = rows(counters)
+        .iter()
+        .map(|row| ((text(&row[0]), text(&row[1])), row[2..].iter().map(integer).collect()))
+        .collect();
+    assert_eq!(found, expected, "{name}");
+}
+
 /// Times are the trace's own; the wall clock is right at its snapshots and at the start.
-fn check_clock(Trace { name, recording }: &Trace, answers: &Map<String, Value>) {
+fn check_clock(Trace { name, recording, .. }: &Trace, answers: &Map<String, Value>) {
     let bounds = rows(&answers["bounds"]).remove(0);
     assert_eq!(integer(&bounds[0]), recording.start.0, "{name}");
     let wall: BTreeMap<i64, i64> = rows(&answers["wall"])

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gotrace::Recording;
+use gotrace::{ExecTrace, Recording};
 
 use crate::tools::repository;
 use crate::{frames, text};
@@ -10,7 +10,15 @@ use crate::{frames, text};
 /// A trace by the name that failures show.
 pub(crate) struct Trace {
     pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    /// What `bytes` hold.
     pub(crate) recording: Recording,
+}
+
+impl Trace {
+    pub(crate) fn open(&self) -> ExecTrace<'_> {
+        ExecTrace::open(&self.bytes).unwrap()
+    }
 }
 
 /// A program that does everything, the same without a wall clock, and two processes of a real service.
@@ -25,8 +33,8 @@ pub(crate) fn all() -> Vec<Trace> {
         ("service", service("0001.trace.zst")),
         ("another service", service("0003.trace.zst")),
     ];
-    let traces = traces.map(|(name, bytes)| trace(name, &bytes));
-    for Trace { name, recording } in &traces {
+    let traces = traces.map(|(name, bytes)| trace(name, bytes));
+    for Trace { name, recording, .. } in &traces {
         assert!(recording.warnings.as_slice().is_empty(), "{name}");
     }
     traces.into()
@@ -37,7 +45,7 @@ pub(crate) fn unusual() -> Vec<Trace> {
     let mut damaged = mix();
     let middle = damaged.len() / 2;
     damaged[middle..middle + 64].fill(0xff);
-    let damaged = trace("damaged", &damaged);
+    let damaged = trace("damaged", damaged);
     assert!(!damaged.recording.warnings.as_slice().is_empty());
     let folder = repository().join("../shared/corpora/go-text-traces");
     if !folder.is_dir() {
@@ -51,7 +59,7 @@ pub(crate) fn unusual() -> Vec<Trace> {
         let bytes = text::parse_test(&fs::read_to_string(path).unwrap()).trace;
         let recording = Recording::decode(&bytes).ok()?;
         let name = path.file_stem()?.to_str()?.to_owned();
-        Some(Trace { name, recording })
+        Some(Trace { name, bytes, recording })
     });
     [damaged].into_iter().chain(from_text).collect()
 }
@@ -60,9 +68,10 @@ fn mix() -> Vec<u8> {
     fs::read(repository().join("profiles/gotrace/tests/fixtures/mix.trace")).unwrap()
 }
 
-fn trace(name: &str, bytes: &[u8]) -> Trace {
+fn trace(name: &str, bytes: Vec<u8>) -> Trace {
     Trace {
         name: name.to_owned(),
-        recording: Recording::decode(bytes).unwrap(),
+        recording: Recording::decode(&bytes).unwrap(),
+        bytes,
     }
 }

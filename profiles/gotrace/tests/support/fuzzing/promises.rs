@@ -217,10 +217,16 @@ fn check_all_at_once(file: &[u8], expected: &[GoEvent]) {
     events().for_each(|event| all.push(event));
     assert_eq!(all, expected);
     // From one by one to all at once in the middle of a buffer.
-    let mut events = events();
-    let mut first: Vec<GoEvent> = events.by_ref().take(3).collect();
-    events.for_each(|event| first.push(event));
+    let mut some = events();
+    let mut first: Vec<GoEvent> = some.by_ref().take(3).collect();
+    some.for_each(|event| first.push(event));
     assert_eq!(first, expected);
+    let mut some = events();
+    let mut first: Vec<GoEvent> = some.by_ref().take(3).collect();
+    some.for_each_event(|event| first.push(event));
+    assert_eq!(first, expected);
+    assert_eq!(some.next(), None);
+    some.for_each_event(|event| panic!("{event:?} behind the end"));
 }
 
 /// A source that fails gives what a file cut there gives, and says so.
@@ -331,7 +337,7 @@ fn recording_bytes(recording: &Recording) -> usize {
         + recording.ranges.len() * size_of::<RuntimeRange>()
         + recording.tasks.len() * size_of::<UserTask>()
         + recording.regions.len() * size_of::<UserRegion>()
-        + recording.logs.len() * size_of::<UserLog>()
+        + recording.logs.len() * size_of::<UserLog<'_>>()
         + recording.generations.len() * size_of::<GenerationInfo>()
         + recording.metrics.len() * size_of::<Metric>()
         + frames * size_of::<gotrace::Frame>()

@@ -11,9 +11,11 @@ use super::view::{
     View,
 };
 
-/// Decodes a trace: its view, and what the decoder warns of.
+/// Decodes a trace with the times that the simulation expects, those of Go's reader: its view, and what the decoder warns
+/// of.
 pub(crate) fn decode(trace: &[u8]) -> (View, Vec<String>) {
-    let recording = Recording::decode(trace).unwrap_or_else(|error| panic!("{error}"));
+    let opened = ExecTrace::open(trace).expect("the header is right");
+    let recording = Recording::of(opened.with_times_of_go_reader()).unwrap_or_else(|error| panic!("{error}"));
     let warnings = recording.warnings.as_slice().iter().map(ToString::to_string);
     let mut view = view_of(&recording);
     view.events = lines(trace);
@@ -22,7 +24,8 @@ pub(crate) fn decode(trace: &[u8]) -> (View, Vec<String>) {
 
 /// The events of a trace.
 pub(crate) fn lines(trace: &[u8]) -> Vec<Line> {
-    let mut events = ExecTrace::open(trace).expect("the header is right").events();
+    let opened = ExecTrace::open(trace).expect("the header is right");
+    let mut events = opened.with_times_of_go_reader().events();
     let mut lines = Vec::new();
     while let Some(event) = events.next() {
         lines.push(line(&event, &events));
@@ -41,7 +44,7 @@ fn view_of(recording: &Recording) -> View {
         goroutine: log.goroutine.map(GoroutineId::get),
         task: log.task.get(),
         key: text(recording.bytes(log.key)),
-        value: text(recording.bytes(log.value)),
+        value: text(&log.message),
         stack: stack_text(recording, log.stack),
     });
     let samples = recording.cpu_samples.iter().map(|sample| SampleView {
@@ -147,6 +150,7 @@ fn cause_text(recording: &Recording, cause: RunnableCause) -> String {
         RunnableCause::Stopped(reason) => return text(recording.bytes(reason)),
         RunnableCause::SyscallExit => "syscall exit",
         RunnableCause::Unknown => "unknown",
+        other => panic!("{other:?} is not simulated"),
     };
     cause.to_owned()
 }
@@ -160,6 +164,7 @@ fn range_of(recording: &Recording, range: &RuntimeRange) -> RangeView {
             swept_bytes,
             reclaimed_bytes,
         } => format!("sweep {swept_bytes} {reclaimed_bytes}"),
+        other => panic!("{other:?} is not simulated"),
     };
     RangeView {
         start: range.start.0,
@@ -320,6 +325,7 @@ fn shown(kind: EventKind, events: &Events<'_>) -> (&'static str, Subject, String
             value,
             kind_class,
         } => plain(event.name(), format!("{:?}", [id, value, u64::from(kind_class)])),
+        other => panic!("{other:?} is not simulated"),
     }
 }
 

@@ -52,12 +52,16 @@ func Start(ctx context.Context) (Shutdown, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating the log exporter: %w", err)
 	}
+	helper, err := helperProcessors()
+	if err != nil {
+		return nil, err
+	}
 
-	tracers := trace.NewTracerProvider(
+	tracers := trace.NewTracerProvider(append(helper,
 		trace.WithResource(res),
 		trace.WithSampler(trace.AlwaysSample()),
 		trace.WithBatcher(spans, trace.WithBatchTimeout(batchTimeout), trace.WithMaxQueueSize(spanQueueSize)),
-	)
+	)...)
 	meters := metric.NewMeterProvider(
 		metric.WithResource(res),
 		metric.WithReader(metric.NewPeriodicReader(metrics, metric.WithInterval(metricInterval))),

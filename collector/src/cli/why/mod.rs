@@ -1,0 +1,129 @@
+//! `spandrel why`: why a trace took that long, or the slow requests of an operation.
+
+mod cause;
+mod operation;
+mod trace;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Serialize;
+use spandrel_model::View;
+use spandrel_query::Limits;
+
+use super::answers::{Value, rows};
+use super::sql::query;
+
+/// Options of `spandrel why`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("question").args(["trace", "operation"]).required(true))]
+#[command(after_help = "Examples:\n  \
+    spandrel why 4bf92f3577b34da6a3ce929d0e0e4736        the spans of a trace, and what each did and waited for\n  \
+    spandrel why --operation 'GET /report'               what makes its slowest requests slower than the median\n  \
+    spandrel why --operation 'GET /report' --p95 --format json\n\n\
+    Cells are layer/state. The self view says what a span's own goroutine did; the root view follows each wait to the\n\
+    goroutine that ended it. `spandrel matrix` lists the operations.")]
+pub struct Args {
+    /// The trace, as 32 hexadecimal digits.
+    #[arg(value_name = "TRACE_ID")]
+    pub trace: Option<String>,
+    /// The operation: span name of requests.
+    #[arg(long, value_name = "NAME")]
+    pub operation: Option<String>,
+    /// The service, if several have an operation of this name.
+    #[arg(long, value_name = "NAME", requires = "operation")]
+    pub service: Option<String>,
+    /// Explain the 99th percentile (if nothing else is said).
+    #[arg(long, requires = "operation")]
+    pub p99: bool,
+    /// Explain the 95th percentile.
+    #[arg(long, requires = "operation", conflicts_with = "p99")]
+    pub p95: bool,
+    /// The view of an operation: root, or self. Without it root, if the tables have it.
+    #[arg(long, value_name = "VIEW", requires = "operation", value_parser = parse_view)]
+    pub view: Option<View>,
+    /// Output: text or json.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Directory of the tables.
+    #[arg(long, value_name = "DIR", default_value = "./spandrel-data")]
+    pub data: PathBuf,
+}
+
+/// How the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+}
+
+fn parse_view(word: &str) -> Result<View, String> {
+    let views = [View::SelfView, View::Root];
+    let known = views.into_iter().find(|view| view.as_str() == word);
+    known.ok_or_else(|| "expected self or root".to_owned())
+}
+
+/// Prints the explanation.
+///
+/// # Errors
+/// The directory holds no tables, or nothing of that trace or operation.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
+    let tables = Tables { data: &args.data };
+    let color = crate::report::color::is_welcome();
+    let page = runtime.block_on(async {
+        match (&args.trace, &args.operation) {
+            (Some(trace), _) => {
+                let explained = trace::explain(&tables, trace).await?;
+                written(&explained, args.format, || trace::render(&explained, color))
+            }
+            (None, operation) => {
+                let question = operation::Question {
+                    operation: operation.as_deref().unwrap_or_default(),
+                    service: args.service.as_deref(),
+                    percent: if args.p95 { 95 } else { 99 },
+                    view: args.view,
+                };
+                let explained = operation::explain(&tables, &question).await?;
+                written(&explained, args.format, || operation::render(&explained, color))
+            }
+        }
+    })?;
+    print!("{page}");
+    Ok(())
+}
+
+fn written<T: Serialize>(explained: &T, format: Format, text: impl FnOnce() -> String) -> anyhow::Result<String> {
+    match format {
+        Format::Text => Ok(text()),
+        Format::Json => Ok(serde_json::to_string_pretty(explained)? + "\n"),
+    }
+}
+
+/// Where the answers come from.
+struct Tables<'a> {
+    data: &'a std::path::Path,
+}
+
+impl Tables<'_> {
+    async fn rows(&self, sql: &str) -> anyhow::Result<Vec<Vec<Value>>> {
+        let limits = Limits {
+            max_rows: 10_000_000,
+            timeout: Duration::from_secs(300),
+        };
+        rows(&query(self.data, sql, limits).await?)
+    }
+}
+
+/// A text as SQL writes it.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A result has other columns than were asked for.
+fn other_types() -> anyhow::Error {
+    anyhow::anyhow!("the tables have columns of other types than this version of spandrel writes")
+}
