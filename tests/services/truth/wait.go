@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -69,18 +71,21 @@ func (i *injector) behindHelper(s step) ([]part, error) {
 	var waited wait
 	var running int64
 	var failed error
-	finished := make(chan struct{})
+	var measured atomic.Bool
 	i.helpers <- func() {
 		running = now()
 		failed = i.work(&w)
 		waited.released = now()
+		measured.Store(true)
 		at.open()
-		close(finished)
 	}
 	waited.begin = now()
 	at.pass()
 	waited.resumed = now()
-	<-finished // What the helper measured may be read now; all but always it has already finished.
+	// A pipe does not order what was written before it was closed; this does.
+	if !measured.Load() {
+		return nil, fmt.Errorf("the barrier %s let through before it was open", s.Cause)
+	}
 	if failed != nil {
 		return nil, failed
 	}

@@ -12,8 +12,8 @@ use super::table::table;
 const WITHIN_PERCENT_MIN: f64 = 99.0;
 /// Share of the requests whose dominant cause must be right, in percent.
 const DOMINANT_PERCENT_MIN: f64 = 98.0;
-/// How many of the largest errors are listed.
-const MISSES_LISTED: usize = 12;
+/// How many lines lists have.
+const LISTED: usize = 15;
 
 /// Renders the page, below lines about the machine.
 pub fn report(machine: &[String], runs: &[Measured]) -> String {
@@ -36,6 +36,11 @@ pub fn report(machine: &[String], runs: &[Measured]) -> String {
             &mut page,
             &format!("Dominant cause, {} view", view.name()),
             &confusion(runs, view),
+        );
+        section(
+            &mut page,
+            &format!("Wrong dominant causes, {} view", view.name()),
+            &wrong_causes(runs, view),
         );
         section(
             &mut page,
@@ -254,6 +259,40 @@ fn confusion(runs: &[Measured], view: View) -> String {
     table(&header, &rows)
 }
 
+fn wrong_causes(runs: &[Measured], view: View) -> String {
+    let mut rows = Vec::new();
+    for run in runs {
+        let wrong = of_view(&run.requests, view).filter(|(_, it)| !it.dominant.is_right);
+        rows.extend(wrong.map(|(request, it)| {
+            vec![
+                run.configuration.label(),
+                request.operation.clone(),
+                it.dominant
+                    .expected
+                    .clone()
+                    .unwrap_or_else(|| "one of several".to_owned()),
+                it.dominant.found.clone(),
+                time(it.parts.iter().map(|part| part.expected_ns).max().unwrap_or(0)),
+                time(request.kernel_delay_ns),
+            ]
+        }));
+    }
+    if rows.is_empty() {
+        return "None.".to_owned();
+    }
+    let count = rows.len();
+    rows.truncate(LISTED);
+    let header = [
+        "configuration",
+        "operation",
+        "truth",
+        "found",
+        "time of the truth",
+        "kernel delay",
+    ];
+    format!("{count} requests.\n\n{}", table(&header, &rows))
+}
+
 fn misses(runs: &[Measured], view: View) -> String {
     let mut misses: Vec<(&Measured, &Judged, &PartJudged)> = Vec::new();
     for run in runs {
@@ -278,7 +317,7 @@ fn misses(runs: &[Measured], view: View) -> String {
             time(request.kernel_delay_ns),
         ]
     };
-    let rows: Vec<Vec<String>> = misses.iter().take(MISSES_LISTED).map(row).collect();
+    let rows: Vec<Vec<String>> = misses.iter().take(LISTED).map(row).collect();
     let excused = misses
         .iter()
         .filter(|(_, request, part)| request.kernel_delay_ns >= part.error_ns())
