@@ -4,7 +4,7 @@ CARGO ?= cargo
 SHOP = tests/services/shop
 GOTRACE_BENCH = $(CARGO) run --locked --release -p spandrel-bench --bin gotrace-bench --
 
-.PHONY: help demo test lint audit record bench-gotrace profile-gotrace compose-check tables-doc gotrace-coverage fuzz fuzz-keep prerequisites
+.PHONY: help demo test lint audit record accuracy bench-gotrace profile-gotrace compose-check tables-doc gotrace-coverage fuzz fuzz-keep prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,7 @@ test: prerequisites ## Run every test: those of Go services and their helper, th
 	scripts/test-instrumentation.sh
 	cd $(SHOP) && go vet ./... && go test ./...
 	cd tests/services/kiosk && go vet ./...
+	cd tests/services/truth && go vet ./...
 	cd bench/gotrace && go vet ./...
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
@@ -30,6 +31,10 @@ audit: ## Check dependencies for security advisories (downloads the RustSec data
 
 record: ## Make examples/recording anew from the real service (needs Go, PostgreSQL, Redis)
 	scripts/services/record.sh
+
+accuracy: ## Compare attribution with causes that were injected and measured (REQUESTS=250, SEED=1, ONLY=words, UPDATE=1: docs/accuracy.md; needs Go)
+	@$(CARGO) run --quiet --locked -p spandrel-tests --example accuracy -- --requests $(or $(REQUESTS),250) \
+		--seed $(or $(SEED),1) $(if $(ONLY),--only '$(ONLY)') $(if $(filter 1,$(UPDATE)),--update)
 
 bench-gotrace: ## Measure the decoder of Go traces against Go's reader (QUICK=1, CORES=1,2, UPDATE=1: docs/benchmarks.md; needs Go)
 	@$(GOTRACE_BENCH) $(if $(filter 1,$(QUICK)),--quick) $(if $(CORES),--cores $(CORES)) \

@@ -60,6 +60,7 @@ scripts/python-env.sh
 scripts/viewers-env.sh
 (download_go_modules tests/services/shop)
 (download_go_modules tests/services/kiosk)
+(download_go_modules tests/services/truth)
 (download_go_modules bench/gotrace)
 (download_go_modules instrumentation/go)
 (download_go_modules instrumentation/go/tests)

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accuracy;
 pub mod attribution_checks;
 pub mod binary;
 pub mod collector;
