@@ -73,6 +73,14 @@ pub enum TraceError {
         /// The first damage.
         first: DecodeError,
     },
+    /// The source failed before a generation was whole.
+    #[error("the trace could not be read to its end, and no generation is complete before that: {message}; {first}")]
+    SourceFailed {
+        /// What the source says.
+        message: String,
+        /// The first damage: where the bytes end.
+        first: DecodeError,
+    },
 }
 
 impl TraceError {
@@ -80,7 +88,7 @@ impl TraceError {
     pub fn offset_bytes(&self) -> u64 {
         match self {
             Self::Open(error) => error.offset_bytes(),
-            Self::NoGeneration { first } => first.offset_bytes,
+            Self::NoGeneration { first } | Self::SourceFailed { first, .. } => first.offset_bytes,
         }
     }
 }
@@ -285,8 +293,21 @@ impl Warnings {
         self.kept.is_empty()
     }
 
+    /// Why no generation was whole, if none was. `nothing` is the damage of a trace without any.
+    pub(crate) fn into_error(self, nothing: DecodeError) -> TraceError {
+        let first = self.first_error().cloned().unwrap_or(nothing);
+        let failure = self.kept.into_iter().find_map(|warning| match warning.kind {
+            WarningKind::SourceFailed { message } => Some(message),
+            _ => None,
+        });
+        match failure {
+            Some(message) => TraceError::SourceFailed { message, first },
+            None => TraceError::NoGeneration { first },
+        }
+    }
+
     /// The first damage with a place in the file.
-    pub(crate) fn first_error(&self) -> Option<&DecodeError> {
+    fn first_error(&self) -> Option<&DecodeError> {
         self.kept.iter().find_map(|warning| match &warning.kind {
             WarningKind::GenerationDropped(error)
             | WarningKind::GenerationShortened { error, .. }

@@ -230,8 +230,8 @@ impl<'a> Splitter<'a> {
         self.finish(generation, end)
     }
 
-    /// A frame is unreadable. The open generation is whole if the frame says that it belongs to another, or if it is too
-    /// short to say and the tables are there.
+    /// A frame is unreadable. The open generation is whole if its tables are there and the frame does not say that it
+    /// belongs to it. That the frame says to belong to another is not enough: it may be garbage.
     fn lose(&mut self, current: Option<Open>, frame: FrameError, at: usize) -> Split<'a> {
         self.lost = Some((frame.error.clone(), at));
         let Some(mut generation) = current else {
@@ -242,11 +242,8 @@ impl<'a> Splitter<'a> {
                 lost_bytes,
             };
         };
-        let whole = match frame.generation {
-            _ if self.version.marks_generation_end() => false,
-            Some(number) => number != generation.number,
-            None => generation.has_tables(),
-        };
+        let is_its_own = frame.generation == Some(generation.number);
+        let whole = !self.version.marks_generation_end() && !is_its_own && generation.has_tables();
         if !whole {
             generation.spoil(frame.error);
         }

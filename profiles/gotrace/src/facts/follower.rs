@@ -493,15 +493,20 @@ impl Follower {
         self.warnings.push(self.generation, kind);
     }
 
-    /// The trace ends. `None` if it held no generation.
-    pub(super) fn finish(&mut self, tables: &Tables, visitor: &mut impl Visitor) -> Option<Extent> {
+    /// From when to when the trace goes so far. `None` before its first generation.
+    pub(super) fn extent(&self) -> Option<Extent> {
         let last = self.last_event.unwrap_or(self.last_mark).max(self.last_mark);
-        let extent = Extent {
+        Some(Extent {
             start: self.start?,
             end: TraceNanos(last.0.saturating_add(1)),
             first_event: self.first_event,
             last_event: self.last_event,
-        };
+        })
+    }
+
+    /// The trace ends. `None` if it held no generation.
+    pub(super) fn finish(&mut self, tables: &Tables, visitor: &mut impl Visitor) -> Option<Extent> {
+        let extent = self.extent()?;
         let lookup = Lookup {
             symbols: &self.symbols,
             clock: &tables.clock,
