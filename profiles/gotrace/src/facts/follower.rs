@@ -18,7 +18,7 @@ use crate::order::Slot;
 #[derive(Debug, Default)]
 pub(super) struct Follower {
     pub(super) symbols: Symbols,
-    pub(super) warnings: Warnings,
+    warnings: Warnings,
     /// Start of the first generation.
     start: Option<TraceNanos>,
     first_event: Option<TraceNanos>,
@@ -491,6 +491,15 @@ impl Follower {
             what,
         };
         self.warnings.push(self.generation, kind);
+    }
+
+    /// What was odd so far among the events.
+    pub(super) fn warnings(&self) -> Warnings {
+        let mut warnings = self.warnings.clone();
+        if let Some(at) = self.states.left_out_since() {
+            warnings.push(None, WarningKind::TooManyGoroutines { at });
+        }
+        warnings
     }
 
     /// From when to when the trace goes so far. `None` before its first generation.

@@ -151,7 +151,7 @@ pub(super) struct Outline {
 impl Outline {
     fn new(extent: Extent, decoder: &Decoder<'_>, follower: &Follower) -> Self {
         let mut warnings = decoder.warnings.clone();
-        warnings.append(follower.warnings.clone());
+        warnings.append(follower.warnings());
         Self {
             version: decoder.version,
             extent,
