@@ -211,8 +211,8 @@ fn without_equal_times(mut script: Script, layout: &Layout, seed: u64) -> Vec<u8
     encode(&trace, layout).bytes
 }
 
-/// A status of a system call has the context of the thread that it names; Go's reader shows the proc of the thread that
-/// wrote it.
+/// A status of a system call has the context of the thread that it names. Go's reader shows the proc of the thread that
+/// writes it.
 fn without_procs_of_syscalls(lines: &[String]) -> Vec<String> {
     let is_status = |line: &str| line.ends_with("->Syscall") && !line.ends_with("Running->Syscall");
     let without = |line: &String| match &line.split(' ').collect::<Vec<_>>()[..] {
