@@ -101,6 +101,8 @@ pub struct ClockSync {
     snapshots: Vec<ClockSnapshot>,
     // Invariant: strictly increasing in `from`. Empty only if there is no snapshot.
     stretches: Vec<Stretch>,
+    /// How often anything was added or taken back.
+    changes_count: u64,
 }
 
 /// A stretch of time over which the wall clock drifts evenly. It lasts to the next one; the first holds before it, too.
@@ -125,13 +127,18 @@ pub struct ClockStep {
 
 impl ClockSync {
     /// Adds the snapshot of a generation that begins at `start`, which lies behind all moments that were asked for so far,
-    /// and that of the generation behind it, where it is known. A snapshot that does not lie after all others adds nothing.
+    /// and that of the generation behind it, where it is known.
+    ///
+    /// A snapshot that lies before one of an earlier generation is damaged, or that one is: the earlier one is taken back
+    /// if it does not even lie before `start`, else the new one adds nothing.
     pub(crate) fn add(&mut self, start: TraceNanos, snapshot: ClockSnapshot, next: Option<ClockSnapshot>) {
+        self.changes_count = self.changes_count.wrapping_add(1);
+        let from = start.max(snapshot.trace);
+        self.take_back(start, from);
         if self.snapshots.last().is_some_and(|last| last.trace > snapshot.trace) {
             return;
         }
         self.add_snapshot(snapshot);
-        let from = start.max(snapshot.trace);
         if self.stretches.last().is_some_and(|last| last.from >= from) {
             return;
         }
@@ -144,6 +151,23 @@ impl ClockSync {
         });
         if let Some(next) = next {
             self.add_snapshot(next);
+        }
+    }
+
+    /// Takes back what earlier generations say of times from `from` on, as far as nobody has asked for it: what lies behind
+    /// `start`.
+    fn take_back(&mut self, start: TraceNanos, from: TraceNanos) {
+        while self.snapshots.pop_if(|last| last.trace > from).is_some() {}
+        while let Some(last) = self.stretches.last()
+            && last.from >= from
+            && last.from > start
+        {
+            if let [only] = &mut self.stretches[..] {
+                // Moments before it were looked up on it, too.
+                (only.from, only.drift_ns) = (TraceNanos(i64::MIN), 0);
+                return;
+            }
+            self.stretches.pop();
         }
     }
 
@@ -234,15 +258,15 @@ pub struct UnixCursor {
     /// Where that offset holds. Empty at first.
     from_ns: i64,
     to_ns: i64,
-    /// How many stretches the clock had: a new one may begin where this offset would have held.
-    stretches_count: usize,
+    /// The clock's own count: a new stretch may begin where this offset would have held.
+    changes_count: u64,
 }
 
 impl UnixCursor {
     /// As [`ClockSync::unix`]. All moments are looked up on one clock.
     #[inline]
     pub fn unix(&mut self, clock: &ClockSync, at: TraceNanos) -> Option<UnixNanos> {
-        if at.0 < self.from_ns || at.0 >= self.to_ns || self.stretches_count != clock.stretches.len() {
+        if at.0 < self.from_ns || at.0 >= self.to_ns || self.changes_count != clock.changes_count {
             return self.seek(clock, at);
         }
         at.0.checked_add(self.offset_ns).map(UnixNanos)
@@ -253,7 +277,7 @@ impl UnixCursor {
         let stretch = clock.stretch(at)?;
         let unix = stretch.unix(at)?;
         self.offset_ns = unix.0.checked_sub(at.0)?;
-        self.stretches_count = clock.stretches.len();
+        self.changes_count = clock.changes_count;
         self.from_ns = at.0;
         self.to_ns = at.0.saturating_add(1);
         // The drift is a monotonic step function of time: where it is the same at both ends of a piece, it is throughout.
@@ -365,6 +389,37 @@ mod tests {
         let all: Vec<_> = (0..25_000).map(|at| sync.unix(TraceNanos(at)).unwrap()).collect();
         assert!(all.is_sorted());
         assert_eq!(all[20_000], UnixNanos(20_000));
+    }
+
+    #[test]
+    fn a_snapshot_that_later_generations_contradict_is_taken_back() {
+        let good = [1_000, 2_000, 3_000, 4_000].map(|at| snapshot(at, at + 500));
+        for damaged in 0..2 {
+            let mut snapshots = good;
+            snapshots[damaged] = snapshot(1 << 50, 1_000_500);
+            let mut sync = ClockSync::default();
+            let mut cursor = UnixCursor::default();
+            let mut said: Vec<Option<UnixNanos>> = Vec::new();
+            for (position, start) in good.map(|snapshot| snapshot.trace).into_iter().enumerate() {
+                sync.add(start, snapshots[position], snapshots.get(position + 1).copied());
+                let reached = 0..start.0 + 1_000;
+                let now: Vec<_> = reached.map(|at| sync.unix(TraceNanos(at))).collect();
+                assert_eq!(now[..said.len()], said, "generation {position} changes what was said");
+                let last = TraceNanos(start.0 + 999);
+                assert_eq!(cursor.unix(&sync, last), sync.unix(last));
+                said = now;
+            }
+            assert_eq!(sync.unix(TraceNanos(4_999)), Some(UnixNanos(5_499)), "{damaged}");
+            assert_eq!(sync.steps().count(), 0, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_before_that_of_an_earlier_generation_adds_nothing() {
+        let mut sync = sync(&[snapshot(1_000, 1_500), snapshot(2_000, 2_500)]);
+        sync.add(TraceNanos(3_000), snapshot(7, 1_000_000), None);
+        assert_eq!(sync.unix(TraceNanos(3_999)), Some(UnixNanos(4_499)));
+        assert_eq!(sync.snapshots().len(), 2);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Tables {
     pub(crate) stacks: StackTable,
     /// The clocks of all generations so far.
     pub(crate) clock: ClockSync,
+    /// The clock of the next generation, where it could be seen.
+    pub(crate) next_clock: Option<ClockSnapshot>,
     /// The generations so far.
     pub(crate) generations: Vec<GenerationInfo>,
     /// Whether the latest of them has been read to its end.
@@ -111,6 +113,12 @@ impl<'a> Decoder<'a> {
         true
     }
 
+    /// Whether a generation has begun of which there may be events left. After a [`Decoder::run`] without a limit: whether
+    /// that handed out its start.
+    pub(crate) fn has_begun_generation(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// Number of events so far by their wire name, in the order of their numbers; kinds that did not occur are left out.
     /// One coroutine switch counts once, although it is three events.
     pub(crate) fn event_counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
@@ -196,6 +204,7 @@ impl<'a> Decoder<'a> {
             offset_bytes: u64::try_from(generation.held.base).unwrap_or(u64::MAX),
             length_bytes: u64::try_from(generation.held.bytes.len()).unwrap_or(u64::MAX),
         });
+        self.tables.next_clock = generation.next_clock;
         if let Some(clock) = generation.clock {
             self.tables.clock.add(start, clock, generation.next_clock);
         }

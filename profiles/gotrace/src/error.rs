@@ -73,6 +73,14 @@ pub enum TraceError {
         /// The first damage.
         first: DecodeError,
     },
+    /// The source failed before a generation was whole.
+    #[error("the trace could not be read to its end, and no generation is complete before that: {message}; {first}")]
+    SourceFailed {
+        /// What the source says.
+        message: String,
+        /// The first damage: where the bytes end.
+        first: DecodeError,
+    },
 }
 
 impl TraceError {
@@ -80,7 +88,7 @@ impl TraceError {
     pub fn offset_bytes(&self) -> u64 {
         match self {
             Self::Open(error) => error.offset_bytes(),
-            Self::NoGeneration { first } => first.offset_bytes,
+            Self::NoGeneration { first } | Self::SourceFailed { first, .. } => first.offset_bytes,
         }
     }
 }
@@ -173,6 +181,9 @@ pub enum DecodeErrorKind {
     /// All threads wait for each other: an event is missing.
     #[error("no thread can go on: the next event, {event}, waits for a state that never comes")]
     Stuck { event: &'static str },
+    /// More than the decoder can number since the trace, or the latest gap in it, began.
+    #[error("more than 4294967295 {what}")]
+    TooMany { what: &'static str },
     /// A trace that is made to be slow to order.
     #[error("threads wait for each other more often than any runtime makes them")]
     TooManyRetries,
@@ -210,6 +221,9 @@ pub enum WarningKind {
     /// The numbers of generations skip some.
     #[error("generations are missing after generation {after}")]
     GenerationsMissing { after: u64 },
+    /// More goroutines than can be numbered. Those beyond are left out of the states and goroutines.
+    #[error("at {} ns: more than 4294967295 goroutines: those beyond are left out", at.0)]
+    TooManyGoroutines { at: TraceNanos },
     /// The program or the runtime did something that does not fit. Nothing is left out.
     #[error("at {} ns: {what}{}", at.0, on_goroutine(*goroutine))]
     Contradiction {
@@ -230,7 +244,10 @@ impl WarningKind {
             Self::GenerationDropped(error)
             | Self::GenerationShortened { error, .. }
             | Self::BytesUnreadable { error, .. } => Some(error.offset_bytes),
-            Self::SourceFailed { .. } | Self::GenerationsMissing { .. } | Self::Contradiction { .. } => None,
+            Self::SourceFailed { .. }
+            | Self::GenerationsMissing { .. }
+            | Self::TooManyGoroutines { .. }
+            | Self::Contradiction { .. } => None,
         }
     }
 }
@@ -244,7 +261,7 @@ impl std::fmt::Display for Warning {
     }
 }
 
-/// Warnings kept per trace; more are only counted.
+/// Warnings kept per trace; more are only counted, but for a failure of the source.
 pub(crate) const WARNINGS_MAX: usize = 200;
 
 /// The warnings of a trace: the first ones in full, the rest as a count.
@@ -256,7 +273,8 @@ pub struct Warnings {
 
 impl Warnings {
     pub(crate) fn push(&mut self, generation: Option<u64>, kind: WarningKind) {
-        if self.kept.len() < WARNINGS_MAX {
+        // A source fails once, and that explains all that is missing behind it.
+        if self.kept.len() < WARNINGS_MAX || matches!(kind, WarningKind::SourceFailed { .. }) {
             self.kept.push(Warning { generation, kind });
         } else {
             self.dropped_count = self.dropped_count.saturating_add(1);
@@ -285,14 +303,28 @@ impl Warnings {
         self.kept.is_empty()
     }
 
+    /// Why no generation was whole, if none was. `nothing` is the damage of a trace without any.
+    pub(crate) fn into_error(self, nothing: DecodeError) -> TraceError {
+        let first = self.first_error().cloned().unwrap_or(nothing);
+        let failure = self.kept.into_iter().find_map(|warning| match warning.kind {
+            WarningKind::SourceFailed { message } => Some(message),
+            _ => None,
+        });
+        match failure {
+            Some(message) => TraceError::SourceFailed { message, first },
+            None => TraceError::NoGeneration { first },
+        }
+    }
+
     /// The first damage with a place in the file.
-    pub(crate) fn first_error(&self) -> Option<&DecodeError> {
+    fn first_error(&self) -> Option<&DecodeError> {
         self.kept.iter().find_map(|warning| match &warning.kind {
             WarningKind::GenerationDropped(error)
             | WarningKind::GenerationShortened { error, .. }
             | WarningKind::BytesUnreadable { error, .. } => Some(error),
             WarningKind::SourceFailed { .. }
             | WarningKind::GenerationsMissing { .. }
+            | WarningKind::TooManyGoroutines { .. }
             | WarningKind::Contradiction { .. } => None,
         })
     }

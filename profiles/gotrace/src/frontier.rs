@@ -5,7 +5,10 @@
 //! the same event as trying all lanes in the order of their times, which is what Go's reader does, without trying again
 //! what cannot have changed.
 //!
-//! Of the next event of a lane only type and time are read before its turn.
+//! Of the next event of a lane only type and time are read before its turn. If they are damaged, that is found at its turn:
+//! at the time that it claims to have, or else that of the event before.
+//!
+//! A CPU sample comes before all events that are later, and after all others, those of parked lanes included.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -33,6 +36,9 @@ const PARKS_FREE: u64 = 1 << 20;
 /// Time of no sample.
 const NEVER: u64 = u64::MAX;
 
+/// Stands for an event that cannot be read: no event of a thread, which the scheduler model refuses like any other such.
+const DAMAGED: WireEvent = WireEvent::EndOfGeneration;
+
 /// Number of events by type byte.
 pub(crate) type Counts = [u64; 256];
 
@@ -43,7 +49,8 @@ struct Lane {
     thread: Slot,
     /// Batches not yet begun, as positions in the generation's batches.
     batches: Range<usize>,
-    /// The next event, which exists as long as the lane's time in the tournament or `parked` says so.
+    /// The next event, which exists as long as the lane's time in the tournament or `parked` says so. [`DAMAGED`] if it
+    /// cannot be read.
     event: WireEvent,
     /// Its absolute time.
     ticks: u64,
@@ -56,6 +63,8 @@ struct Lane {
     parked: bool,
     /// The lane that waits for the same resource, if this one is parked.
     next_waiter: u32,
+    /// What is wrong with the next event.
+    damage: Option<Box<DecodeError>>,
 }
 
 /// The lanes of a generation.
@@ -68,9 +77,9 @@ pub(crate) struct Frontier<'a> {
     ticks_max: u64,
     lanes: Vec<Lane>,
     tournament: Tournament,
+    /// The times of lanes that are parked, as long as there are samples: which is the earliest matters to them alone.
+    parked: Tournament,
     samples: Peekable<vec::IntoIter<Sample>>,
-    /// Damage at the start of a lane.
-    failed: Option<DecodeError>,
     events_count: u64,
     parks_count: u64,
 }
@@ -147,14 +156,17 @@ impl<'a> Frontier<'a> {
             ticks_max: generation.rate.ticks_max(),
             lanes: Vec::new(),
             tournament: Tournament::new(0, 0),
+            parked: Tournament::new(0, 0),
             samples: generation.samples.into_iter().peekable(),
-            failed: None,
             events_count: 0,
             parks_count: 0,
         };
         let lanes_count = frontier.batches.chunk_by(|a, b| a.thread == b.thread).count();
         let base = frontier.batches.iter().map(|batch| batch.time_ticks).min();
         frontier.tournament = Tournament::new(lanes_count, base.unwrap_or(0));
+        if frontier.samples.len() > 0 {
+            frontier.parked = Tournament::new(lanes_count, base.unwrap_or(0));
+        }
         frontier.ticks_max = frontier.ticks_max.min(frontier.tournament.ticks_max());
         frontier.add_lanes(order);
         frontier
@@ -177,8 +189,9 @@ impl<'a> Frontier<'a> {
             let range = first..first + of_thread.len();
             first = range.end;
             let thread = of_thread.first().and_then(|batch| batch.thread);
+            let slot = thread.map_or(Ok(NO_THREAD), |id| order.thread_slot(id));
             let mut lane = Lane {
-                thread: thread.map_or(NO_THREAD, |id| order.thread_slot(id)),
+                thread: *slot.as_ref().unwrap_or(&NO_THREAD),
                 batches: range,
                 event: WireEvent::GoStatus,
                 ticks: 0,
@@ -187,14 +200,21 @@ impl<'a> Frontier<'a> {
                 end: 0,
                 parked: false,
                 next_waiter: NO_LANE,
+                damage: None,
             };
-            match load_next(&mut lane, 0, self.bytes.view(), &batches, self.ticks_max) {
-                Ok(true) => {
-                    self.tournament.set(self.lanes.len(), lane.ticks);
-                    self.lanes.push(lane);
-                }
-                Ok(false) => {}
-                Err(error) => self.failed = self.failed.take().or(Some(error)),
+            let view = self.bytes.view();
+            if !load_next(&mut lane, 0, view, &batches, self.ticks_max) {
+                continue;
+            }
+            let refused = slot.err();
+            let is_last = refused.is_some();
+            if let Some(kind) = refused {
+                lane.spoil(error_at(view.offset(lane.start), *kind));
+            }
+            self.tournament.set(self.lanes.len(), lane.ticks);
+            self.lanes.push(lane);
+            if is_last {
+                break;
             }
         }
         self.batches = batches;
@@ -226,17 +246,15 @@ impl<'a> Frontier<'a> {
         counts: &mut Counts,
         sink: &mut impl Sink,
     ) -> Result<bool, DecodeError> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
         let view = self.bytes.view();
         let (names, batches, rate, ticks_max) = (&self.names, &self.batches[..], self.rate, self.ticks_max);
-        let (lanes, tournament) = (&mut self.lanes[..], &mut self.tournament);
+        let (lanes, tournament, parked) = (&mut self.lanes[..], &mut self.tournament, &mut self.parked);
         let mut sample_ticks = next_sample(&mut self.samples);
         let mut left = limit;
         while left > 0 {
             let first = tournament.first();
-            if sample_ticks < first.map_or(NEVER, |(ticks, _)| ticks) {
+            let sample_due = due(sample_ticks, parked);
+            if sample_due < first.map_or(NEVER, |(ticks, _)| ticks) {
                 emit_sample(&mut self.samples, view, rate, ticks_max, order, counts, sink)?;
                 sample_ticks = next_sample(&mut self.samples);
                 left -= 1;
@@ -247,7 +265,7 @@ impl<'a> Frontier<'a> {
             };
             let lane = lanes.get_mut(number).expect("lanes never shrink");
             // The lane stays the first up to the next time of any other, unless one of them comes back.
-            let turn_ends = tournament.turn_ends(number).min(sample_ticks);
+            let turn_ends = tournament.turn_ends(number).min(sample_due);
             loop {
                 let time = rate.nanos_within(lane.ticks);
                 let args = Args::new(view.chunk(lane.args), lane.end.wrapping_sub(lane.args));
@@ -258,7 +276,7 @@ impl<'a> Frontier<'a> {
                         }
                         left -= 1;
                         let next = lane.args.wrapping_add(args_bytes);
-                        if !load_next(lane, next, view, batches, ticks_max)? {
+                        if !load_next(lane, next, view, batches, ticks_max) {
                             tournament.clear(number);
                             break;
                         }
@@ -269,9 +287,12 @@ impl<'a> Frontier<'a> {
                     }
                     Ok(Step::Wait(resource)) => {
                         lane.parked = true;
-                        let number_u32 = u32::try_from(number).expect("every lane takes five bytes of input");
+                        let number_u32 = u32::try_from(number).expect("a thread has a slot");
                         lane.next_waiter = order.park(resource, number_u32);
                         tournament.clear(number);
+                        if sample_ticks != NEVER {
+                            parked.set(number, lane.ticks);
+                        }
                         self.parks_count += 1;
                         let events_count = self.events_count + (limit - left);
                         if self.parks_count > PARKS_FREE + PARKS_PER_EVENT_MAX.saturating_mul(events_count) {
@@ -283,7 +304,7 @@ impl<'a> Frontier<'a> {
                 }
             }
             while let Some(head) = order.take_woken() {
-                wake_all(head, lanes, tournament);
+                wake_all(head, lanes, tournament, parked);
             }
         }
         Ok(true)
@@ -294,6 +315,18 @@ impl<'a> Frontier<'a> {
 #[inline]
 fn next_sample(samples: &mut Peekable<vec::IntoIter<Sample>>) -> u64 {
     samples.peek().map_or(NEVER, |sample| sample.ticks)
+}
+
+/// When a sample may come, of all times that are not parked. [`NEVER`] as long as a parked lane is not later than it.
+#[inline(always)]
+fn due(sample_ticks: u64, parked: &Tournament) -> u64 {
+    if sample_ticks == NEVER {
+        return NEVER;
+    }
+    match parked.first() {
+        Some((ticks, _)) if ticks <= sample_ticks => NEVER,
+        _ => sample_ticks,
+    }
 }
 
 /// Hands a CPU sample out that is due before the earliest event that may happen.
@@ -332,10 +365,11 @@ fn emit_sample(
 
 /// Lanes come back that waited for what has just changed.
 #[inline(never)]
-fn wake_all(mut head: u32, lanes: &mut [Lane], tournament: &mut Tournament) {
+fn wake_all(mut head: u32, lanes: &mut [Lane], tournament: &mut Tournament, parked: &mut Tournament) {
     while head != NO_LANE {
         let lane = lanes.get_mut(index(head)).expect("lanes never shrink");
         lane.parked = false;
+        parked.clear(index(head));
         tournament.set(index(head), lane.ticks);
         head = std::mem::replace(&mut lane.next_waiter, NO_LANE);
     }
@@ -358,67 +392,76 @@ fn end(lanes: &[Lane], view: View<'_>) -> Result<(), DecodeError> {
 /// What is wrong with a lane's next event, and where.
 #[cold]
 fn explain(lane: &Lane, view: View<'_>, kind: DecodeErrorKind) -> DecodeError {
+    if let Some(error) = &lane.damage {
+        return DecodeError::clone(error);
+    }
     match kind {
         DecodeErrorKind::Truncated { .. } => damage(view, lane.start, lane.end),
         kind => error_at(view.offset(lane.start), kind),
     }
 }
 
+impl Lane {
+    /// The next event is damaged.
+    #[cold]
+    fn spoil(&mut self, error: DecodeError) {
+        self.event = DAMAGED;
+        self.damage = Some(Box::new(error));
+    }
+
+    /// The next event is damaged, and what it claims of its time is later than any time can be.
+    #[cold]
+    fn spoil_time(&mut self, ticks_max: u64, offset: usize, what: &'static str, value: u64) {
+        self.ticks = ticks_max;
+        self.spoil(error_at(offset, DecodeErrorKind::OutOfRange { what, value }));
+    }
+}
+
 /// Reads type and time of the lane's event at `at`, or at the start of its next batch. Returns false after the last.
 #[inline(always)]
-fn load_next(
-    lane: &mut Lane,
-    at: usize,
-    view: View<'_>,
-    batches: &[TraceBatch],
-    ticks_max: u64,
-) -> Result<bool, DecodeError> {
+fn load_next(lane: &mut Lane, at: usize, view: View<'_>, batches: &[TraceBatch], ticks_max: u64) -> bool {
     lane.start = at;
-    if at >= lane.end && !begin_batch(lane, view.base, batches, ticks_max)? {
-        return Ok(false);
+    if at >= lane.end && !begin_batch(lane, view.base, batches, ticks_max) {
+        return lane.damage.is_some();
     }
     let chunk = view.chunk(lane.start);
     let [byte, ..] = *chunk;
     let (dt, read) = uvarint(chunk, 1);
-    let Some(event) = timed_event(byte) else {
-        return Err(damage(view, lane.start, lane.end));
-    };
     if read > lane.end.wrapping_sub(lane.start) {
-        return Err(damage(view, lane.start, lane.end));
+        lane.spoil(damage(view, lane.start, lane.end));
+        return true;
     }
     if dt > ticks_max.wrapping_sub(lane.ticks) {
-        let kind = DecodeErrorKind::OutOfRange {
-            what: "time since the event before",
-            value: dt,
-        };
-        return Err(error_at(view.offset(lane.start), kind));
+        lane.spoil_time(ticks_max, view.offset(lane.start), "time since the event before", dt);
+        return true;
     }
     lane.ticks = lane.ticks.wrapping_add(dt);
+    let Some(event) = timed_event(byte) else {
+        lane.spoil(damage(view, lane.start, lane.end));
+        return true;
+    };
     lane.event = event;
     lane.args = lane.start.wrapping_add(read);
-    Ok(true)
+    true
 }
 
-/// Moves to the first event of the lane's next batch that has any; false if there is none.
+/// Moves to the first event of the lane's next batch that has any; false if there is none, or it is damaged.
 #[inline(never)]
-fn begin_batch(lane: &mut Lane, base: usize, batches: &[TraceBatch], ticks_max: u64) -> Result<bool, DecodeError> {
+fn begin_batch(lane: &mut Lane, base: usize, batches: &[TraceBatch], ticks_max: u64) -> bool {
     for batch in lane.batches.by_ref().filter_map(|position| batches.get(position)) {
         if batch.payload.is_empty() {
             continue;
         }
         if batch.time_ticks > ticks_max {
-            let kind = DecodeErrorKind::OutOfRange {
-                what: "batch time",
-                value: batch.time_ticks,
-            };
-            return Err(error_at(batch.payload.start, kind));
+            lane.spoil_time(ticks_max, batch.payload.start, "batch time", batch.time_ticks);
+            return false;
         }
         lane.start = batch.payload.start.saturating_sub(base);
         lane.end = batch.payload.end.saturating_sub(base);
         lane.ticks = batch.time_ticks;
-        return Ok(true);
+        return true;
     }
-    Ok(false)
+    false
 }
 
 /// The first thing wrong with the event at `start`, read with care.

@@ -109,7 +109,7 @@ pub(crate) fn decode_generation<'a>(
     let tables = Tables::decode(&held, batches, version, strings, stacks);
     match tables {
         Ok(tables) => Ok(Generation {
-            next_clock: next.and_then(|(batch, payload)| clock_of(&batch, &payload)),
+            next_clock: next.and_then(|(batch, payload)| clock_of(&batch, &payload, version)),
             held,
             start: tables.start,
             rate: tables.rate,
@@ -143,7 +143,7 @@ impl Tables {
         let sections = Sections::sort(batches, version);
         let mut clocks = Clocks::default();
         for batch in &sections.clocks {
-            clocks.read(batch, payload(held, batch))?;
+            clocks.read(batch, payload(held, batch), version)?;
         }
         let missing = |what| error_at(held.base, DecodeErrorKind::Missing { what });
         let rate = clocks.rate.ok_or_else(|| missing("frequency"))?;
@@ -375,7 +375,7 @@ struct Clocks {
 }
 
 impl Clocks {
-    fn read(&mut self, batch: &TraceBatch, mut payload: Reader<'_>) -> Result<(), DecodeError> {
+    fn read(&mut self, batch: &TraceBatch, mut payload: Reader<'_>, version: Version) -> Result<(), DecodeError> {
         if batch.first == Some(WireEvent::Sync.byte()) {
             payload.u8("a sync batch")?;
         }
@@ -385,7 +385,7 @@ impl Clocks {
             let found = payload.u8("a clock")?;
             match WireEvent::spec_of(found).map(|spec| spec.event) {
                 Some(WireEvent::Frequency) => self.read_frequency(&at, payload.uvarint("a frequency")?)?,
-                Some(WireEvent::ClockSnapshot) => {
+                Some(WireEvent::ClockSnapshot) if version.has_clock_snapshot() => {
                     let dt = payload.uvarint("a snapshot's time")?;
                     let out_of_range = DecodeErrorKind::OutOfRange {
                         what: "snapshot time",
@@ -404,10 +404,11 @@ impl Clocks {
                     }
                 }
                 _ => {
-                    return Err(at.error(DecodeErrorKind::UnexpectedByte {
-                        expected: "a clock",
-                        found,
-                    }));
+                    let expected = match version.has_clock_snapshot() {
+                        true => "a frequency or a clock snapshot",
+                        false => "a frequency",
+                    };
+                    return Err(at.error(DecodeErrorKind::UnexpectedByte { expected, found }));
                 }
             }
         }
@@ -435,9 +436,10 @@ impl Clocks {
 }
 
 /// The clock in a sync batch on its own; `None` if the batch is damaged, which is for its own generation to report.
-fn clock_of(batch: &TraceBatch, payload: &[u8]) -> Option<ClockSnapshot> {
+fn clock_of(batch: &TraceBatch, payload: &[u8], version: Version) -> Option<ClockSnapshot> {
     let mut clocks = Clocks::default();
-    clocks.read(batch, Reader::new(payload, batch.payload.start)).ok()?;
+    let payload = Reader::new(payload, batch.payload.start);
+    clocks.read(batch, payload, version).ok()?;
     clocks.resolve().ok()?
 }
 

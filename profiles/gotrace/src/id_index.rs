@@ -9,8 +9,8 @@ const RECENT_COUNT: usize = 4096;
 
 /// A map from ids to positions in a vector.
 ///
-/// Ids come from the input, so the map must not degrade when they are chosen to collide: it is the standard, seeded
-/// one. In front of it stands a direct-mapped cache, because the goroutines that run at the same time have ids close to
+/// Ids come from the input, so the map must not degrade when they are chosen to collide: its hash (foldhash) is seeded
+/// anew by every process. In front of it stands a direct-mapped cache, because the goroutines that run at the same time have ids close to
 /// each other: a look-up is one comparison in nearly all cases.
 #[derive(Debug)]
 pub(crate) struct IdIndex<K> {

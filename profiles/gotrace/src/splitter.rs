@@ -4,8 +4,8 @@
 //! Go < 1.26    | gen 1 batches | gen 2 batches | ...          a batch of the next number, or the end of the file, ends one
 //! Go >= 1.26   | gen 1 batches | 52 | gen 2 batches | 52 ...  byte 52 ends one; without it the file was cut
 //! ```
-//! A generation is either whole or left out. A single batch of a wrong number spoils the generation it stands in; two
-//! of the same number in a row start a new generation. Where the bytes stop being batches, the next place from which
+//! A generation is either whole or left out. A single batch of a wrong number spoils the generation it stands in, or before
+//! whose first batch it stands; two of the same number in a row start a new generation. Where the bytes stop being batches, the next place from which
 //! batches follow each other is searched for; what stands there up to the next start of a generation is lost too.
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
@@ -60,6 +60,15 @@ impl Open {
 
     fn spoil(&mut self, error: DecodeError) {
         self.damage.get_or_insert(error);
+    }
+
+    /// A single batch of another generation stands in the middle of this one.
+    fn spoil_by(&mut self, stray: &Self) {
+        let kind = DecodeErrorKind::GenerationMixed {
+            expected: self.number,
+            found: stray.number,
+        };
+        self.spoil(error_at(stray.offset, kind));
     }
 }
 
@@ -156,9 +165,7 @@ impl<'a> Splitter<'a> {
                 continue;
             }
             if self.is_successor(generation.number, batch.generation) {
-                spoil_by(&mut current, stray);
-                self.begun = Some(Open::new(batch, at));
-                return current.map(|generation| self.finish(generation, at));
+                return current.map(|generation| self.succeed(generation, stray, Open::new(batch, at), at));
             }
             match stray.take() {
                 Some(mut other) if other.number == batch.generation => {
@@ -217,6 +224,24 @@ impl<'a> Splitter<'a> {
         }
     }
 
+    /// The next generation begins at `at`. A single batch of a wrong number right before was meant for it if the tables of
+    /// this one are there, which are written last.
+    fn succeed(&mut self, mut generation: Open, stray: Option<Open>, mut next: Open, at: usize) -> Split<'a> {
+        let mut end = at;
+        if let Some(stray) = stray {
+            let spoiled = match generation.has_tables() {
+                true => {
+                    end = stray.offset;
+                    &mut next
+                }
+                false => &mut generation,
+            };
+            spoiled.spoil_by(&stray);
+        }
+        self.begun = Some(next);
+        self.finish(generation, end)
+    }
+
     /// At `end` the file ends, or another generation begins that does not follow this one.
     fn end_of_batches(&mut self, mut generation: Open, end: usize) -> Split<'a> {
         if self.version.marks_generation_end() || !generation.has_tables() {
@@ -230,8 +255,8 @@ impl<'a> Splitter<'a> {
         self.finish(generation, end)
     }
 
-    /// A frame is unreadable. The open generation is whole if the frame says that it belongs to another, or if it is too
-    /// short to say and the tables are there.
+    /// A frame is unreadable. The open generation is whole if its tables are there and the frame does not say that it
+    /// belongs to it. That the frame says to belong to another is not enough: it may be garbage.
     fn lose(&mut self, current: Option<Open>, frame: FrameError, at: usize) -> Split<'a> {
         self.lost = Some((frame.error.clone(), at));
         let Some(mut generation) = current else {
@@ -242,11 +267,8 @@ impl<'a> Splitter<'a> {
                 lost_bytes,
             };
         };
-        let whole = match frame.generation {
-            _ if self.version.marks_generation_end() => false,
-            Some(number) => number != generation.number,
-            None => generation.has_tables(),
-        };
+        let is_its_own = frame.generation == Some(generation.number);
+        let whole = !self.version.marks_generation_end() && !is_its_own && generation.has_tables();
         if !whole {
             generation.spoil(frame.error);
         }
@@ -369,14 +391,10 @@ fn is_chain(mut reader: Reader<'_>, after: u64) -> bool {
     batches_count > 0
 }
 
-/// A single batch of another generation stands in the middle of this one.
+/// What [`Open::spoil_by`] does, where both are there.
 fn spoil_by(current: &mut Option<Open>, stray: Option<Open>) {
     if let (Some(generation), Some(stray)) = (current, stray) {
-        let kind = DecodeErrorKind::GenerationMixed {
-            expected: generation.number,
-            found: stray.number,
-        };
-        generation.spoil(error_at(stray.offset, kind));
+        generation.spoil_by(&stray);
     }
 }
 

@@ -91,13 +91,14 @@ impl<'a> ExecTrace<'a> {
     /// Decodes the trace and hands everything that lasted to a visitor, each fact as soon as it is whole.
     ///
     /// # Errors
-    /// If no generation of the trace is whole.
+    /// If no generation of the trace is whole; [`TraceError::SourceFailed`] if that is the fault of the source.
     pub fn visit(self, visitor: &mut impl Visitor) -> Result<Summary, TraceError> {
         visit(self, visitor)
     }
 
     /// As [`ExecTrace::visit`], with the decoder on a thread of its own that ends before this returns: for visitors whose
-    /// work takes about as long as decoding. What the visitor gets is the same, in the same order.
+    /// work takes about as long as decoding. What the visitor gets is the same, in the same order, and so is the summary, also
+    /// where the visitor ends the trace. A lookup may know of strings and stacks that later facts are the first to refer to.
     ///
     /// # Errors
     /// As [`ExecTrace::visit`].

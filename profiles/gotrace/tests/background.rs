@@ -2,18 +2,23 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop")]
 
+mod support;
+
 use std::path::Path;
 
 use gotrace::{
     CpuSample, ExecTrace, GenerationInfo, Goroutine, Lookup, Metric, RuntimeRange, StateInterval, StringId, Summary,
-    TraceNanos, UserLog, UserRegion, UserTask, Visitor,
+    TraceError, TraceNanos, UserLog, UserRegion, UserTask, Visitor,
 };
+use support::text::encode;
 
 /// Every fact in words, with the text of its strings and stacks at that time.
 #[derive(Default)]
 struct Words {
     facts: Vec<String>,
-    states_max: Option<usize>,
+    /// How many generations are enough.
+    generations_max: Option<usize>,
+    generations_count: usize,
 }
 
 impl Words {
@@ -66,10 +71,11 @@ impl Visitor for Words {
 
     fn generation(&mut self, generation: &GenerationInfo, runnable_since: TraceNanos, lookup: Lookup<'_>) {
         self.say((generation, runnable_since), generation.start, &[], lookup);
+        self.generations_count += 1;
     }
 
     fn is_done(&self) -> bool {
-        self.states_max.is_some_and(|max| self.facts.len() >= max)
+        self.generations_max == Some(self.generations_count)
     }
 }
 
@@ -89,23 +95,31 @@ fn whole(summary: &Summary) -> String {
         generations,
         warnings,
         event_counts,
+        clock,
+        symbols,
+        version,
         ..
     } = summary;
-    format!("{start:?} {end:?} {generations:?} {warnings:?} {event_counts:?}")
+    let stacks: Vec<_> = symbols.stacks().collect();
+    format!("{version:?} {start:?} {end:?} {generations:?} {warnings:?} {event_counts:?} {clock:?} {stacks:?}")
 }
 
-fn assert_same_facts(name: &str, bytes: &[u8]) {
-    let (mut here, mut behind) = (Words::default(), Words::default());
+/// Visits a trace up to so many generations in both ways. Returns what was told.
+fn assert_same_facts(name: &str, bytes: &[u8], generations_max: Option<usize>) -> (Words, Option<Summary>) {
+    let words = || Words {
+        generations_max,
+        ..Words::default()
+    };
+    let (mut here, mut behind) = (words(), words());
     let summary = ExecTrace::open(bytes).unwrap().visit(&mut here);
     let summary_behind = ExecTrace::open(bytes).unwrap().visit_in_background(&mut behind);
     assert_eq!(here.facts.len(), behind.facts.len(), "{name}");
     for (fact, fact_behind) in here.facts.iter().zip(&behind.facts) {
         assert_eq!(fact, fact_behind, "{name}");
     }
-    match (summary, summary_behind) {
-        (Ok(summary), Ok(summary_behind)) => assert_eq!(whole(&summary), whole(&summary_behind), "{name}"),
-        (summary, summary_behind) => assert_eq!(summary.err(), summary_behind.err(), "{name}"),
-    }
+    let words = |summary: &Result<Summary, _>| summary.as_ref().map(whole).map_err(TraceError::clone);
+    assert_eq!(words(&summary), words(&summary_behind), "{name}");
+    (here, summary.ok())
 }
 
 #[test]
@@ -113,7 +127,7 @@ fn the_facts_of_a_trace_are_the_same() {
     let fixtures = fixtures();
     assert!(fixtures.len() >= 5);
     for (name, bytes) in fixtures {
-        assert_same_facts(&name, &bytes);
+        assert_same_facts(&name, &bytes, None);
     }
 }
 
@@ -122,23 +136,54 @@ fn the_facts_of_a_damaged_trace_are_the_same() {
     for (name, mut bytes) in fixtures() {
         let middle = bytes.len() / 2;
         bytes[middle..middle + 64].fill(0xff);
-        assert_same_facts(&name, &bytes);
+        assert_same_facts(&name, &bytes, None);
         bytes.truncate(40);
-        assert_same_facts(&name, &bytes);
+        assert_same_facts(&name, &bytes, None);
+    }
+}
+
+/// A generation of a goroutine that stops and starts so many times, whose clocks say this second.
+fn generation(number: u64, stops_count: usize, second: u64) -> String {
+    let time = 1_000_000 * number;
+    let none = format!("EventBatch gen={number} m=18446744073709551615 time={time}\n");
+    let mut events = "ProcStatus dt=1 p=0 pstatus=1\nGoStatus dt=1 g=1 m=7 gstatus=2\n".to_owned();
+    for stop in 1..=stops_count {
+        events += &format!("GoStop dt=10 reason_string=1 stack=0\nGoStart dt=10 g=1 g_seq={stop}\n");
+    }
+    format!(
+        "{none}Sync\nFrequency freq=1000000000\nClockSnapshot dt=1 mono=1 sec={second} nsec={time}\n\
+         EventBatch gen={number} m=7 time={time}\n{events}\
+         {none}Stacks\n{none}Strings\nString id=1\n    data=\"preempted\"\n"
+    )
+}
+
+#[test]
+fn wall_times_behind_a_step_in_the_last_generation_are_the_same() {
+    for last_stops_count in [10, 2_000] {
+        let generations = [generation(1, 2_000, 1_000), generation(2, last_stops_count, 4_600)];
+        let bytes = encode(&format!("Trace Go1.25\n{}", generations.concat()));
+        let (_, summary) = assert_same_facts("a step", &bytes, None);
+        assert_eq!(summary.unwrap().clock.steps().count(), 1);
     }
 }
 
 #[test]
-fn a_visitor_that_has_seen_enough_ends_the_decoder() {
-    for (name, bytes) in fixtures() {
-        let mut words = Words {
-            states_max: Some(1),
-            ..Words::default()
-        };
-        ExecTrace::open(&bytes)
-            .unwrap()
-            .visit_in_background(&mut words)
-            .unwrap();
-        assert!(!words.facts.is_empty(), "{name}");
+fn a_visitor_that_has_seen_enough_ends_the_trace_where_a_generation_begins() {
+    let generations: Vec<String> = (1..=60).map(|number| generation(number, 700, 1_000)).collect();
+    let mut traces = fixtures();
+    let synthetic = encode(&format!("Trace Go1.25\n{}", generations.concat()));
+    traces.push(("synthetic".to_owned(), synthetic));
+    for (name, bytes) in traces {
+        let (all, summary) = assert_same_facts(&name, &bytes, None);
+        let starts = summary.unwrap().generations;
+        for enough in 1..=starts.len().min(6) {
+            let (seen, summary) = assert_same_facts(&name, &bytes, Some(enough));
+            let summary = summary.unwrap();
+            assert_eq!(seen.generations_count, enough, "{name}");
+            assert_eq!(seen.facts, all.facts[..seen.facts.len()], "{name}");
+            assert!(seen.facts.last().unwrap().contains("GenerationInfo"), "{name}");
+            assert_eq!(summary.generations, starts[..enough], "{name}");
+            assert_eq!(summary.end.0, starts[enough - 1].start.0 + 1, "{name}");
+        }
     }
 }

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use gotrace::{ExecTrace, GoEvent, Recording, UnixCursor, WireEvent};
+use gotrace::{ExecTrace, GoEvent, Recording, UnixCursor, Visitor, WireEvent};
 use support::text::uvarint;
 
 /// Many times what any of these traces takes on a busy machine.
@@ -65,6 +65,11 @@ fn proc_status(proc: u64, status: u64) -> (WireEvent, Vec<u64>) {
     (WireEvent::ProcStatus, vec![1, proc, status])
 }
 
+/// Takes no fact.
+struct Idle;
+
+impl Visitor for Idle {}
+
 /// Reads a trace in every way; none may take long.
 fn read(trace: &[u8]) -> Option<Recording> {
     let begin = Instant::now();
@@ -73,6 +78,11 @@ fn read(trace: &[u8]) -> Option<Recording> {
     assert_eq!(slice, source);
     let recording = Recording::decode(trace).ok();
     let _ = ExecTrace::open(trace).unwrap().intervals().count();
+    let behind = ExecTrace::open(trace).unwrap().visit_in_background(&mut Idle);
+    assert_eq!(
+        behind.ok().map(|summary| summary.generations),
+        recording.as_ref().map(|recording| recording.generations.clone())
+    );
     assert!(
         begin.elapsed() < LIMIT,
         "{} bytes took {:?}",
@@ -145,6 +155,32 @@ fn statuses_of_a_proc_in_a_system_call_among_many_threads() {
     trace.events(1, 90_001, (0..400_000).map(|_| proc_status(0, ABANDONED)));
     let recording = read(&trace.0).unwrap();
     assert_eq!(recording.event_counts["ProcStatus"], 400_001);
+}
+
+/// Whether a sample is due depends on all threads that wait, and changes with each that goes on.
+#[test]
+fn samples_among_many_threads_that_wait() {
+    let mut trace = Trace::new();
+    trace.tables(1);
+    let threads = 1000..40_000;
+    for thread in threads.clone() {
+        trace.events(1, thread, [(WireEvent::GoStart, vec![1, thread, 1])]);
+    }
+    trace.events(1, 1, threads.clone().map(runnable));
+    let mut samples = vec![WireEvent::CpuSamples.byte()];
+    for time in 0..400_000 {
+        if samples.len() > BATCH_BYTES_MAX {
+            trace.batch(1, NONE, &samples);
+            samples.truncate(1);
+        }
+        samples.push(WireEvent::CpuSample.byte());
+        [time, 1, 0, 0, 0]
+            .iter()
+            .for_each(|number| uvarint(&mut samples, *number));
+    }
+    trace.batch(1, NONE, &samples);
+    let recording = read(&trace.0).unwrap();
+    assert!(!recording.warnings.is_empty());
 }
 
 #[test]

@@ -617,6 +617,29 @@ fn cpu_samples_stand_between_events() {
     assert_eq!(recording.event_counts["CPUSample"], 2);
 }
 
+/// A thread whose next event must wait has not told yet what it did before the sample.
+#[test]
+fn a_cpu_sample_waits_for_earlier_events_of_threads_that_wait() {
+    let samples = "EventBatch gen=1 m=18446744073709551615 time=1000000\nCPUSamples
+        CPUSample time=1000010 m=7 p=0 g=2 stack=0\n";
+    let early = thread(
+        1,
+        7,
+        "ProcStatus dt=1 p=0 pstatus=1\nGoStart dt=4 g=2 g_seq=1\nGoStop dt=20 reason_string=2 stack=0",
+    );
+    let late = thread(
+        1,
+        8,
+        "ProcStatus dt=2 p=1 pstatus=1\nGoStatus dt=1 g=1 m=8 gstatus=2\nGoCreate dt=12 new_g=2 new_stack=0 stack=0",
+    );
+    let bytes = trace(&[generation(1, &format!("{samples}{early}{late}"))]);
+    let kinds = ExecTrace::open(&bytes).unwrap().events().map(|event| event.kind);
+    let order: Vec<String> = kinds.map(|kind| format!("{kind:?}")).collect();
+    let position = |name: &str| order.iter().position(|kind| kind.starts_with(name)).unwrap();
+    let expected = ["GoCreate", "GoStart", "CpuSample", "GoStop"].map(position);
+    assert!(expected.is_sorted(), "{order:#?}");
+}
+
 #[test]
 fn experimental_batches_and_events_are_passed_over() {
     let experimental = "ExperimentalBatch exp=1 gen=1 m=7 time=1000000\n    data=\"\\x01\\x02\"\n";
@@ -646,6 +669,9 @@ fn clock_snapshots_give_wall_time() {
 fn before_go_1_25_there_is_no_wall_time() {
     let recording = decode_one(RUNNING);
     assert_eq!(recording.unix(recording.start), None);
+    let clocks = "Frequency freq=1000000000\nClockSnapshot dt=1 mono=1 sec=1700000000 nsec=0";
+    let error = error_after("Frequency freq=1000000000", clocks);
+    assert!(error.contains("expected a frequency, found type byte 51"), "{error}");
 }
 
 /// The error of a trace of one generation with something replaced.
@@ -688,7 +714,7 @@ fn tables_that_break_a_rule_are_refused() {
         (
             "Frequency freq=1000000000",
             "Frequency freq=1\nStack id=9 nframes=0",
-            "expected a clock, found type byte 3",
+            "expected a frequency, found type byte 3",
         ),
         ("gen=1 ", "gen=0 ", "generation number 0 is out of range"),
     ] {

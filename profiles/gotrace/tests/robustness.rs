@@ -179,8 +179,12 @@ proptest! {
 
 /// A batch of Go 1.22.
 fn batch(trace: &mut Vec<u8>, thread: u64, payload: &[u8]) {
+    batch_at(trace, thread, 1, payload);
+}
+
+fn batch_at(trace: &mut Vec<u8>, thread: u64, time: u64, payload: &[u8]) {
     trace.push(1);
-    for number in [1, thread, 1, payload.len() as u64] {
+    for number in [1, thread, time, payload.len() as u64] {
         uvarint(trace, number);
     }
     trace.extend(payload);
@@ -220,6 +224,115 @@ fn many_threads_that_wait_for_one_goroutine_do_not_take_forever() {
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     let warning = recording.warnings.as_slice()[0].to_string();
     assert!(warning.contains("threads wait for each other more often"), "{warning}");
+}
+
+/// A generation of Go 1.22 with these batches of threads, each with its time and events.
+fn generation(batches: &[(u64, u64, &[u8])]) -> Vec<u8> {
+    let mut trace = b"go 1.22 trace\0\0\0".to_vec();
+    batch(&mut trace, u64::MAX, &[8, 1]);
+    for (thread, time, payload) in batches {
+        batch_at(&mut trace, *thread, *time, payload);
+    }
+    batch(&mut trace, u64::MAX, &[2]);
+    batch(&mut trace, u64::MAX, &[4]);
+    trace
+}
+
+/// What is wrong with a thread's next event shows when it is due, not when it is first looked at.
+#[test]
+fn damage_costs_no_earlier_events_of_other_threads() {
+    let mut good = Vec::new();
+    event(&mut good, 13, &[1, 0, 1]);
+    (0..100).for_each(|_| event(&mut good, 37, &[1, 5]));
+    for (damaged, kept, damage) in [
+        (
+            &[5, 60, 1, 1][..],
+            69,
+            "expected an event with a time, found type byte 5",
+        ),
+        (
+            &[37, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2],
+            9,
+            "not a 64-bit LEB128 number",
+        ),
+        (
+            &[37, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 2],
+            100,
+            "is out of range",
+        ),
+        (&[37], 9, "the bytes end where an event's time was expected"),
+    ] {
+        let recording = decode(&generation(&[(8, 1_000, &good), (9, 1_010, damaged)])).unwrap();
+        let warning = recording.warnings.as_slice()[0].to_string();
+        assert!(warning.contains(damage), "{warning}");
+        assert_eq!(recording.event_counts["HeapAlloc"], kept, "{damaged:?}");
+        // Behind an event of its own.
+        let later = [&[13, 0, 1, 1][..], damaged].concat();
+        let recording = decode(&generation(&[(8, 1_000, &good), (9, 1_010, &later)])).unwrap();
+        assert_eq!(recording.event_counts["HeapAlloc"], kept, "{damaged:?}");
+    }
+    let time_max = 1 << 62;
+    let recording = decode(&generation(&[(8, 1_000, &good), (9, time_max, &good)])).unwrap();
+    let warning = recording.warnings.as_slice()[0].to_string();
+    assert!(
+        warning.contains("batch time 4611686018427387904 is out of range"),
+        "{warning}"
+    );
+    assert_eq!(recording.event_counts["HeapAlloc"], 100);
+}
+
+/// A frame behind a cut generation that claims to be of another one is no proof that the one before was whole.
+#[test]
+fn garbage_that_names_another_generation_makes_no_generation_whole() {
+    let mut trace = b"go 1.22 trace\0\0\0".to_vec();
+    batch(&mut trace, u64::MAX, &[8, 1]);
+    batch(&mut trace, u64::MAX, &[2]);
+    // 65,537 bytes of generation 99.
+    trace.extend([1, 99, 7, 100, 0x81, 0x80, 0x04]);
+    trace.extend([0; 50]);
+    let error = decode(&trace).unwrap_err().to_string();
+    assert!(error.contains("65537 batch bytes announced"), "{error}");
+}
+
+/// Gives some bytes, and fails.
+struct Torn<'a>(&'a [u8]);
+
+impl std::io::Read for Torn<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(std::io::Error::other("connection reset by peer")),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn a_source_that_fails_before_a_generation_is_whole_is_blamed() {
+    for length in [16, 40, 80, 5_000] {
+        let error = Recording::read(Torn(&FIXTURE[..length])).unwrap_err();
+        assert!(matches!(error, TraceError::SourceFailed { .. }), "{length}: {error}");
+        assert!(
+            error.to_string().contains("connection reset by peer"),
+            "{length}: {error}"
+        );
+        assert!(error.offset_bytes() <= length as u64, "{length}: {error}");
+    }
+    let recording = Recording::read(Torn(&FIXTURE)).unwrap();
+    let warning = recording.warnings.as_slice().last().unwrap().to_string();
+    assert!(warning.contains("connection reset by peer"), "{warning}");
+}
+
+#[test]
+fn a_source_that_fails_behind_much_damage_is_blamed() {
+    let mut trace = b"go 1.22 trace\0\0\0".to_vec();
+    for _ in 0..300 {
+        batch(&mut trace, u64::MAX, &[8, 1]);
+        trace.push(52);
+        batch(&mut trace, u64::MAX, &[8, 1]);
+        trace.push(0);
+    }
+    let error = Recording::read(Torn(&trace)).unwrap_err();
+    assert!(error.to_string().contains("connection reset by peer"), "{error}");
 }
 
 /// A count is refused before anything is allocated for it, however many times it is repeated.

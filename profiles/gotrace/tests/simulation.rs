@@ -26,6 +26,10 @@ const STEPS_MAX: usize = 400;
 const HEADER_BYTES: usize = 16;
 /// How many traces the reader of the Go project is asked about.
 const GO_TRACES_COUNT: usize = 60;
+/// Of those, whose order is compared: few hold what is special about clocks that differ.
+const GO_ORDERS_COUNT: usize = 300;
+/// Room between two ticks, so that the events of each thread, and the samples, have times of their own.
+const SUBTICKS: u64 = 256;
 
 /// The trace of a script, and what it says.
 fn encoded(script: &Script, layout: &Layout) -> (Encoded, View) {
@@ -184,4 +188,53 @@ fn the_reader_of_the_go_project_accepts_clocks_that_differ() {
     for (position, answer) in accepts.read(&traces).iter().enumerate() {
         assert_eq!(answer.error, None, "trace {position}");
     }
+}
+
+/// The trace of a script with clocks that differ, in which no two threads write the same time.
+fn without_equal_times(mut script: Script, layout: &Layout, seed: u64) -> Vec<u8> {
+    // A tick is a nanosecond: Go rounds each event's time otherwise.
+    script.ticks_per_second = 1_000_000_000;
+    let mut trace = Simulation::run(&script).trace(Clocks::Differ { seed });
+    for generation in &mut trace.generations {
+        generation.start_ticks *= SUBTICKS;
+        generation.end_ticks *= SUBTICKS;
+        generation.snapshot.ticks *= SUBTICKS;
+        for (stream, subtick) in generation.streams.iter_mut().zip((8..).step_by(4)) {
+            for event in &mut stream.events {
+                event.ticks = event.ticks * SUBTICKS + subtick;
+            }
+        }
+        for sample in &mut generation.samples {
+            sample.ticks = sample.ticks * SUBTICKS + SUBTICKS - 1;
+        }
+    }
+    encode(&trace, layout).bytes
+}
+
+/// A status of a system call has the context of the thread that it names. Go's reader shows the proc of the thread that
+/// writes it.
+fn without_procs_of_syscalls(lines: &[String]) -> Vec<String> {
+    let is_status = |line: &str| line.ends_with("->Syscall") && !line.ends_with("Running->Syscall");
+    let without = |line: &String| match &line.split(' ').collect::<Vec<_>>()[..] {
+        [time, thread, _, rest @ ..] if is_status(line) => format!("{time} {thread} {}", rest.join(" ")),
+        _ => line.clone(),
+    };
+    lines.iter().map(without).collect()
+}
+
+#[test]
+fn clocks_that_differ_give_the_order_of_the_go_project() {
+    let Some(accepts) = Accepts::build() else { return };
+    let traces: Vec<Vec<u8>> = scripts(GO_ORDERS_COUNT, false)
+        .into_iter()
+        .map(|(script, layout, seed)| without_equal_times(script, &layout, seed))
+        .collect();
+    let mut samples_count = 0;
+    for (trace, answer) in traces.iter().zip(accepts.read(&traces)) {
+        assert_eq!(answer.error, None);
+        let found = without_procs_of_syscalls(&go_lines(&lines(trace)));
+        samples_count += found.iter().filter(|line| line.ends_with("StackSample")).count();
+        assert_same("events", &found, &without_procs_of_syscalls(&answer.events));
+    }
+    assert!(samples_count > GO_ORDERS_COUNT, "{samples_count}");
 }

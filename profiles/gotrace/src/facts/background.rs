@@ -7,16 +7,19 @@
 //! ```
 //! Both threads have symbols and clocks of their own: a chunk brings what was new. Ids count up, so what is added in the
 //! same order has the same ids.
+//!
+//! The decoder runs ahead, and what a visitor has seen when it is done must not depend on how far. So a chunk ends where a
+//! generation begins, and brings all that a summary of the trace up to there needs.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::visitor::visit;
+use super::visitor::{Outline, Standing, follow};
 use super::{
     CpuSample, Goroutine, Lookup, Metric, RuntimeRange, StateInterval, Summary, Symbols, UserLog, UserRegion, UserTask,
     Visitor,
 };
-use crate::clock::{ClockSync, TraceNanos};
+use crate::clock::{ClockSnapshot, ClockSync, TraceNanos};
 use crate::decoder::GenerationInfo;
 use crate::error::TraceError;
 use crate::facts::symbols::NewSymbols;
@@ -36,7 +39,17 @@ struct Chunk {
     /// How many of `states` come before it, and the fact.
     others: Vec<(usize, Other)>,
     symbols: NewSymbols,
-    clock: Option<ClockSync>,
+    /// Begins behind these facts.
+    generation: Option<Box<Begun>>,
+}
+
+/// A generation that begins, and what else is known then.
+#[derive(Debug)]
+struct Begun {
+    info: GenerationInfo,
+    runnable_since: TraceNanos,
+    next_clock: Option<ClockSnapshot>,
+    outline: Option<Outline>,
 }
 
 /// The facts that are seldom. Large ones are boxed.
@@ -50,7 +63,6 @@ enum Other {
     Log(UserLog<'static>),
     CpuSample(CpuSample),
     Metric(Metric),
-    Generation(Box<GenerationInfo>, TraceNanos),
 }
 
 /// As [`visit`](super::visitor::visit), with the decoder on a thread of its own.
@@ -60,40 +72,67 @@ pub(crate) fn visit_in_background(trace: ExecTrace<'_>, visitor: &mut impl Visit
     thread::scope(|scope| {
         let decoder = scope.spawn(move || {
             let mut packer = Packer::new(full, empty);
-            let summary = visit(trace, &mut packer)?;
-            packer.hand_over(Lookup {
-                symbols: &summary.symbols,
-                clock: &summary.clock,
-            });
+            let summary = follow(trace, &mut packer, |packer, standing| {
+                packer.begin_generation(&standing)
+            })?;
+            packer.hand_over(&summary.symbols);
             Ok(summary)
         });
-        play(chunks, &back, visitor);
-        match decoder.join() {
-            Ok(summary) => summary,
-            Err(panic) => std::panic::resume_unwind(panic),
+        let stopped = Player::default().play(chunks, &back, visitor);
+        match (decoder.join(), stopped) {
+            (Err(panic), _) => std::panic::resume_unwind(panic),
+            (Ok(_), Some(summary)) => Ok(summary),
+            (Ok(summary), None) => summary,
         }
     })
 }
 
-/// Hands the facts of all chunks to the visitor. When it has seen enough, the decoder learns it by the closed channel.
-fn play(chunks: Receiver<Chunk>, back: &SyncSender<Chunk>, visitor: &mut impl Visitor) {
-    let mut symbols = Symbols::default();
-    let mut clock = ClockSync::default();
-    for mut chunk in chunks {
-        symbols.add(&mut chunk.symbols);
-        if let Some(later) = chunk.clock.take() {
-            clock = later;
+/// What the visitor's thread knows of the trace.
+#[derive(Debug, Default)]
+struct Player {
+    symbols: Symbols,
+    clock: ClockSync,
+    generations: Vec<GenerationInfo>,
+}
+
+impl Player {
+    /// Hands the facts of all chunks to the visitor. When it has seen enough, the decoder learns it by the closed channel,
+    /// and the summary is that of what the visitor has seen.
+    fn play(
+        mut self,
+        chunks: Receiver<Chunk>,
+        back: &SyncSender<Chunk>,
+        visitor: &mut impl Visitor,
+    ) -> Option<Summary> {
+        for mut chunk in chunks {
+            self.symbols.add(&mut chunk.symbols);
+            chunk.play(self.lookup(), visitor);
+            if let Some(begun) = chunk.generation.take() {
+                self.begin_generation(&begun, visitor);
+                if visitor.is_done() {
+                    let outline = begun.outline?;
+                    return Some(outline.into_summary(self.generations, self.clock, self.symbols));
+                }
+            }
+            // A decoder that is through takes no more chunks back.
+            let _ = back.try_send(chunk);
         }
-        let lookup = Lookup {
-            symbols: &symbols,
-            clock: &clock,
-        };
-        chunk.play(lookup, visitor);
-        if visitor.is_done() {
-            return;
+        None
+    }
+
+    fn begin_generation(&mut self, begun: &Begun, visitor: &mut impl Visitor) {
+        self.generations.push(begun.info);
+        if let Some(snapshot) = begun.info.clock {
+            self.clock.add(begun.info.start, snapshot, begun.next_clock);
         }
-        // A decoder that is through takes no more chunks back.
-        let _ = back.try_send(chunk);
+        visitor.generation(&begun.info, begun.runnable_since, self.lookup());
+    }
+
+    fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            symbols: &self.symbols,
+            clock: &self.clock,
+        }
     }
 }
 
@@ -123,7 +162,6 @@ impl Other {
             Self::Log(log) => visitor.log(log, lookup),
             Self::CpuSample(sample) => visitor.cpu_sample(sample, lookup),
             Self::Metric(metric) => visitor.metric(metric, lookup),
-            Self::Generation(generation, runnable_since) => visitor.generation(generation, *runnable_since, lookup),
         }
     }
 }
@@ -133,9 +171,10 @@ struct Packer {
     chunk: Chunk,
     full: SyncSender<Chunk>,
     empty: Receiver<Chunk>,
-    /// How many strings and stacks, and generations with a clock, the other side has.
+    /// How many strings and stacks the other side has.
     sent_symbols: (usize, usize),
-    sent_clocks: usize,
+    /// What has been told of the generation that begins.
+    begun: Option<(GenerationInfo, TraceNanos)>,
     is_abandoned: bool,
 }
 
@@ -146,7 +185,7 @@ impl Packer {
             full,
             empty,
             sent_symbols: (0, 0),
-            sent_clocks: 0,
+            begun: None,
             is_abandoned: false,
         }
     }
@@ -154,20 +193,30 @@ impl Packer {
     fn add(&mut self, other: Other, lookup: Lookup<'_>) {
         self.chunk.others.push((self.chunk.states.len(), other));
         if self.chunk.others.len() >= CHUNK_OTHERS {
-            self.hand_over(lookup);
+            self.hand_over(lookup.symbols);
         }
     }
 
     #[inline(never)]
-    fn hand_over(&mut self, lookup: Lookup<'_>) {
-        self.sent_symbols = lookup.symbols.since(self.sent_symbols, &mut self.chunk.symbols);
-        if lookup.clock.snapshots().len() != self.sent_clocks {
-            self.sent_clocks = lookup.clock.snapshots().len();
-            self.chunk.clock = Some(lookup.clock.clone());
-        }
+    fn hand_over(&mut self, symbols: &Symbols) {
+        self.sent_symbols = symbols.since(self.sent_symbols, &mut self.chunk.symbols);
         let next = self.empty.try_recv().unwrap_or_default();
         let chunk = std::mem::replace(&mut self.chunk, next);
         self.is_abandoned |= self.full.send(chunk).is_err();
+    }
+
+    /// Hands over what came before the generation that has begun, and its start. Returns whether anybody wants more.
+    fn begin_generation(&mut self, standing: &Standing<'_, '_>) -> bool {
+        if let Some((info, runnable_since)) = self.begun.take() {
+            self.chunk.generation = Some(Box::new(Begun {
+                info,
+                runnable_since,
+                next_clock: standing.next_clock(),
+                outline: standing.outline(),
+            }));
+            self.hand_over(standing.symbols());
+        }
+        !self.is_abandoned
     }
 }
 
@@ -176,7 +225,7 @@ impl Visitor for Packer {
     fn state(&mut self, interval: &StateInterval, lookup: Lookup<'_>) {
         self.chunk.states.push(*interval);
         if self.chunk.states.len() >= CHUNK_STATES {
-            self.hand_over(lookup);
+            self.hand_over(lookup.symbols);
         }
     }
 
@@ -212,11 +261,7 @@ impl Visitor for Packer {
         self.add(Other::Metric(*metric), lookup);
     }
 
-    fn generation(&mut self, generation: &GenerationInfo, runnable_since: TraceNanos, lookup: Lookup<'_>) {
-        self.add(Other::Generation(Box::new(*generation), runnable_since), lookup);
-    }
-
-    fn is_done(&self) -> bool {
-        self.is_abandoned
+    fn generation(&mut self, generation: &GenerationInfo, runnable_since: TraceNanos, _: Lookup<'_>) {
+        self.begun = Some((*generation, runnable_since));
     }
 }

@@ -18,7 +18,7 @@ use crate::order::Slot;
 #[derive(Debug, Default)]
 pub(super) struct Follower {
     pub(super) symbols: Symbols,
-    pub(super) warnings: Warnings,
+    warnings: Warnings,
     /// Start of the first generation.
     start: Option<TraceNanos>,
     first_event: Option<TraceNanos>,
@@ -495,15 +495,29 @@ impl Follower {
         self.warnings.push(self.generation, kind);
     }
 
-    /// The trace ends. `None` if it held no generation.
-    pub(super) fn finish(&mut self, tables: &Tables, visitor: &mut impl Visitor) -> Option<Extent> {
+    /// What was odd so far among the events.
+    pub(super) fn warnings(&self) -> Warnings {
+        let mut warnings = self.warnings.clone();
+        if let Some(at) = self.states.left_out_since() {
+            warnings.push(None, WarningKind::TooManyGoroutines { at });
+        }
+        warnings
+    }
+
+    /// From when to when the trace goes so far. `None` before its first generation.
+    pub(super) fn extent(&self) -> Option<Extent> {
         let last = self.last_event.unwrap_or(self.last_mark).max(self.last_mark);
-        let extent = Extent {
+        Some(Extent {
             start: self.start?,
             end: TraceNanos(last.0.saturating_add(1)),
             first_event: self.first_event,
             last_event: self.last_event,
-        };
+        })
+    }
+
+    /// The trace ends. `None` if it held no generation.
+    pub(super) fn finish(&mut self, tables: &Tables, visitor: &mut impl Visitor) -> Option<Extent> {
+        let extent = self.extent()?;
         let lookup = Lookup {
             symbols: &self.symbols,
             clock: &tables.clock,

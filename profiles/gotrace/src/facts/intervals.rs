@@ -57,7 +57,7 @@ impl<'a> Intervals<'a> {
     /// What was odd so far, in the file and among its events, as a copy.
     pub fn warnings(&self) -> Warnings {
         let mut warnings = self.decoder.warnings.clone();
-        warnings.append(self.follower.warnings.clone());
+        warnings.append(self.follower.warnings());
         warnings
     }
 }

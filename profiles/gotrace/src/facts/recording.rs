@@ -72,7 +72,7 @@ impl Recording {
     /// As [`Recording::decode`], from a source that gives a whole file; its bytes are held a generation at a time.
     ///
     /// # Errors
-    /// As [`Recording::decode`], and if the source fails before the header is read.
+    /// As [`Recording::decode`], and if the source fails before the header, or any generation, is read.
     pub fn read(source: impl std::io::Read + Send) -> Result<Self, TraceError> {
         Self::of(ExecTrace::read(source)?)
     }

@@ -180,6 +180,8 @@ pub(super) struct StateBuilder {
     /// Those that were alive before the latest gap and have not been met since.
     adrift: BTreeMap<GoroutineId, Life>,
     lives_count: u32,
+    /// The first moment of the first life for which there was no number. It and later ones are left out.
+    left_out_since: Option<TraceNanos>,
     /// Start of the trace, or the latest gap: before it, a goroutine that is met now did not exist.
     stretch_start: TraceNanos,
     /// The latest answer of [`Self::runnable_since`], and the work since.
@@ -208,8 +210,9 @@ impl StateBuilder {
             // announced it.
             end_life(before, generation_start, None, sink);
         }
-        let life = self.life(id, at, state, birth);
-        self.settle(slot, life);
+        if let Some(life) = self.life(id, at, state, birth) {
+            self.settle(slot, life);
+        }
     }
 
     /// A goroutine ends.
@@ -230,12 +233,11 @@ impl StateBuilder {
         sink: &mut impl Sink,
     ) {
         let first = self.stretch_start;
-        let life = match self.take_adrift(id) {
-            Some(life) => life,
-            None => self.life(id, first, GoroutineState::Undetermined, Birth::default()),
-        };
-        self.settle(slot, life);
-        self.changed(slot, generation_start, state, stack, sink);
+        let adrift = self.take_adrift(id);
+        if let Some(life) = adrift.or_else(|| self.life(id, first, GoroutineState::Undetermined, Birth::default())) {
+            self.settle(slot, life);
+            self.changed(slot, generation_start, state, stack, sink);
+        }
     }
 
     /// A goroutine changes state.
@@ -352,9 +354,19 @@ impl StateBuilder {
         self.adrift.remove(&id)
     }
 
-    fn life(&mut self, id: GoroutineId, first: TraceNanos, state: GoroutineState, birth: Birth) -> Life {
+    /// Since when goroutines are left out, if numbers have run out.
+    pub(super) fn left_out_since(&self) -> Option<TraceNanos> {
+        self.left_out_since
+    }
+
+    /// A new life. `None` if all numbers are given away.
+    fn life(&mut self, id: GoroutineId, first: TraceNanos, state: GoroutineState, birth: Birth) -> Option<Life> {
         let life = self.lives_count;
-        self.lives_count = life.checked_add(1).expect("every life takes three bytes of input");
+        let Some(lives_count) = life.checked_add(1) else {
+            self.left_out_since.get_or_insert(first);
+            return None;
+        };
+        self.lives_count = lives_count;
         let mut goroutine = Goroutine {
             id,
             life,
@@ -380,7 +392,7 @@ impl StateBuilder {
             state,
             is_rooted: goroutine.start_function.is_some(),
         };
-        Life { current, goroutine }
+        Some(Life { current, goroutine })
     }
 
     fn settle(&mut self, slot: Slot, life: Life) {
@@ -489,4 +501,48 @@ pub(super) fn root_function(stack: StackId, symbols: &Symbols) -> Option<StringI
 /// `IsSystemGoroutine` of internal/trace/summary.go.
 pub(super) fn is_system_function(name: Option<&[u8]>) -> bool {
     name.is_none_or(|name| name.starts_with(b"runtime.") && name != b"runtime.main")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Told {
+        states: Vec<StateInterval>,
+        goroutines: Vec<Goroutine>,
+    }
+
+    impl Sink for Told {
+        fn state(&mut self, interval: &StateInterval) {
+            self.states.push(*interval);
+        }
+
+        fn goroutine(&mut self, goroutine: &Goroutine) {
+            self.goroutines.push(goroutine.clone());
+        }
+    }
+
+    #[test]
+    fn goroutines_beyond_the_last_number_are_left_out() {
+        let mut builder = StateBuilder {
+            lives_count: u32::MAX - 1,
+            ..StateBuilder::default()
+        };
+        let mut told = Told::default();
+        let state = GoroutineState::Syscall;
+        for slot in 0..3 {
+            let id = GoroutineId::new(u64::from(slot)).unwrap();
+            let at = TraceNanos(10 * i64::from(slot));
+            builder.born(slot, id, (TraceNanos(0), at), state, Birth::default(), &mut told);
+        }
+        for slot in 0..3 {
+            builder.changed(slot, TraceNanos(100), GoroutineState::SyscallBlocked, None, &mut told);
+            builder.died(slot, TraceNanos(200), &mut told);
+        }
+        builder.finish(TraceNanos(300), &mut told);
+        assert_eq!(told.states.len(), 2);
+        assert_eq!(told.goroutines.len(), 1);
+        assert_eq!(builder.left_out_since(), Some(TraceNanos(10)));
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::follower::Follower;
+use super::follower::{Extent, Follower};
 use super::{CpuSample, Goroutine, Metric, RuntimeRange, StateInterval, Symbols, UserLog, UserRegion, UserTask};
-use crate::clock::{ClockSync, TraceNanos};
-use crate::decoder::GenerationInfo;
+use crate::clock::{ClockSnapshot, ClockSync, TraceNanos};
+use crate::decoder::{Decoder, GenerationInfo};
 use crate::error::{DecodeErrorKind, TraceError, Warnings};
 use crate::header::{HEADER_BYTES, Version};
 use crate::reader::error_at;
@@ -23,7 +23,8 @@ pub struct Lookup<'a> {
 /// Takes the facts of a trace, each as soon as it is whole. Every method does nothing unless it is written.
 ///
 /// What a visitor gets is in the order of the ends, but for a state that is [undetermined](super::GoroutineState::Undetermined), which comes when
-/// the goroutine is met again or known to have ended. At the end of the trace it gets what is still open then. The states
+/// the goroutine is met again or known to have ended. At the end of the trace it gets what is still open then, unless it has
+/// [seen enough](Visitor::is_done) before. The states
 /// of one life come in order and touch; its goroutine comes after the last, and only that knows the start function.
 #[allow(unused_variables, reason = "a visitor takes what it needs")]
 pub trait Visitor {
@@ -49,7 +50,9 @@ pub trait Visitor {
     /// A generation begins. No goroutine that is runnable now has been so since before `runnable_since`: what happened
     /// before that can no longer matter to any runnable interval.
     fn generation(&mut self, generation: &GenerationInfo, runnable_since: TraceNanos, lookup: Lookup<'_>) {}
-    /// Whether the visitor has seen enough. Asked after each generation; the trace then ends there.
+    /// Whether the visitor has seen enough. Asked after each [`Visitor::generation`], and nowhere else. If so that was the
+    /// last fact, and the [`Summary`] is that of a trace which ends there: of what is open nothing is told, and the events
+    /// of that generation are not counted.
     fn is_done(&self) -> bool {
         false
     }
@@ -83,31 +86,93 @@ pub struct Summary {
 
 /// Hands the facts of a trace to a visitor.
 pub(crate) fn visit(trace: ExecTrace<'_>, visitor: &mut impl Visitor) -> Result<Summary, TraceError> {
+    follow(trace, visitor, |visitor, _| !visitor.is_done())
+}
+
+/// Hands the facts of a trace to a visitor. Where a generation has begun, `goes_on` says whether to read on.
+#[inline(always)]
+pub(super) fn follow<V: Visitor>(
+    trace: ExecTrace<'_>,
+    visitor: &mut V,
+    mut goes_on: impl FnMut(&mut V, Standing<'_, '_>) -> bool,
+) -> Result<Summary, TraceError> {
     let mut decoder = trace.into_decoder();
     let mut follower = Follower::default();
-    while !visitor.is_done()
+    let mut extent = None;
+    while extent.is_none()
         && decoder.run(u64::MAX, |event, subject, tables| {
             follower.apply(&event, subject, tables, visitor);
         })
-    {}
-    let Some(extent) = follower.finish(&decoder.tables, visitor) else {
-        let nothing = || error_at(HEADER_BYTES, DecodeErrorKind::Missing { what: "batches" });
-        let first = decoder.warnings.first_error().cloned().unwrap_or_else(nothing);
-        return Err(TraceError::NoGeneration { first });
+    {
+        let (decoder, follower) = (&decoder, &follower);
+        if decoder.has_begun_generation() && !goes_on(visitor, Standing { decoder, follower }) {
+            extent = follower.extent();
+        }
+    }
+    let Some(extent) = extent.or_else(|| follower.finish(&decoder.tables, visitor)) else {
+        let nothing = error_at(HEADER_BYTES, DecodeErrorKind::Missing { what: "batches" });
+        return Err(decoder.warnings.into_error(nothing));
     };
-    let event_counts = decoder.event_counts().collect();
-    let mut warnings = decoder.warnings;
-    warnings.append(follower.warnings);
-    Ok(Summary {
-        version: decoder.version,
-        start: extent.start,
-        end: extent.end,
-        first_event: extent.first_event,
-        last_event: extent.last_event,
-        generations: decoder.tables.generations,
-        clock: decoder.tables.clock,
-        symbols: follower.symbols,
-        event_counts,
-        warnings,
-    })
+    let outline = Outline::new(extent, &decoder, &follower);
+    Ok(outline.into_summary(decoder.tables.generations, decoder.tables.clock, follower.symbols))
+}
+
+/// What is known of a trace where a generation has begun.
+pub(super) struct Standing<'s, 'a> {
+    decoder: &'s Decoder<'a>,
+    follower: &'s Follower,
+}
+
+impl<'s> Standing<'s, '_> {
+    pub(super) fn symbols(&self) -> &'s Symbols {
+        &self.follower.symbols
+    }
+
+    /// The clock of the generation behind the one that has begun, where it could be seen.
+    pub(super) fn next_clock(&self) -> Option<ClockSnapshot> {
+        self.decoder.tables.next_clock
+    }
+
+    /// That of a trace which ends here.
+    pub(super) fn outline(&self) -> Option<Outline> {
+        let extent = self.follower.extent()?;
+        Some(Outline::new(extent, self.decoder, self.follower))
+    }
+}
+
+/// The part of a [`Summary`] that is neither told as facts nor in their lookups.
+#[derive(Debug)]
+pub(super) struct Outline {
+    version: Version,
+    extent: Extent,
+    event_counts: BTreeMap<&'static str, u64>,
+    warnings: Warnings,
+}
+
+impl Outline {
+    fn new(extent: Extent, decoder: &Decoder<'_>, follower: &Follower) -> Self {
+        let mut warnings = decoder.warnings.clone();
+        warnings.append(follower.warnings());
+        Self {
+            version: decoder.version,
+            extent,
+            event_counts: decoder.event_counts().collect(),
+            warnings,
+        }
+    }
+
+    pub(super) fn into_summary(self, generations: Vec<GenerationInfo>, clock: ClockSync, symbols: Symbols) -> Summary {
+        Summary {
+            version: self.version,
+            start: self.extent.start,
+            end: self.extent.end,
+            first_event: self.extent.first_event,
+            last_event: self.extent.last_event,
+            generations,
+            clock,
+            symbols,
+            event_counts: self.event_counts,
+            warnings: self.warnings,
+        }
+    }
 }

@@ -12,7 +12,7 @@ impl Order {
     #[inline]
     pub(super) fn go_start(&mut self, at: &At, id: u64, number: u64, sink: &mut impl Sink) -> Answer {
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
-        let slot = self.goroutines.slot(id);
+        let slot = self.goroutines.slot(id)?;
         let sequence = self.sequence(number);
         let goroutine = self.goroutines.get(slot);
         if goroutine.status != Some(GoStatus::Runnable) || !sequence.follows(goroutine.sequence) {
@@ -39,7 +39,7 @@ impl Order {
         sink: &mut impl Sink,
     ) -> Answer {
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
-        let slot = self.goroutines.slot(id);
+        let slot = self.goroutines.slot(id)?;
         let sequence = self.sequence(number);
         let goroutine = self.goroutines.get(slot);
         if goroutine.status != Some(GoStatus::Waiting) || !sequence.follows(goroutine.sequence) {
@@ -148,7 +148,7 @@ impl Order {
 
     fn add_goroutine(&mut self, at: &At, id: u64, status: GoStatus) -> Result<Held<GoroutineId>, Refusal> {
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
-        let slot = self.goroutines.slot(id);
+        let slot = self.goroutines.slot(id)?;
         if self.goroutines.get(slot).status.is_some() {
             return Err(self.wrong_goroutine(at.event, slot, "not to exist"));
         }
@@ -265,7 +265,7 @@ impl Order {
         let code = at.user_code()?;
         self.must_be(at, code.goroutine, GoStatus::Running)?;
         let id = named(GoroutineId::new(id), at.event, "a goroutine")?;
-        let slot = self.goroutines.slot(id);
+        let slot = self.goroutines.slot(id)?;
         let sequence = self.sequence(number);
         let next = self.goroutines.get(slot);
         if next.status != Some(GoStatus::Waiting) || !sequence.follows(next.sequence) {
@@ -316,7 +316,7 @@ impl Order {
                 }));
             }
         };
-        let slot = self.goroutines.slot(id);
+        let slot = self.goroutines.slot(id)?;
         let known = self.goroutines.get(slot).status;
         match known {
             Some(known) if known != status => return Err(self.wrong_goroutine(at.event, slot, status.name())),
@@ -354,7 +354,7 @@ impl Order {
     /// context of that thread.
     fn bind_syscall(&mut self, at: &At, held: Held<GoroutineId>, thread: Option<ThreadId>) -> Result<Context, Refusal> {
         let id = thread.ok_or_else(|| at.expected("a thread for a goroutine in a system call"))?;
-        let named_thread = self.thread_slot(id);
+        let named_thread = self.thread_slot(id)?;
         let here = at.thread == named_thread;
         // A status may tell something new of its own thread in an initial generation, and of another thread as long as
         // nothing is known of that one: it may sit in the call for the whole generation.
@@ -374,7 +374,7 @@ impl Order {
     }
 
     pub(super) fn known_goroutine(&mut self, id: GoroutineId, event: WireEvent) -> Result<(), Refusal> {
-        let slot = self.goroutines.slot(id);
+        let slot = self.goroutines.slot(id)?;
         match self.goroutines.get(slot).status {
             Some(_) => Ok(()),
             None => Err(Box::new(DecodeErrorKind::Order {

@@ -18,7 +18,7 @@ use foldhash::HashMap;
 
 use self::gc::GcPhase;
 pub(crate) use self::pool::{NO_LANE, Slot};
-use self::pool::{Pool, Sequence, wake};
+use self::pool::{Pool, Sequence, next_slot, wake};
 use crate::clock::TraceNanos;
 use crate::error::DecodeErrorKind;
 use crate::event::{Context, EventKind, GoEvent, GoStatus, ProcStatus};
@@ -167,9 +167,9 @@ impl Order {
             initial: true,
             threads: vec![ThreadState::new(None)],
             thread_slots: HashMap::default(),
-            procs: Pool::new(),
+            procs: Pool::new("procs"),
             proc_holders: Vec::new(),
-            goroutines: Pool::new(),
+            goroutines: Pool::new("goroutines"),
             gc: GcPhase::Undetermined,
             gc_waiters: NO_LANE,
             woken: Vec::new(),
@@ -193,13 +193,17 @@ impl Order {
     }
 
     /// The model's own number for a thread.
-    pub(crate) fn thread_slot(&mut self, id: ThreadId) -> Slot {
-        let next = u32::try_from(self.threads.len()).expect("every thread takes five bytes of input");
-        let slot = *self.thread_slots.entry(id).or_insert(next);
-        if slot == next {
-            self.threads.push(ThreadState::new(Some(id)));
+    ///
+    /// # Errors
+    /// If there are more threads than numbers.
+    pub(crate) fn thread_slot(&mut self, id: ThreadId) -> Result<Slot, Refusal> {
+        if let Some(slot) = self.thread_slots.get(&id) {
+            return Ok(*slot);
         }
-        slot
+        let slot = next_slot(self.threads.len(), "threads")?;
+        self.thread_slots.insert(id, slot);
+        self.threads.push(ThreadState::new(Some(id)));
+        Ok(slot)
     }
 
     /// Whether lanes may go on that waited.

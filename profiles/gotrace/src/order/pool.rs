@@ -2,6 +2,8 @@
 
 use std::hash::Hash;
 
+use super::Refusal;
+use crate::error::DecodeErrorKind;
 use crate::id_index::IdIndex;
 use crate::ids::index;
 
@@ -10,6 +12,17 @@ pub(crate) const NO_LANE: u32 = u32::MAX;
 
 /// Position in a [`Pool`].
 pub(crate) type Slot = u32;
+
+/// The slot behind so many others.
+///
+/// # Errors
+/// If there is none: the last number is [`NO_SLOT`](super::NO_SLOT).
+pub(super) fn next_slot(count: usize, what: &'static str) -> Result<Slot, Refusal> {
+    match u32::try_from(count) {
+        Ok(slot) if slot < super::NO_SLOT => Ok(slot),
+        _ => Err(Box::new(DecodeErrorKind::TooMany { what })),
+    }
+}
 
 /// A place in the order of the events about one resource: counted from 0 in every generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +54,17 @@ pub(super) struct Tracked<I, S> {
 /// All goroutines, or all procs.
 #[derive(Debug)]
 pub(super) struct Pool<I, S> {
+    /// What they are, in the plural.
+    what: &'static str,
     slots: Vec<Tracked<I, S>>,
     index: IdIndex<I>,
     free: Vec<Slot>,
 }
 
 impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(what: &'static str) -> Self {
         Self {
+            what,
             slots: Vec::new(),
             index: IdIndex::new(),
             free: Vec::new(),
@@ -77,15 +93,15 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
 
     /// The slot of an id; one that is new gets a slot without a status.
     #[inline(always)]
-    pub(super) fn slot(&mut self, id: I) -> Slot {
+    pub(super) fn slot(&mut self, id: I) -> Result<Slot, Refusal> {
         match self.index.find(id) {
-            Some(slot) => slot,
+            Some(slot) => Ok(slot),
             None => self.add(id),
         }
     }
 
     #[inline(never)]
-    fn add(&mut self, id: I) -> Slot {
+    fn add(&mut self, id: I) -> Result<Slot, Refusal> {
         let tracked = Tracked {
             id,
             status: None,
@@ -98,12 +114,13 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
                 slot
             }
             None => {
+                let slot = next_slot(self.slots.len(), self.what)?;
                 self.slots.push(tracked);
-                u32::try_from(self.slots.len() - 1).expect("every slot takes two bytes of input and 8 GiB do not fit")
+                slot
             }
         };
         self.index.insert(id, slot);
-        slot
+        Ok(slot)
     }
 
     /// Sets the status. Lanes that waited for a change go to `woken`.
@@ -144,5 +161,20 @@ impl<I: Copy + Eq + Hash + Into<u64>, S: Copy> Pool<I, S> {
 pub(super) fn wake(waiters: &mut u32, woken: &mut Vec<u32>) {
     if *waiters != NO_LANE {
         woken.push(std::mem::replace(waiters, NO_LANE));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_run_out_before_the_number_that_is_none() {
+        let count = |last: u32| usize::try_from(last).unwrap();
+        assert_eq!(next_slot(count(u32::MAX - 1), "threads").unwrap(), u32::MAX - 1);
+        for full in [count(u32::MAX), usize::MAX] {
+            let refusal = next_slot(full, "threads").unwrap_err();
+            assert_eq!(refusal.to_string(), "more than 4294967295 threads");
+        }
     }
 }

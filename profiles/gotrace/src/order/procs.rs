@@ -23,7 +23,7 @@ impl Order {
                 }));
             }
         };
-        let slot = self.procs.slot(id);
+        let slot = self.procs.slot(id)?;
         let known = self.procs.get(slot).status;
         // A proc that is about to be stolen is announced as abandoned by the thief, who does not know its thread. If
         // the model knows it, nothing is lost: the status is Syscall, and the event belongs to that thread.
@@ -77,7 +77,7 @@ impl Order {
     #[inline]
     pub(super) fn proc_start(&mut self, at: &At, id: u64, number: u64, sink: &mut impl Sink) -> Answer {
         let id = named(ProcId::new(id), at.event, "a proc")?;
-        let slot = self.procs.slot(id);
+        let slot = self.procs.slot(id)?;
         let sequence = self.sequence(number);
         let proc = self.procs.get(slot);
         if proc.status != Some(ProcStatus::Idle) || !sequence.follows(proc.sequence) {
@@ -111,7 +111,7 @@ impl Order {
     /// Syscall to idle, by another thread, or by the same one as it comes out of the call.
     pub(super) fn proc_steal(&mut self, at: &At, id: u64, number: u64, from: u64, sink: &mut impl Sink) -> Answer {
         let id = named(ProcId::new(id), at.event, "a proc")?;
-        let slot = self.procs.slot(id);
+        let slot = self.procs.slot(id)?;
         let sequence = self.sequence(number);
         let proc = self.procs.get(slot);
         let abandoned = match proc.status {
@@ -146,7 +146,7 @@ impl Order {
     }
 
     pub(super) fn known_proc(&mut self, id: ProcId, event: WireEvent) -> Result<(), Refusal> {
-        let slot = self.procs.slot(id);
+        let slot = self.procs.slot(id)?;
         match self.procs.get(slot).status {
             Some(_) => Ok(()),
             None => Err(Box::new(DecodeErrorKind::Order {
