@@ -117,6 +117,7 @@ say_where_to_look_next() {
 The tables are in $data, as Delta tables of Parquet files that any engine reads. Ask them more:
   $spandrel sql --data $data
   $spandrel matrix --data $data --top 20
+  $spandrel why --data $data --operation 'GET /catalog'
 docs/tables.md says what every column means, docs/architecture.md how it comes to be.
 Delete the demo with: rm -r $work
 END

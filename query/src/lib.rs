@@ -27,6 +27,8 @@ mod session;
 mod snapshot_table;
 mod value;
 
+/// What [`session`] makes and [`run`] takes.
+pub use datafusion::prelude::SessionContext;
 pub use error::QueryError;
 pub use format::Format;
 pub use run::{Limits, QueryResult, run};

@@ -55,8 +55,7 @@ fn the_causes_of_a_tail_sum_to_its_gap() {
 #[test]
 fn the_quantiles_are_those_of_the_requests() {
     let answer = json(&["--operation", "GET /catalog"]);
-    let recorded = "FROM span_quality WHERE is_request AND operation = 'GET /catalog' \
-                    AND binding NOT IN ('not_recorded', 'began_before_recording')";
+    let recorded = "FROM span_quality WHERE is_request AND operation = 'GET /catalog' AND recorded_ns = duration_ns";
     let requests = REPLAYED.number(&format!("SELECT count(*) {recorded}"));
     assert_eq!(answer["requests"].as_i64(), Some(requests));
     for band in answer["bands"].as_array().unwrap() {

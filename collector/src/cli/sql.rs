@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustyline::error::ReadlineError;
-use spandrel_query::{Format, Limits, SessionOptions};
+use spandrel_query::{Format, Limits, QueryResult, SessionContext, SessionOptions};
 use spandrel_store::StoreReader;
 use tokio::runtime::Runtime;
 
@@ -172,7 +172,15 @@ fn statements(sql: &str) -> impl Iterator<Item = &str> {
 ///
 /// # Errors
 /// The directory holds no tables, or the statement fails.
-pub async fn query(data: &Path, sql: &str, limits: Limits) -> anyhow::Result<spandrel_query::QueryResult> {
+pub async fn query(data: &Path, sql: &str, limits: Limits) -> anyhow::Result<QueryResult> {
+    Ok(spandrel_query::run(&newest(data).await?, sql, limits).await?)
+}
+
+/// A session on the newest snapshot of `data`: all its statements see the same rows, whatever a collector writes meanwhile.
+///
+/// # Errors
+/// The directory holds no tables.
+pub async fn newest(data: &Path) -> anyhow::Result<SessionContext> {
     let reader = StoreReader::open(data).with_context(|| {
         format!(
             "no tables to read in `{}` (`spandrel run` makes ./spandrel-data; --data names another)",
@@ -180,8 +188,7 @@ pub async fn query(data: &Path, sql: &str, limits: Limits) -> anyhow::Result<spa
         )
     })?;
     let snapshot = reader.snapshot().await?;
-    let session = spandrel_query::session(&snapshot, &SessionOptions::default())?;
-    Ok(spandrel_query::run(&session, sql, limits).await?)
+    Ok(spandrel_query::session(&snapshot, &SessionOptions::default())?)
 }
 
 /// `$XDG_STATE_HOME/spandrel_history`, else `~/.spandrel_history`.

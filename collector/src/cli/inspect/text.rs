@@ -95,6 +95,10 @@ fn overview(page: &mut Page, report: &Report) {
         "format",
         &format!("Go execution trace, format of {}", report.go_version),
     );
+    if !report.warnings.is_empty() {
+        let warnings = count(report.warnings.len() as u64, "warning");
+        page.line("damage", &format!("{warnings}: see the end of this page"));
+    }
     let covers = format!(
         "{} in {}",
         human(report.duration_ns),

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
-use spandrel_query::Limits;
+use spandrel_query::{Limits, SessionContext};
 
 use super::answers::{Value, rows};
-use super::sql::query;
+use super::sql::newest;
 use super::view::Shown;
 
 /// Options of `spandrel why`.
@@ -22,8 +22,8 @@ use super::view::Shown;
     spandrel why 4bf92f3577b34da6a3ce929d0e0e4736        the spans of a trace, and what each did and waited for\n  \
     spandrel why --operation 'GET /report'               what makes its slowest requests slower than the median\n  \
     spandrel why --operation 'GET /report' --p95 --format json\n\n\
-    Cells are layer/state. The self view says what a span's own goroutine did; the root view follows each wait to the\n\
-    goroutine that ended it. `spandrel matrix` lists the operations.")]
+    Cells are layer/state. The self view says what a span's own goroutine did while the span was open, also in spans\n\
+    inside it; the root view follows each wait to the goroutine that ended it. `spandrel matrix` lists the operations.")]
 pub struct Args {
     /// The trace, as 32 hexadecimal digits.
     #[arg(value_name = "TRACE_ID")]
@@ -66,9 +66,12 @@ pub enum Format {
 /// The directory holds no tables, or nothing of that trace or operation.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
-    let tables = Tables { data: &args.data };
     let color = crate::report::color::is_welcome();
     let page = runtime.block_on(async {
+        let tables = Tables {
+            data: &args.data,
+            session: newest(&args.data).await?,
+        };
         match (&args.trace, &args.operation) {
             (Some(trace), _) => {
                 let explained = trace::explain(&tables, trace).await?;
@@ -97,9 +100,10 @@ fn written<T: Serialize>(explained: &T, format: Format, text: impl FnOnce() -> S
     }
 }
 
-/// Where the answers come from.
+/// Where the answers come from: all from one snapshot.
 struct Tables<'a> {
     data: &'a std::path::Path,
+    session: SessionContext,
 }
 
 impl Tables<'_> {
@@ -108,7 +112,7 @@ impl Tables<'_> {
             max_rows: 10_000_000,
             timeout: Duration::from_secs(300),
         };
-        rows(&query(self.data, sql, limits).await?)
+        rows(&spandrel_query::run(&self.session, sql, limits).await?)
     }
 }
 

@@ -20,8 +20,8 @@ const REQUESTS_BEYOND_ENOUGH: usize = 10;
 /// Causes below this share of what is explained are shown as one line.
 const SHOWN_PER_MILLE_MIN: i64 = 5;
 
-/// Requests that were recorded.
-const RECORDED: &str = "q.is_request AND q.binding NOT IN ('not_recorded', 'began_before_recording')";
+/// Requests that were recorded from their start to their end.
+const RECORDED: &str = "q.is_request AND q.recorded_ns = q.duration_ns";
 
 /// What is asked.
 pub(super) struct Question<'a> {
@@ -201,9 +201,14 @@ impl Sums {
         }
         let sum_ns: i128 = sums.of_cause.values().sum();
         ensure!(
+            sum_ns > 0 || band.sum_ns == 0,
+            "the tables have no {} view of these requests: an earlier version of spandrel wrote them",
+            view.as_str()
+        );
+        ensure!(
             sum_ns == band.sum_ns,
-            "the {} view of the requests that took {} to {} accounts for {sum_ns} ns of their {} ns: rows of the table \
-             attribution are missing (are spans still arriving? then ask again)",
+            "the {} view of the requests that took {} to {} accounts for {sum_ns} ns of their {} ns: the table attribution \
+             and the table span_quality do not fit together (were files of one removed?)",
             view.as_str(),
             human(band.from_ns),
             human(band.to_ns),
@@ -279,6 +284,15 @@ pub(super) fn render(explained: &Explained, color: bool) -> String {
         .find(|band| band.percent == explained.percent)
         .unwrap_or(low);
     let mut page = headline(explained);
+    let enough = REQUESTS_BEYOND_ENOUGH * 100 / (100 - explained.percent);
+    if explained.requests < enough {
+        let _ = writeln!(
+            page,
+            "Few requests for a p{}: from {} on it says more.",
+            explained.percent,
+            grouped(enough as u64)
+        );
+    }
     let _ = writeln!(
         page,
         "The mean of {} requests near p{} ({} to {}) is {} above the mean of {} near p50 ({} to {}):\n",
@@ -292,21 +306,11 @@ pub(super) fn render(explained: &Explained, color: bool) -> String {
         human(low.to_ns)
     );
     page.push_str(&table(explained, color));
-    let enough = REQUESTS_BEYOND_ENOUGH * 100 / (100 - explained.percent);
-    if explained.requests < enough {
-        let _ = writeln!(
-            page,
-            "\n{} requests are few for a p{}: from {} on it says more.",
-            explained.requests,
-            explained.percent,
-            grouped(enough as u64)
-        );
-    }
     let unknown = 1_000 * (high.mean_ns - high.exact_ns) / high.mean_ns.max(1);
     if unknown >= SHOWN_PER_MILLE_MIN {
         let _ = writeln!(
             page,
-            "\n{} of the slow requests' time was not recorded or is not known (state unknown).",
+            "\n{} of the slow requests' time is not known (state unknown).",
             share(high.mean_ns - high.exact_ns, high.mean_ns)
         );
     }
@@ -451,7 +455,7 @@ mod tests {
             "db/network",
             "in all",
             "100.0 %",
-            "few for a p99",
+            "Few requests for a p99",
         ] {
             assert!(page.contains(part), "{part} missing in\n{page}");
         }

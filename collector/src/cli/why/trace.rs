@@ -214,16 +214,18 @@ fn in_order(mut spans: Vec<Span>) -> Vec<Span> {
 /// For people.
 pub(super) fn render(explained: &Explained, color: bool) -> String {
     let mut page = format!("trace {}   {} spans\n", explained.trace_id, explained.spans.len());
+    let start_ns = explained.spans.iter().map(|span| span.start_ns).min().unwrap_or(0);
     for span in &explained.spans {
         let indent = "  ".repeat(span.depth.min(DEPTH_SHOWN_MAX));
         let failed = if span.status == "error" { "   error" } else { "" };
         let _ = writeln!(
             page,
-            "\n{indent}{}   {}   {}   {}{failed}   {}",
+            "\n{indent}{}   {}   {}   {} at +{}{failed}   {}",
             bold(&span.operation, color),
             span.service,
             span.kind,
             human(span.duration_ns),
+            human(span.start_ns.saturating_sub(start_ns)),
             known(span)
         );
         for (view, cells) in [("self", &span.self_cells), ("root", &span.root)] {
