@@ -255,8 +255,8 @@ impl<'a> Splitter<'a> {
         self.finish(generation, end)
     }
 
-    /// A frame is unreadable. The open generation is whole if its tables are there and the frame does not say that it
-    /// belongs to it. That the frame says to belong to another is not enough: it may be garbage.
+    /// A frame is unreadable. The open generation is whole if the frame says that it belongs to the next one, or if the
+    /// tables are there and it does not say to belong to this one. Garbage may say anything else.
     fn lose(&mut self, current: Option<Open>, frame: FrameError, at: usize) -> Split<'a> {
         self.lost = Some((frame.error.clone(), at));
         let Some(mut generation) = current else {
@@ -267,8 +267,11 @@ impl<'a> Splitter<'a> {
                 lost_bytes,
             };
         };
-        let is_its_own = frame.generation == Some(generation.number);
-        let whole = !self.version.marks_generation_end() && !is_its_own && generation.has_tables();
+        let whole = match frame.generation {
+            _ if self.version.marks_generation_end() => false,
+            Some(number) if self.is_successor(generation.number, number) => true,
+            number => number != Some(generation.number) && generation.has_tables(),
+        };
         if !whole {
             generation.spoil(frame.error);
         }
