@@ -245,13 +245,19 @@ fn dominant(parts: &[(&Step, &Part)], cells: &[Cell]) -> Dominant {
         let is_collector = |its: &String| its == WAITS_FOR_COLLECTOR && relation == RUNTIME;
         its_layer == layer && candidate.states.iter().any(|its| it_is(its) || is_collector(its))
     });
+    let is_right = is_right || unwatched.contains(&layer);
+    let expected = match possible[..] {
+        [only] if unwatched.is_empty() => Some(name(&only.part.relation, &only.states[0])),
+        _ => None,
+    };
+    let mut found = name(relation, state);
+    if !is_right && expected.as_ref() == Some(&found) {
+        found += " in another layer";
+    }
     Dominant {
-        expected: match possible[..] {
-            [only] if unwatched.is_empty() => Some(name(&only.part.relation, &only.states[0])),
-            _ => None,
-        },
-        found: name(relation, state),
-        is_right: is_right || unwatched.contains(&layer),
+        expected,
+        found,
+        is_right,
     }
 }
 
@@ -396,6 +402,17 @@ mod tests {
             (view.dominant.found.as_str(), view.dominant.is_right),
             ("channel", false)
         );
+    }
+
+    #[test]
+    fn the_right_state_in_another_layer_is_wrong() {
+        let elsewhere = Cell {
+            layer: "handler".to_owned(),
+            ..cell("mutex", "", 4_000_000)
+        };
+        let view = judged(&truth(vec![part(&["mutex"], &[], 4_000_000, 0)], 0), &[elsewhere]);
+        assert_eq!(view.dominant.found, "mutex in another layer");
+        assert!(!view.dominant.is_right && !view.is_within());
     }
 
     #[test]
