@@ -99,18 +99,26 @@ func waitForTimer(ns int64) (took stretch, least int64) {
 // have begun before, or they would leave theirs to this goroutine.
 func yieldToHogs(ns int64) (starting work, yielding stretch) {
 	var begun atomic.Int32
-	hog := func() {
-		begun.Add(1)
-		compute(ns, never)
-	}
+	var last atomic.Bool
 	others := int32(runtime.GOMAXPROCS(0) - 1)
 	for range others {
-		go hog()
+		go func() {
+			begun.Add(1)
+			compute(ns, never)
+		}()
 	}
 	starting.how = computing
 	starting.done, starting.least = compute(int64(time.Millisecond), func() bool { return begun.Load() == others })
-	go hog()
-	return starting, timed(runtime.Gosched)
+	go func() {
+		last.Store(true)
+		compute(ns, never)
+	}()
+	return starting, timed(func() {
+		// The scheduler may choose this goroutine again.
+		for !last.Load() {
+			runtime.Gosched()
+		}
+	})
 }
 
 func never() bool { return false }

@@ -133,10 +133,9 @@ fn judge_view(truth: &Truth, view: View, cells: &[Cell]) -> ViewJudged {
         let claims = parts.iter().filter(|(_, part)| covers(part, cell)).count();
         assert!(claims <= 1, "several parts of {} claim {cell:?}", truth.trace_id);
     }
-    let only_parts: Vec<&Part> = parts.iter().map(|(_, part)| *part).collect();
     ViewJudged {
         view,
-        dominant: dominant(&only_parts, cells),
+        dominant: dominant(&parts, cells),
         parts: parts
             .into_iter()
             .map(|(step, part)| judge_part(step, part, cells))
@@ -224,13 +223,17 @@ fn candidates(part: &Part) -> [Candidate<'_>; 2] {
     ]
 }
 
-fn dominant(parts: &[&Part], cells: &[Cell]) -> Dominant {
-    let candidates: Vec<Candidate<'_>> = parts.iter().flat_map(|part| candidates(part)).collect();
+fn dominant(parts: &[(&Step, &Part)], cells: &[Cell]) -> Dominant {
+    let candidates: Vec<Candidate<'_>> = parts.iter().flat_map(|(_, part)| candidates(part)).collect();
     let certain_ns = candidates.iter().map(|candidate| candidate.least_ns).max().unwrap_or(0);
-    let possible = |candidate: &&Candidate<'_>| {
-        !candidate.states.is_empty() && candidate.most_ns + tolerance_ns(candidate.most_ns) >= certain_ns
-    };
+    let may_be_most = |ns: i64| ns + tolerance_ns(ns) >= certain_ns;
+    let possible = |candidate: &&Candidate<'_>| !candidate.states.is_empty() && may_be_most(candidate.most_ns);
     let possible: Vec<&Candidate<'_>> = candidates.iter().filter(possible).collect();
+    // In time that no clock watched, anything may have happened.
+    let unwatched = parts
+        .iter()
+        .filter(|(step, part)| may_be_most(step.unwatched_ns + part.unwatched_ns));
+    let unwatched: Vec<&str> = unwatched.map(|(_, part)| part.layer.as_str()).collect();
     let (layer, relation, state) = most(cells);
     let is_right = possible.iter().any(|candidate| {
         let Part {
@@ -242,12 +245,18 @@ fn dominant(parts: &[&Part], cells: &[Cell]) -> Dominant {
         let is_collector = |its: &String| its == WAITS_FOR_COLLECTOR && relation == RUNTIME;
         its_layer == layer && candidate.states.iter().any(|its| it_is(its) || is_collector(its))
     });
+    let is_right = is_right || unwatched.contains(&layer);
+    let expected = match possible[..] {
+        [only] if unwatched.is_empty() => Some(name(&only.part.relation, &only.states[0])),
+        _ => None,
+    };
+    let mut found = name(relation, state);
+    if !is_right && expected.as_ref() == Some(&found) {
+        found += " in another layer";
+    }
     Dominant {
-        expected: match possible[..] {
-            [only] => Some(name(&only.part.relation, &only.states[0])),
-            _ => None,
-        },
-        found: name(relation, state),
+        expected,
+        found,
         is_right,
     }
 }
@@ -396,6 +405,17 @@ mod tests {
     }
 
     #[test]
+    fn the_right_state_in_another_layer_is_wrong() {
+        let elsewhere = Cell {
+            layer: "handler".to_owned(),
+            ..cell("mutex", "", 4_000_000)
+        };
+        let view = judged(&truth(vec![part(&["mutex"], &[], 4_000_000, 0)], 0), &[elsewhere]);
+        assert_eq!(view.dominant.found, "mutex in another layer");
+        assert!(!view.dominant.is_right && !view.is_within());
+    }
+
+    #[test]
     fn what_clocks_leave_open_is_not_decided() {
         let parts = vec![part(&["sleep"], &["runnable/unblocked"], 9_000_000, 4_000_000)];
         for (sleep_ns, runnable_ns) in [(4_100_000, 4_900_000), (8_900_000, 100_000)] {
@@ -406,6 +426,19 @@ mod tests {
         }
         let dominant = judged(&truth(parts, 0), &[cell("running", "", 9_000_000)]).dominant;
         assert!(!dominant.is_right);
+    }
+
+    #[test]
+    fn a_longer_time_that_no_clock_watched_leaves_the_cause_open() {
+        let parts = vec![part(&["mutex"], &[], 4_000_000, 0)];
+        let found = [cell("mutex", "", 4_000_000), cell("runnable", "preempted", 5_000_000)];
+        let dominant = judged(&truth(parts.clone(), 5_000_000), &found).dominant;
+        assert_eq!((dominant.expected, dominant.is_right), (None, true));
+        let dominant = judged(&truth(parts, 3_000_000), &found).dominant;
+        assert_eq!(
+            (dominant.expected.as_deref(), dominant.is_right),
+            (Some("mutex"), false)
+        );
     }
 
     #[test]
