@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::slow_operations::SLOW_OPERATIONS;
+use crate::slow_operations::{INTERFERENCE, SLOW_OPERATIONS};
 use crate::sql::{Tables, integer, text};
 
 /// Share of the spans inside recordings, in percent, that must be bound to goroutines.
@@ -125,6 +125,38 @@ pub fn slow_operations_show_their_cause(tables: &Tables, process: &str, requests
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Requests that wait for other requests lose most of their time in the root view to those that hold what they wait for.
+///
+/// # Panics
+/// They lose it to others, or to nobody.
+pub fn waits_name_the_requests_that_cause_them(tables: &Tables, process: &str) {
+    for expected in INTERFERENCE {
+        let rows = tables.rows(&format!(
+            "{INSIDE} SELECT a.state, a.sub_state, a.culprit_operation, a.culprit_state, sum(a.ns) AS ns \
+             FROM attribution AS a JOIN inside AS i \
+             ON a.process_id = i.process_id AND a.trace_id = i.trace_id AND a.span_id = i.span_id \
+             WHERE a.view = 'root' AND i.is_request AND i.process_id = '{process}' AND a.operation = '{}' \
+             GROUP BY 1, 2, 3, 4 ORDER BY ns DESC",
+            expected.victim
+        ));
+        let total_ns: i64 = rows.iter().map(|row| integer(row, "ns")).sum();
+        let most = rows
+            .first()
+            .unwrap_or_else(|| panic!("no requests {}", expected.victim));
+        let told = ["state", "sub_state", "culprit_operation", "culprit_state"].map(|column| text(most, column));
+        let wanted = [
+            "blocked_on_other",
+            expected.waits_in,
+            expected.culprit,
+            expected.culprit_state,
+        ];
+        assert_eq!(told, wanted, "{}: {rows:?}", expected.victim);
+        let share = integer(most, "ns") * 100 / total_ns;
+        println!("{:<22} {} {share}%", expected.victim, told.join(" / "));
+        assert!(share >= 50, "{}: {rows:?}", expected.victim);
+    }
 }
 
 fn requests_inside(tables: &Tables, process: &str) -> BTreeMap<String, i64> {

@@ -1,4 +1,4 @@
-//! What shop is slow at, on purpose, and what the self view must say about it.
+//! What shop is slow at, on purpose, and what the views must say about it.
 
 /// An operation with one injected cause.
 #[derive(Clone, Copy, Debug)]
@@ -85,5 +85,39 @@ const fn slow(operation: &'static str, layer: &'static str, state: &'static str,
         layer,
         state,
         why,
+    }
+}
+
+/// Requests that wait for other requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Interference {
+    /// Span name of the requests that wait.
+    pub victim: &'static str,
+    /// State in which they wait.
+    pub waits_in: &'static str,
+    /// Span name of the requests that they wait for most.
+    pub culprit: &'static str,
+    /// What those do meanwhile.
+    pub culprit_state: &'static str,
+}
+
+/// Who waits for whom in [`SLOW_OPERATIONS`], which the root view must say.
+pub const INTERFERENCE: [Interference; 3] = [
+    interference("GET /invoices", "select", "POST /ledger/close", "network"),
+    interference("POST /reservations", "mutex", "POST /stock/audit", "sleep"),
+    interference("POST /thumbnails", "channel", "POST /thumbnails", "running"),
+];
+
+const fn interference(
+    victim: &'static str,
+    waits_in: &'static str,
+    culprit: &'static str,
+    culprit_state: &'static str,
+) -> Interference {
+    Interference {
+        victim,
+        waits_in,
+        culprit,
+        culprit_state,
     }
 }

@@ -49,6 +49,11 @@ fn slow_operations_show_the_cell_of_their_injected_cause() {
 }
 
 #[test]
+fn waits_for_other_requests_name_them() {
+    check::waits_name_the_requests_that_cause_them(&REPLAYED, recording::FIRST);
+}
+
+#[test]
 fn spans_have_the_states_of_their_own_goroutine_in_their_own_process() {
     for process in [recording::FIRST, recording::SECOND] {
         check::states_are_those_of_the_own_goroutine(&REPLAYED, process);
@@ -112,9 +117,22 @@ fn wrong_in_matrix(view: &str) -> String {
 #[test]
 fn the_matrix_command_prints_the_slowest_operations() {
     let dir = REPLAYED.dir().to_str().unwrap();
-    let page = binary::run(&["matrix", "--data", dir, "--operation", "POST /reservations"]).success();
-    for word in ["POST /reservations", "service", "mutex"] {
-        assert!(page.contains(word), "no {word} in\n{page}");
+    for (view, state) in [("self", "mutex"), ("root", "blocked_on_other")] {
+        let of_view = [
+            "matrix",
+            "--data",
+            dir,
+            "--operation",
+            "POST /reservations",
+            "--view",
+            view,
+        ];
+        let page = binary::run(&of_view).success();
+        let headline = format!("{view} view");
+        for word in ["POST /reservations", "service", state, &headline] {
+            assert!(page.contains(word), "no {word} in\n{page}");
+        }
+        assert!(!page.contains("mutex") || view == "self", "{page}");
     }
 }
 

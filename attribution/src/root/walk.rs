@@ -2,7 +2,8 @@
 //!
 //! For task g and instant t the end of the chain is
 //!
-//! * (g, t) itself, if g is at work, ready, in a system call or unknown at t, or in a wait that no task ended;
+//! * (g, t) itself, if g is at work, ready, in a system call or unknown at t, or in a wait that no task ended, or one for
+//!   the network or a timer that a task of the runtime ended;
 //! * the end of the chain of g's creator at t, if g is not born at t;
 //! * the end of the chain of the waker at t, if g is in a wait that a task ended.
 //!
@@ -22,6 +23,7 @@ use spandrel_model::{Interval, State, TaskId, TaskKind, TraceId, UnixNanos, Unkn
 use super::classes::{Owner, OwnerClasses};
 use super::summary::{BLOCK, Summary};
 use crate::self_view::Evidences;
+use crate::slices::Wake;
 use crate::spans::SpanIndex;
 use crate::timeline::{LineIndex, Standing, Tile, Tiles, Timeline};
 
@@ -206,12 +208,19 @@ impl<'a> Walker<'a> {
 
     /// A stretch of the last task of the path.
     fn take(&mut self, tile: Tile, each: &mut impl FnMut(Reached)) {
-        let Some(wake) = tile.wake else {
+        let wake = tile.wake.map(|wake| self.timeline.wake(wake));
+        let Some(wake) = wake.filter(|wake| !self.came_by(wake, tile.standing)) else {
             return self.end(self.path.len() - 1, tile.interval, tile.standing, each);
         };
-        let wake = self.timeline.wake(wake);
         self.counts.waits += 1;
         self.descend(wake.waker, tile.interval, wake.at, Some(tile.standing), each);
+    }
+
+    /// Whether the waker is a goroutine of the runtime that only came by and asked the poller, as a worker of the garbage
+    /// collector does when it starts the world again: the wait was for the network or a timer all the same.
+    fn came_by(&self, wake: &Wake, wait: Standing) -> bool {
+        matches!(wait, Standing::Known(State::Network | State::Sleep, _))
+            && (self.timeline.task(wake.waker)).is_some_and(|waker| waker.kind == TaskKind::System)
     }
 
     /// Adds to the path the task that acted on its last one at `acts_at`, to be walked over `part`.

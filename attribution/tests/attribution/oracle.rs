@@ -271,8 +271,14 @@ impl<'a> Oracle<'a> {
         let until = state.interval.end();
         // The windows cover the time up to the wake without a gap.
         let told_who = self.covers(at, until);
+        let is_system = |task: TaskId| {
+            self.tasks
+                .get(&task.0)
+                .is_some_and(|task| task.kind == TaskKind::System)
+        };
+        let is_for_poller = matches!(state.state, State::Network | State::Sleep);
         Some(match state.waker {
-            Waker::Task(waker) if told_who => Moment::Waits {
+            Waker::Task(waker) if told_who && !(is_for_poller && is_system(waker)) => Moment::Waits {
                 known,
                 waker: waker.0,
                 until: until.0,

@@ -80,6 +80,19 @@ fn a_task_of_the_runtime_is_the_runtimes_whoever_waits() {
 }
 
 #[test]
+fn a_wait_for_the_network_ends_by_the_poller_even_if_a_task_of_the_runtime_asked_it() {
+    check(
+        "g1: run 0..10, net 10..50 by g9, run 50..60, sleep 60..70 by g9, run 70..80 | system g9: run 0..80
+         | span s on g1: 0..80",
+        "s root: run 30, sleep 10, net 40",
+    );
+    check(
+        "g1: run 0..10, net/http_watch 10..50 by g2, run 50..60 | g2: run 0..60 | span s on g1: 0..60",
+        "s root: run 20, helper:run 40",
+    );
+}
+
+#[test]
 fn the_owner_of_the_waker_may_change_while_it_is_waited_for() {
     check(
         "g1: run 0..10, mutex 10..90 by g2, run 90..100 | g2: run 0..100
