@@ -13,11 +13,17 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use gotrace::{
     ExecTrace, GenerationInfo, Goroutine, Lookup, Recording, RuntimeRange, StateInterval, TraceNanos, Visitor,
 };
-use spandrel_model::{ProcessIdentity, State, Table, TaskState};
+use spandrel_model::{ProcessIdentity, RuntimeEventKind, State, Table, TaskState};
 use spandrel_profiles::columns;
 use spandrel_profiles::go_execution_trace::{
     DecodeError, Decoded, LiveRefiner, Refiner, StateRules, SubStateId, decode, read_tables,
 };
+
+#[path = "../gotrace/tests/support/text.rs"]
+#[allow(dead_code, reason = "the decoder's own tests use the rest")]
+mod text;
+
+use text::encode;
 
 /// Every trace that the decoder is tested with; each also cut and damaged, where something of it is left.
 fn traces() -> Vec<(String, Vec<u8>)> {
@@ -156,6 +162,7 @@ fn the_rows_of_a_stream_are_those_of_the_whole_recording() {
             Decoded::Anchored(recording) => recording,
             Decoded::Unanchored(_) => {
                 assert!(matches!(read, Err(DecodeError::NoWallClock { .. })), "{name}");
+                assert!(streamed.is_empty(), "{name}: rows without a place in time");
                 continue;
             }
         };
@@ -174,6 +181,62 @@ fn the_rows_of_a_stream_are_those_of_the_whole_recording() {
         compared += 1;
     }
     assert!(compared > 3, "{compared} traces with a wall clock");
+}
+
+/// A trace of Go 1.25 in which a goroutine makes many others, and ends a task twice.
+fn trace_of_many_tasks(count: u64) -> Vec<u8> {
+    let table = format!("EventBatch gen=1 m={} time=1000000", u64::MAX);
+    let thread = |thread: u64, events: &str| format!("EventBatch gen=1 m={thread} time=1000000\n{events}\n");
+    let mut batches = thread(
+        7,
+        "ProcStatus dt=1 p=0 pstatus=1\nGoStatus dt=1 g=1 m=7 gstatus=2\n\
+         UserTaskBegin dt=1 task=5 parent_task=0 name_string=1 stack=0\n\
+         UserTaskEnd dt=10 task=5 stack=0\nUserTaskEnd dt=10 task=5 stack=0",
+    );
+    for (number, ids) in (0..count).collect::<Vec<_>>().chunks(3_000).enumerate() {
+        let create = |id: &u64| format!("GoCreate dt=1 new_g={} new_stack=0 stack=0\n", id + 2);
+        let creates: String = ids.iter().map(create).collect();
+        let proc = number + 1;
+        batches += &thread(
+            8 + proc as u64,
+            &format!("ProcStatus dt=1 p={proc} pstatus=1\n{creates}"),
+        );
+    }
+    encode(&format!(
+        "Trace Go1.25\n{table}\nSync\nFrequency freq=1000000000\nClockSnapshot dt=1 mono=1 sec=1700000000 nsec=0\n\
+         {batches}{table}\nStacks\nStack id=1 nframes=1\n    pc=1 func=1 file=1 line=10\n{table}\nStrings\nString id=1\n    \
+         data=\"work\"\n"
+    ))
+}
+
+#[test]
+fn no_batch_of_any_table_is_larger_than_said() {
+    let trace = trace_of_many_tasks(20_000);
+    let (mut tasks, mut largest) = (0, 0);
+    let each = |table: Table, rows: RecordBatch| {
+        tasks += if table == Table::Tasks { rows.num_rows() } else { 0 };
+        largest = largest.max(rows.num_rows());
+        Ok(())
+    };
+    let process = ProcessIdentity::default();
+    read_tables(&*trace, &process, "test".into(), StateRules::built_in(), each).unwrap();
+    assert_eq!((tasks, largest), (20_001, columns::BATCH_ROWS));
+}
+
+#[test]
+fn a_user_task_that_ends_twice_is_one_row() {
+    let decoded = decode(
+        &trace_of_many_tasks(1),
+        Arc::new(ProcessIdentity::default()),
+        "test".into(),
+        StateRules::built_in(),
+    );
+    let Decoded::Anchored(recording) = decoded.unwrap() else {
+        panic!("it has a wall clock")
+    };
+    let rows = recording.runtime_events.iter();
+    let rows = rows.filter(|event| event.kind == RuntimeEventKind::UserTask).count();
+    assert_eq!((recording.user_tasks.len(), rows), (1, 1));
 }
 
 #[test]

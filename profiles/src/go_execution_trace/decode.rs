@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use gotrace::{ExecTrace, TraceError};
+use gotrace::{ExecTrace, TraceError, Version};
 use spandrel_model::{ProcessIdentity, Table, TaskRecording, UnanchoredRecording};
 
 use super::convert::Converter;
@@ -96,11 +96,12 @@ pub fn read(
 /// batches of up to [`BATCH_ROWS`](crate::columns::BATCH_ROWS) while the trace is read. Rows of one goroutine come in the order of
 /// time, others in the order of the ends. Returns what could not be read, in words for the operator.
 ///
-/// Uses two cores where there are two. Memory is for about one generation of the trace, a batch of each table, the distinct names and stacks, and a row of
-/// `tasks` for each goroutine: these rows tell the end of the recording, and come last.
+/// Uses two cores where there are two. Memory is for about one generation of the trace, a batch of each table, the distinct
+/// names and stacks, and a row of `tasks` for each goroutine: these rows tell the end of the recording, and come last.
 ///
 /// # Errors
-/// The bytes are not a readable trace, its wall clock cannot be used or is not there, or `each` failed.
+/// The bytes are not a readable trace, its wall clock cannot be used or is not there, or `each` failed. `each` may have had
+/// rows by then, but for a trace of a version that has no wall clock.
 pub fn read_tables(
     bytes: impl Read + Send,
     process: &ProcessIdentity,
@@ -109,6 +110,9 @@ pub fn read_tables(
     each: impl FnMut(Table, RecordBatch) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
 ) -> Result<Vec<String>, DecodeError> {
     let trace = ExecTrace::read(bytes).map_err(TraceError::from);
+    if trace.as_ref().is_ok_and(|trace| trace.version() < Version::Go125) {
+        return Err(DecodeError::NoWallClock { from: source });
+    }
     let (rows, converted) = convert(
         trace,
         Threads::available(),

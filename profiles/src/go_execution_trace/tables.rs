@@ -53,8 +53,9 @@ impl<F: FnMut(Table, RecordBatch) -> Result<(), Failure>> TableRows<F> {
         let tasks = self.tasks.finish(&mut self.context, values, window, None)?;
         let stacks = stack_rows(&self.stacks, names, window.start())?;
         for (table, rows) in [(Table::Tasks, tasks), (Table::Stacks, stacks)] {
-            if rows.num_rows() > 0 {
-                (self.each)(table, rows)?;
+            for from in (0..rows.num_rows()).step_by(BATCH_ROWS) {
+                let count = BATCH_ROWS.min(rows.num_rows() - from);
+                (self.each)(table, rows.slice(from, count))?;
             }
         }
         Ok(())

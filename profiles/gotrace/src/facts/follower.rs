@@ -244,6 +244,7 @@ impl Follower {
         self.is_unbroken = true;
         self.generation = Some(generation);
         self.generation_start = at;
+        self.annotations.generation_begins();
         self.symbols.begin_generation(tables);
     }
 
@@ -363,8 +364,9 @@ impl Follower {
                 }
             }
             EventKind::UserTaskEnd { task } => {
-                let task = self.annotations.task_ends(task, edge);
-                visitor.task(&task, self.lookup(tables));
+                if let Some(task) = self.annotations.task_ends(task, edge) {
+                    visitor.task(&task, self.lookup(tables));
+                }
             }
             EventKind::UserRegionBegin { task, name } => {
                 let name = self.symbols.string(name, tables);

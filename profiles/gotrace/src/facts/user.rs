@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use crate::clock::TraceNanos;
 use crate::ids::{GoroutineId, ProcId, StackId, StringId, TaskId, ThreadId};
@@ -122,6 +122,8 @@ const REGION_SEARCH_DEPTH: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct OpenAnnotations {
     tasks: HashMap<TaskId, UserTask>,
+    /// Tasks that have ended in this generation, and in the one before.
+    ended: [HashSet<TaskId>; 2],
     /// Open regions of each goroutine, innermost last.
     regions: HashMap<Option<GoroutineId>, Vec<UserRegion>>,
 }
@@ -135,6 +137,9 @@ impl OpenAnnotations {
         name: StringId,
         edge: TaskEdge,
     ) -> Option<UserTask> {
+        for ended in &mut self.ended {
+            ended.remove(&id);
+        }
         let task = UserTask {
             id,
             parent,
@@ -145,8 +150,19 @@ impl OpenAnnotations {
         self.tasks.insert(id, task)
     }
 
-    /// A task ends.
-    pub(super) fn task_ends(&mut self, id: TaskId, edge: TaskEdge) -> UserTask {
+    /// Another generation begins.
+    pub(super) fn generation_begins(&mut self) {
+        self.ended.swap(0, 1);
+        self.ended[0].clear();
+    }
+
+    /// A task ends. `None` if it has ended lately: a program may call `Task.End` as often as it likes. Of a call that comes
+    /// generations later nobody can tell that it is not the first, unless all ids were kept.
+    pub(super) fn task_ends(&mut self, id: TaskId, edge: TaskEdge) -> Option<UserTask> {
+        let [lately, before] = &mut self.ended;
+        if !lately.insert(id) || before.contains(&id) {
+            return None;
+        }
         let unseen = UserTask {
             id,
             parent: None,
@@ -154,10 +170,10 @@ impl OpenAnnotations {
             begin: None,
             end: None,
         };
-        UserTask {
+        Some(UserTask {
             end: Some(edge),
             ..self.tasks.remove(&id).unwrap_or(unseen)
-        }
+        })
     }
 
     /// A region begins; its `end` is `None`.

@@ -36,7 +36,8 @@ pub trait Visitor {
     fn range_begins(&mut self, range: &RuntimeRange, lookup: Lookup<'_>) {}
     /// The runtime has ended something.
     fn range(&mut self, range: &RuntimeRange, lookup: Lookup<'_>) {}
-    /// A user task has ended, or the trace has. A second end of a task comes as a task whose beginning was not seen.
+    /// A user task has ended, or the trace has. A second end of a task is left out, but for one that
+    /// comes two generations later: that comes as a task whose beginning was not seen.
     fn task(&mut self, task: &UserTask, lookup: Lookup<'_>) {}
     /// A user region has ended, or its goroutine or the trace has.
     fn region(&mut self, region: &UserRegion, lookup: Lookup<'_>) {}
