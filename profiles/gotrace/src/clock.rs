@@ -101,6 +101,7 @@ pub struct ClockSync {
     snapshots: Vec<ClockSnapshot>,
     // Invariant: strictly increasing in `from`. Empty only if there is no snapshot.
     stretches: Vec<Stretch>,
+    steps: Vec<ClockStep>,
     /// How often anything was added or taken back.
     changes_count: u64,
 }
@@ -134,7 +135,9 @@ impl ClockSync {
     pub(crate) fn add(&mut self, start: TraceNanos, snapshot: ClockSnapshot, next: Option<ClockSnapshot>) {
         self.changes_count = self.changes_count.wrapping_add(1);
         let from = start.max(snapshot.trace);
-        self.take_back(start, from);
+        if let Some(offset_ns) = self.take_back(from) {
+            self.add_step(from, offset_ns, &snapshot);
+        }
         if self.snapshots.last().is_some_and(|last| last.trace > snapshot.trace) {
             return;
         }
@@ -154,27 +157,39 @@ impl ClockSync {
         }
     }
 
-    /// Takes back what earlier generations say of times from `from` on, as far as nobody has asked for it: what lies behind
-    /// `start`.
-    fn take_back(&mut self, start: TraceNanos, from: TraceNanos) {
+    /// Takes back what earlier generations say of times behind `from`, for which nobody has asked yet. If nothing is left,
+    /// the earlier times keep the offset that is returned.
+    fn take_back(&mut self, from: TraceNanos) -> Option<i128> {
         while self.snapshots.pop_if(|last| last.trace > from).is_some() {}
-        while let Some(last) = self.stretches.last()
-            && last.from >= from
-            && last.from > start
+        while self.steps.pop_if(|last| last.seen > from).is_some() {}
+        while let [_, .., last] = &self.stretches[..]
+            && last.from > from
         {
-            if let [only] = &mut self.stretches[..] {
-                // Moments before it were looked up on it, too.
-                (only.from, only.drift_ns) = (TraceNanos(i64::MIN), 0);
-                return;
-            }
             self.stretches.pop();
         }
+        let [only] = &mut self.stretches[..] else { return None };
+        if only.from <= from {
+            return None;
+        }
+        (only.from, only.drift_ns) = (TraceNanos(i64::MIN), 0);
+        Some(only.offset_ns)
     }
 
     fn add_snapshot(&mut self, snapshot: ClockSnapshot) {
-        if self.snapshots.last().is_none_or(|last| last.trace < snapshot.trace) {
-            self.snapshots.push(snapshot);
+        match self.snapshots.last() {
+            Some(last) if last.trace >= snapshot.trace => return,
+            Some(last) if !is_slew(last, &snapshot) => self.add_step(snapshot.trace, offset_ns(last), &snapshot),
+            _ => {}
         }
+        self.snapshots.push(snapshot);
+    }
+
+    fn add_step(&mut self, seen: TraceNanos, before_ns: i128, after: &ClockSnapshot) {
+        let step_ns = offset_ns(after) - before_ns;
+        self.steps.push(ClockStep {
+            seen,
+            step_ns: i64::try_from(step_ns).unwrap_or(if step_ns < 0 { i64::MIN } else { i64::MAX }),
+        });
     }
 
     /// The snapshots, in order of trace time. Empty before Go 1.25.
@@ -182,16 +197,9 @@ impl ClockSync {
         &self.snapshots
     }
 
-    /// Where the wall clock was set, in order.
+    /// Where the wall clock was set, in order; also where a damaged snapshot ceases to hold on which times were based.
     pub fn steps(&self) -> impl Iterator<Item = ClockStep> {
-        self.snapshots.windows(2).filter_map(|pair| {
-            let [before, after] = pair else { return None };
-            let step_ns = offset_ns(after) - offset_ns(before);
-            (!is_slew(before, after)).then(|| ClockStep {
-                seen: after.trace,
-                step_ns: i64::try_from(step_ns).unwrap_or(if step_ns < 0 { i64::MIN } else { i64::MAX }),
-            })
-        })
+        self.steps.iter().copied()
     }
 
     /// The wall time of a moment; `None` if the trace has no snapshot (before Go 1.25) or the time leaves 64 bits.
@@ -410,7 +418,14 @@ mod tests {
                 said = now;
             }
             assert_eq!(sync.unix(TraceNanos(4_999)), Some(UnixNanos(5_499)), "{damaged}");
-            assert_eq!(sync.steps().count(), 0, "{damaged}");
+            // What was said of the first moments was wrong, and stays so.
+            let steps = [ClockStep {
+                seen: TraceNanos(2_000),
+                step_ns: 500 - (1_000_500 - (1 << 50)),
+            }];
+            let expected = if damaged == 0 { &steps[..] } else { &[] };
+            assert_eq!(sync.steps().collect::<Vec<_>>(), expected, "{damaged}");
+            assert_eq!(sync.snapshots().len(), 3);
         }
     }
 

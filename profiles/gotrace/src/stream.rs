@@ -37,7 +37,7 @@ impl<'a> ExecTrace<'a> {
     ///
     /// # Errors
     /// If the source fails, or does not give a trace, or one of a version that this crate does not know. A failure behind
-    /// the header is a warning, and what came before is decoded.
+    /// the header is a warning, and what came before is decoded; it is an error where no generation came before.
     pub fn read(source: impl Read + Send + 'a) -> Result<Self, OpenError> {
         Self::over(Window::stream(Box::new(source)))
     }
