@@ -168,7 +168,7 @@ async fn a_stopping_connector_joins_and_sends_all_it_holds() {
         5_000,
         "without a recording nothing is known"
     );
-    assert_eq!(sink.sum(Table::Matrix, "n"), 5);
+    assert_eq!(sink.sum(Table::Matrix, "n"), 2 * 5, "a row in each view");
 }
 
 #[tokio::test]
