@@ -120,6 +120,25 @@ fn nested_spans_of_two_traces_on_one_task_each_see_their_own_relation() {
     );
 }
 
+#[test]
+fn a_helper_of_the_span_in_charge_is_a_helper_to_a_span_of_another_trace_around_it() {
+    check(
+        "g1: run 0..10, select 10..50 by g2, run 50..60 | g2: run 0..60
+         | span a on g1 layer a: 0..60 | span b on g1 layer b: 5..55",
+        "a root: run 10, b/run 10, helper:b/run 40 | b root: run 10, helper:run 40",
+    );
+}
+
+// Edge case 5.
+#[test]
+fn what_a_goroutine_does_after_the_span_that_started_it_is_not_that_spans_doing() {
+    check(
+        "g1: run 0..10, mutex 10..50 by g3, run 50..60 | g2: run 0..60 | g3 from g2: run 5..60
+         | span s on g1: 0..60 | span early on g2 layer t: 0..30",
+        "s root: run 20, helper:run 20, blocked/mutex 20 by early t/run",
+    );
+}
+
 // Edge case 12.
 #[test]
 fn a_task_that_wakes_itself_is_a_contradiction() {

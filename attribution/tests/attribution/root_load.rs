@@ -115,6 +115,17 @@ fn a_worker_with_spans_of_its_own_is_summed_up_for_others_and_walked_for_its_own
 }
 
 #[test]
+fn what_a_summed_up_task_is_not_known_to_have_done_is_nobodys_fault() {
+    let rounds = (0..100).map(|round| format!("run {0}..{1}, ? {1}..{2}", 10 * round, 10 * round + 6, 10 * round + 10));
+    let timeline = format!(
+        "g1: {}, run 1000..1010 | g2: run 0..5, chan 5..1000 by g1, run 1000..1010 | span s on g2: 0..1010",
+        rounds.collect::<Vec<_>>().join(", ")
+    );
+    check(&timeline, "s root: run 15, helper:run 595, ?state_not_recorded 400");
+    assert_eq!(attributed(&timeline).walks.summed, 1);
+}
+
+#[test]
 fn damaged_wakes_cost_no_more_than_sound_ones_and_invent_nothing() {
     let scene = parse(&convoy(400));
     let mut damaged: World = scene.world.clone();
