@@ -26,9 +26,9 @@ use crate::facts::symbols::NewSymbols;
 use crate::stream::ExecTrace;
 
 /// Intervals that are handed over at a time: few enough to stay in the cache that the cores share.
-const CHUNK_STATES: usize = 1_024;
+const CHUNK_STATES: usize = 4_096;
 /// Other facts that are handed over at a time.
-const CHUNK_OTHERS: usize = 256;
+const CHUNK_OTHERS: usize = 1_024;
 /// Chunks that may be under way. The decoder waits for the visitor when there are more.
 const CHUNKS: usize = 8;
 
@@ -52,14 +52,16 @@ struct Begun {
     outline: Option<Outline>,
 }
 
-/// The facts that are seldom. Large ones are boxed.
+/// The facts that are seldom. Large ones are not boxed: to allocate on one thread what the other one frees costs more than
+/// their place in a chunk that is used again and again.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "see above")]
 enum Other {
-    Goroutine(Box<Goroutine>),
+    Goroutine(Goroutine),
     RangeBegins(RuntimeRange),
     Range(RuntimeRange),
-    Task(Box<UserTask>),
-    Region(Box<UserRegion>),
+    Task(UserTask),
+    Region(UserRegion),
     Log(UserLog<'static>),
     CpuSample(CpuSample),
     Metric(Metric),
@@ -230,7 +232,7 @@ impl Visitor for Packer {
     }
 
     fn goroutine(&mut self, goroutine: &Goroutine, lookup: Lookup<'_>) {
-        self.add(Other::Goroutine(Box::new(goroutine.clone())), lookup);
+        self.add(Other::Goroutine(goroutine.clone()), lookup);
     }
 
     fn range_begins(&mut self, range: &RuntimeRange, lookup: Lookup<'_>) {
@@ -242,11 +244,11 @@ impl Visitor for Packer {
     }
 
     fn task(&mut self, task: &UserTask, lookup: Lookup<'_>) {
-        self.add(Other::Task(Box::new(*task)), lookup);
+        self.add(Other::Task(*task), lookup);
     }
 
     fn region(&mut self, region: &UserRegion, lookup: Lookup<'_>) {
-        self.add(Other::Region(Box::new(*region)), lookup);
+        self.add(Other::Region(*region), lookup);
     }
 
     fn log(&mut self, log: &UserLog<'_>, lookup: Lookup<'_>) {
