@@ -55,7 +55,6 @@ struct Begun {
 /// The facts that are seldom. Large ones are not boxed: to allocate on one thread what the other one frees costs more than
 /// their place in a chunk that is used again and again.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "see above")]
 enum Other {
     Goroutine(Goroutine),
     RangeBegins(RuntimeRange),
