@@ -4,11 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
-use spandrel_tests::process::Ended;
-use spandrel_tests::{binary, recording};
+use spandrel_tests::process::{Background, Ended};
+use spandrel_tests::{binary, recording, repository};
+
+/// An export takes seconds.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A trace of the example recording, as it is stored: compressed.
 fn trace_in(folder: &Path) -> PathBuf {
@@ -29,6 +35,27 @@ fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+#[test]
+fn an_export_that_is_asked_to_end_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = fs::read(repository::root().join("profiles/gotrace/tests/fixtures/mix.trace")).unwrap();
+    // A pipe whose writer keeps it open, more in it than is read at once: the export waits for what follows.
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let out = folder.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let mut command = binary::command(&["export", "--to", "perfetto"]);
+    command.arg(&pipe).arg("-o").arg(out.join("shop.perfetto-trace"));
+    let mut export = Background::start("export", &mut command, &folder.path().join("log"));
+    let mut writer = fs::File::options().write(true).open(&pipe).unwrap();
+    writer.write_all(&trace).unwrap();
+    writer.write_all(&[0; 1 << 20]).unwrap();
+    export.wait_for("its output", LIMIT, |_| (!names(&out).is_empty()).then_some(()));
+    let status = export.terminate(LIMIT);
+    assert_eq!(status.code(), Some(143));
+    assert!(names(&out).is_empty(), "{:?}", names(&out));
 }
 
 #[test]

@@ -14,10 +14,16 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 use gotrace::{ExecTrace, Summary};
 use spandrel_viewers::{Options, WriteError, perfetto, pprof, speedscope};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::progress::Step;
 use super::state_rules;
 use crate::files;
+
+/// What a shell says of a program that an interrupt has ended: 128 and the number of the signal.
+const EXIT_INTERRUPTED: i32 = 130;
+/// The same of a request to terminate.
+const EXIT_TERMINATED: i32 = 143;
 
 /// Options of `spandrel export`.
 #[derive(Debug, clap::Args)]
@@ -184,6 +190,7 @@ impl Output {
             Self::Device(path) => counted(File::options().write(true).open(path)?, write),
             Self::Whole(path) => {
                 let partial = partial(path);
+                remove_when_asked_to_end(partial.clone())?;
                 let written = write_whole(&partial, path, write);
                 if written.is_err() {
                     // It may not exist, and the error is the one before.
@@ -204,6 +211,27 @@ fn write_whole<T>(
     let written = counted(File::create(partial)?, write)?;
     fs::rename(partial, path)?;
     Ok(written)
+}
+
+/// Until the program ends, an interrupt (Ctrl-C) or a request to terminate removes the file first.
+fn remove_when_asked_to_end(partial: PathBuf) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    std::thread::spawn(move || {
+        let code = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => EXIT_INTERRUPTED,
+                _ = terminate.recv() => EXIT_TERMINATED,
+            }
+        });
+        // It may be whole and renamed by now.
+        let _ = fs::remove_file(partial);
+        std::process::exit(code);
+    });
+    Ok(())
 }
 
 fn counted<T>(
