@@ -128,7 +128,7 @@ func TestSnapshotAndATraceByPprofGoTogether(t *testing.T) {
 
 func TestSnapshotsUnderLoadCanBeReadAndTogetherHoldTheSlowSpans(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 3 seconds")
+		t.Skip("records for 3 seconds; scripts/test-instrumentation.sh does not pass -short")
 	}
 	collector := newCollector(t)
 	recorder, err := spandrel.StartRecorder(spandrel.RecorderConfig{
