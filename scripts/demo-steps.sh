@@ -88,6 +88,10 @@ show_results() {
     heading "Where the time of the slowest operations went"
     "$spandrel" matrix --data "$data" --top 5
 
+    heading "Why the slow reservations are slower than the others, and whose doing that is"
+    # A live run may hold none that was recorded from start to end; then this says so.
+    "$spandrel" why --data "$data" --operation 'POST /reservations' || true
+
     heading "What all requests together spent their time on"
     sql "SELECT layer, state, round(sum(ns) / 1e6, 1) AS total_ms, count(DISTINCT trace_id) AS requests
          FROM attribution WHERE is_request AND view = 'self' AND state <> 'unknown'
