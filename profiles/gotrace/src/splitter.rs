@@ -151,6 +151,12 @@ impl<'a> Splitter<'a> {
                     }
                 }
                 Err(error) => {
+                    // One damaged byte in the first batch of the next generation may change its number and its length.
+                    let is_next = |open: &Open| !self.version.marks_generation_end() && open.has_tables();
+                    if let (Some(stray), true) = (&stray, current.as_ref().is_some_and(is_next)) {
+                        let end = stray.offset;
+                        return Some(self.lose(current, error, end));
+                    }
                     spoil_by(&mut current, stray);
                     return Some(self.lose(current, error, at));
                 }
