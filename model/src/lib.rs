@@ -5,6 +5,7 @@
 //! * [`Span`]: what a service reported, from OTLP.
 //! * [`TaskRecording`]: what a runtime knew about the tasks (goroutines) of one process in one stretch of time; an
 //!   [`UnanchoredRecording`] as long as nobody knows when that was.
+//! * [`CpuProfile`]: where the processor time of a process went, by samples.
 //! * [`Cell`]: time of one span given to one (layer, state).
 //! * [`Table`]: the contract with analysts.
 //!
@@ -16,6 +17,7 @@
 mod attribute;
 mod cell;
 mod clock;
+mod cpu_profile;
 mod ids;
 mod layer;
 mod names;
@@ -29,6 +31,7 @@ mod time;
 pub use attribute::{Attribute, AttributeValue};
 pub use cell::{Binding, BindingKind, Cell, Culprit, Evidence, Relation, UnknownReason, View};
 pub use clock::{OffsetEstimate, RecordingClock, UnanchoredRecording};
+pub use cpu_profile::{CpuProfile, CpuSamples, LabeledSpan};
 pub use ids::{SpanId, StackId, TaskId, TraceId};
 pub use layer::Layer;
 pub use names::{NameId, Names};
