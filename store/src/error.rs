@@ -58,6 +58,17 @@ pub enum StoreError {
         source: ParquetError,
     },
 
+    /// A file that the log lists could not be read.
+    #[error("failed to read Parquet file `{}` of table `{}`", path.display(), table.name())]
+    Read {
+        /// The table.
+        table: Table,
+        /// The file.
+        path: PathBuf,
+        /// What the Parquet reader says.
+        source: ParquetError,
+    },
+
     /// The Delta log of a table could not be read or written.
     #[error("failed to {operation} the Delta log of table `{}` in `{}`", table.name(), path.display())]
     Delta {

@@ -11,7 +11,8 @@
 //!       spans/.<uuid>.tmp                         a file being written, or left by a crash
 //! ```
 //!
-//! Not here: acknowledgment, a write-ahead log, compaction, reading of rows (`spandrel-query` does).
+//! Not here: acknowledgment, a write-ahead log, compaction, queries (`spandrel-query` does those). A component that starts
+//! again asks [`Snapshot::rows_from`] for the latest rows.
 
 mod delta_log;
 mod disk;
@@ -21,6 +22,7 @@ mod error;
 mod parquet_file;
 mod partition;
 mod reader;
+mod recent;
 mod statistics;
 mod sweep;
 mod writer;

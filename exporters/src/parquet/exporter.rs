@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use spandrel_model::Table;
+use spandrel_model::{Table, UnixNanos};
 use spandrel_pipeline::{Batch, BuildContext, BuildError, Consumer, Exporter, Payload, Refusal, RunError, Stop};
-use spandrel_store::{CommitKey, Store};
+use spandrel_store::{CommitKey, Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
@@ -21,6 +21,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Wait after a failed commit: doubled from the first to the last.
 const RETRY_COMMIT_FIRST: Duration = Duration::from_millis(200);
 const RETRY_COMMIT_LAST: Duration = Duration::from_secs(10);
+/// About how many rows of the past are read for a component that starts again.
+const RECALLED_ROWS_MAX: usize = 2_000_000;
 /// How long a stopping exporter goes on trying to commit what it holds.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -162,6 +164,22 @@ impl Consumer for ParquetExporter {
         };
         self.accept(rows).inspect_err(|_| self.metrics.refused(signal))
     }
+
+    async fn recall(&self, table: Table, from: UnixNanos) -> Result<Vec<RecordBatch>, Refusal> {
+        let snapshot = self
+            .store
+            .reader()
+            .snapshot()
+            .await
+            .map_err(|error| unreadable(&error))?;
+        let read = tokio::task::spawn_blocking(move || snapshot.rows_from(table, from, RECALLED_ROWS_MAX));
+        let rows = read.await.map_err(|panic| Refusal::permanent(panic.to_string()))?;
+        rows.map_err(|error| unreadable(&error))
+    }
+}
+
+fn unreadable(error: &StoreError) -> Refusal {
+    Refusal::permanent(chain(error))
 }
 
 #[async_trait]
