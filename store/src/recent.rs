@@ -1,15 +1,12 @@
-//! The latest rows of a table, for a writer that starts again and must know what it wrote.
+//! The latest rows of a table, for a component that starts again and must know what was written.
 
-use std::fs::File;
-
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{filter_record_batch, kernels::cmp::gt_eq};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use spandrel_model::{Table, UnixNanos};
 
-use crate::encoding::recoded;
+use crate::stored_file::StoredFile;
 use crate::{DataFile, Snapshot, StoreError};
 
 impl Snapshot {
@@ -31,45 +28,21 @@ impl Snapshot {
             if rows >= limit_rows {
                 break;
             }
-            for batch in rows_of_file(table, file, from)? {
+            for batch in StoredFile::open(table, &file.path)?.read(|_| true, None)? {
+                let batch = later(table, &batch?, from).map_err(|source| StoreError::Rows { table, source })?;
                 rows += batch.num_rows();
                 batches.push(batch);
             }
         }
+        batches.retain(|batch| batch.num_rows() > 0);
         Ok(batches)
     }
 }
 
-fn rows_of_file(table: Table, file: &DataFile, from: UnixNanos) -> Result<Vec<RecordBatch>, StoreError> {
-    let opened = File::open(&file.path).map_err(|source| StoreError::Io {
-        operation: "open",
-        path: file.path.clone(),
-        source,
-    })?;
-    let unreadable = |source| StoreError::Read {
-        table,
-        path: file.path.clone(),
-        source,
-    };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(opened).and_then(ParquetRecordBatchReaderBuilder::build);
-    let rows = reader.map_err(unreadable)?.map(|batch| later(table, &batch?, from));
-    let rows = rows.collect::<Result<Vec<_>, ArrowError>>();
-    let rows = rows.map_err(|error| unreadable(error.into()))?;
-    Ok(rows.into_iter().filter(|batch| batch.num_rows() > 0).collect())
-}
-
 fn later(table: Table, batch: &RecordBatch, from: UnixNanos) -> Result<RecordBatch, ArrowError> {
-    let schema = table.schema();
-    let columns: Vec<usize> = (schema.fields().iter())
-        .map(|field| batch.schema_ref().index_of(field.name()))
-        .collect::<Result<_, _>>()?;
-    let batch = recoded(&batch.project(&columns)?, &schema)?;
-    let times = batch.column(schema.index_of(table.time_column())?);
+    let times = batch.column(batch.schema_ref().index_of(table.time_column())?);
     let times = times.as_primitive_opt::<Int64Type>();
     let times = times.ok_or_else(|| ArrowError::SchemaError("times are not 64-bit integers".to_owned()))?;
-    let wanted: BooleanArray = gt_eq(times, &arrow::array::Int64Array::new_scalar(from.0))?;
-    if wanted.true_count() == wanted.len() {
-        return Ok(batch);
-    }
-    filter_record_batch(&batch, &wanted)
+    let wanted: BooleanArray = gt_eq(times, &Int64Array::new_scalar(from.0))?;
+    filter_record_batch(batch, &wanted)
 }

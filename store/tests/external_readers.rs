@@ -10,7 +10,7 @@ use std::process::Command;
 use rows::rows;
 use serde_json::json;
 use spandrel_model::Table;
-use spandrel_store::Store;
+use spandrel_store::{Store, TableChange};
 
 /// 2026-11-21 09:00 UTC.
 const NINE: i64 = 1_795_251_600_000_000_000;
@@ -29,7 +29,7 @@ async fn other_engines_read_the_same_rows() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     for _ in 0..2 {
-        let flush = Table::ALL.map(|table| (table, vec![rows(table, ROWS as usize, NINE, STEP_NS)]));
+        let flush = Table::ALL.map(|table| TableChange::add(table, rows(table, ROWS as usize, NINE, STEP_NS)));
         store.commit(flush.to_vec(), None).await.unwrap();
     }
     let expected = Table::ALL.map(|table| {

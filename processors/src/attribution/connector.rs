@@ -339,7 +339,11 @@ fn recording_rows(recording: &TaskRecording) -> Result<Vec<TableRows>, ArrowErro
     let tables = columns::tables(recording)?;
     Ok(tables
         .into_iter()
-        .map(|(table, rows)| TableRows { table, rows })
+        .map(|(table, rows)| TableRows {
+            table,
+            rows,
+            replaces: None,
+        })
         .collect())
 }
 

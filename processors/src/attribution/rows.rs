@@ -139,6 +139,7 @@ fn table(table: Table, columns: Vec<ArrayRef>) -> Result<TableRows, ArrowError> 
     Ok(TableRows {
         table,
         rows: RecordBatch::try_new(table.schema(), columns)?,
+        replaces: None,
     })
 }
 

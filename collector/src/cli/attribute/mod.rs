@@ -17,7 +17,7 @@ use spandrel_model::{Binding, ProcessIdentity, Span, Table, TaskRecording, Unkno
 use spandrel_pipeline::{OtlpRequest, Signal, TableRows, otlp};
 use spandrel_processors::attribution::{AttributionConfig, attribution_rows, matrix_rows};
 use spandrel_profiles::columns;
-use spandrel_store::Store;
+use spandrel_store::{Store, TableChange};
 
 use self::profiles::Profile;
 use super::progress::Step;
@@ -217,15 +217,12 @@ fn write_tables(
         tables.extend(columns::tables(&profile.recording)?);
     }
     let joined = attribution_rows(results)?.into_iter().chain([matrix_rows(matrix, 0)?]);
-    tables.extend(joined.map(|TableRows { table, rows }| (table, rows)));
-    let mut grouped: BTreeMap<Table, Vec<RecordBatch>> = BTreeMap::new();
-    for (table, rows) in tables {
-        grouped.entry(table).or_default().push(rows);
-    }
+    tables.extend(joined.map(|TableRows { table, rows, .. }| (table, rows)));
+    let changes = tables.into_iter().map(|(table, rows)| TableChange::add(table, rows));
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     let committed = runtime.block_on(async {
         let store = Store::open(out).await?;
-        store.commit(grouped.into_iter().collect(), None).await
+        store.commit(changes.collect(), None).await
     })?;
     step.finish(&format!(
         "{} rows in {} files under {}",
