@@ -86,6 +86,16 @@ pub struct SpanAttribution {
     pub on_task: Option<TaskSpan>,
 }
 
+impl SpanAttribution {
+    /// The ids of the span.
+    pub fn key(&self) -> SpanKey {
+        SpanKey {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+        }
+    }
+}
+
 /// A stretch of a task in which a span bound to it was open: a row of the table `task_spans`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskSpan {
@@ -296,10 +306,7 @@ fn sums_up(span: &SpanAttribution, view: View) -> Result<(), ConservationError> 
         return Ok(());
     }
     Err(ConservationError {
-        span: SpanKey {
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-        },
+        span: span.key(),
         view,
         duration_ns,
         sum_ns,

@@ -269,19 +269,6 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn i17_the_matrix_sums_to_the_cells_of_the_requests(world in worlds(16)) {
-        let result = world.attribute(&[world.record_all()]);
-        let mut matrix = Matrix::new(std::num::NonZeroI64::new(1_000_000_000).unwrap());
-        result.spans.iter().for_each(|span| matrix.add(span));
-        let cells = result.spans.iter().filter(|span| span.is_request).flat_map(|span| &span.cells);
-        let total: i64 = cells.map(|cell| cell.ns).sum();
-        prop_assert_eq!(matrix.rows().iter().map(|row| row.sum_ns).sum::<i64>(), total);
-        for row in matrix.rows() {
-            prop_assert!(row.n_nonzero <= row.n && row.p50_ns <= row.p95_ns && row.p95_ns <= row.p99_ns);
-        }
-    }
 }
 
 fn cut_in_two(state: &WorldState, random: &mut Random) -> Vec<WorldState> {
