@@ -101,6 +101,7 @@
 
 mod analysis;
 mod bind;
+mod boundaries;
 mod clock_offset;
 mod glob;
 mod layers;
