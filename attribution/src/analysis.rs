@@ -10,6 +10,7 @@ use spandrel_model::{
 use thiserror::Error;
 
 use crate::bind::{self, BindWindows};
+use crate::boundaries::Boundaries;
 use crate::owner::Owners;
 use crate::root::{OwnerClasses, RootView};
 use crate::self_view::{Evidences, SpanLayers};
@@ -75,6 +76,8 @@ pub struct SpanAttribution {
     pub recorded_ns: i64,
     /// Time with exact evidence in the self view, nanoseconds.
     pub exact_ns: i64,
+    /// Time in the self view that is inferred from the spans alone, nanoseconds.
+    pub inferred_ns: i64,
     /// Time without evidence in the self view, nanoseconds.
     pub unknown_ns: i64,
     /// Time in the root view at the end of chains too long to follow, nanoseconds.
@@ -82,8 +85,22 @@ pub struct SpanAttribution {
     /// How far the recordings of the span can be off the wall clock, nanoseconds, where that is estimated; `None` where
     /// they hold the wall clock themselves, or there are none.
     pub clock_error_ns: Option<i64>,
+    /// Distinct starts and ends of spans of its task within it, its own included; `None` if it is not bound. If the clock of
+    /// the spans is off by e against that of the recordings, at most `2 |e| (boundaries - 1)` of the self view lie in wrong
+    /// cells.
+    pub boundaries: Option<i64>,
     /// The span on its task, if it is bound.
     pub on_task: Option<TaskSpan>,
+}
+
+impl SpanAttribution {
+    /// The ids of the span.
+    pub fn key(&self) -> SpanKey {
+        SpanKey {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+        }
+    }
 }
 
 /// A stretch of a task in which a span bound to it was open: a row of the table `task_spans`.
@@ -137,6 +154,7 @@ pub struct Analysis<'a> {
     owners: Owners,
     layers: SpanLayers,
     classes: OwnerClasses,
+    boundaries: Boundaries,
     chain_limit: u32,
 }
 
@@ -149,6 +167,7 @@ impl<'a> Analysis<'a> {
         let owners = Owners::new(&spans, &timeline, &bindings);
         let layers = span_layers(&spans, &rules.layers);
         let classes = OwnerClasses::new(&spans, &layers);
+        let boundaries = Boundaries::new(&spans, &bindings);
         Self {
             spans,
             timeline,
@@ -156,6 +175,7 @@ impl<'a> Analysis<'a> {
             owners,
             layers,
             classes,
+            boundaries,
             chain_limit: rules.chain_limit,
         }
     }
@@ -256,9 +276,11 @@ impl<'a> Analysis<'a> {
             binding: self.bindings[index],
             recorded_ns: self.timeline.covered_ns(span.interval),
             exact_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Exact),
+            inferred_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Inferred),
             unknown_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::None),
             truncated_ns: total(View::Root, &truncated),
             clock_error_ns: self.timeline.clock_error_ns(span.interval),
+            boundaries: self.boundaries.within(self.bindings[index], span.interval),
             on_task: self.task_span(index),
             cells,
         }
@@ -296,10 +318,7 @@ fn sums_up(span: &SpanAttribution, view: View) -> Result<(), ConservationError> 
         return Ok(());
     }
     Err(ConservationError {
-        span: SpanKey {
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-        },
+        span: span.key(),
         view,
         duration_ns,
         sum_ns,
@@ -356,9 +375,11 @@ mod tests {
             cells: vec![cell.clone(), root(7)],
             recorded_ns: 7,
             exact_ns: 7,
+            inferred_ns: 0,
             unknown_ns: 0,
             truncated_ns: 0,
             clock_error_ns: None,
+            boundaries: None,
             on_task: None,
         };
         assert_eq!(conserved(&span), Ok(()));

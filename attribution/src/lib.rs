@@ -14,7 +14,7 @@
 //!
 //! One module per step, in this order: [`Timeline`] merges the recordings; `bind` finds the task of each span, or says
 //! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span;
-//! `self_view` and `root` give out the time; [`Matrix`] and [`Interference`] sum up requests. [`attribute`] runs them, [`Analysis`] keeps what they
+//! `self_view` and `root` give out the time; [`Matrix`] sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they
 //! found; [`choose_process`] finds the process of a recording beforehand. `docs/attribution.md` has the definitions with
 //! a worked example.
 //!
@@ -101,9 +101,9 @@
 
 mod analysis;
 mod bind;
+mod boundaries;
 mod clock_offset;
 mod glob;
-mod interference;
 mod layers;
 mod ledger;
 mod matrix;
@@ -111,6 +111,7 @@ mod owner;
 mod process_choice;
 mod root;
 mod self_view;
+mod sketch;
 mod slices;
 mod spans;
 mod sweep;
@@ -123,12 +124,15 @@ pub use analysis::{
 pub use bind::BindWindows;
 pub use clock_offset::{NoOffset, estimate_offset};
 pub use glob::Glob;
-pub use interference::{Interference, InterferenceRow};
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
-pub use matrix::{Matrix, MatrixRow, window_start};
+pub use matrix::{
+    Coverage, Distribution, InterferenceRow, Matrix, MatrixRow, MatrixTables, OperationRow, Quantile, RequestGroup,
+    Tail, window_start,
+};
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
 pub use root::{RootPiece, WalkCounts};
 pub use self_view::Piece;
+pub use sketch::{Sketch, SketchError};
 pub use spans::{ProcessSpans, SpanKey};
 pub use tail::Band;
 pub use timeline::{TaskLine, Timeline};

@@ -12,6 +12,7 @@ mod invariants;
 mod load;
 #[cfg(test)]
 mod matrix;
+mod matrix_invariants;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

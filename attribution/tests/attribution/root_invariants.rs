@@ -358,9 +358,9 @@ proptest! {
         let windows = windows(&world, &parts);
         let analysis = world.analyze(&world.record(&windows));
         let result = analysis.attributed();
-        let mut interference = Interference::default();
-        result.spans.iter().for_each(|span| interference.add(span));
-        let rows = interference.rows();
+        let mut matrix = Matrix::new(std::num::NonZeroI64::MAX);
+        result.spans.iter().for_each(|span| matrix.add(span));
+        let rows = matrix.tables().interference;
         let requests = result.spans.iter().filter(|span| span.is_request);
         let lost: i64 = requests
             .clone()
@@ -384,7 +384,7 @@ proptest! {
         }
         let mut by_culprit: BTreeMap<(String, State), i64> = BTreeMap::new();
         for row in rows {
-            *by_culprit.entry((row.culprit_operation.to_string(), row.culprit_state)).or_default() += row.ns;
+            *by_culprit.entry((row.culprit.operation.to_string(), row.culprit.state)).or_default() += row.ns;
         }
         prop_assert_eq!(by_culprit, caused);
     }
