@@ -101,6 +101,7 @@
 
 mod analysis;
 mod bind;
+mod bootstrap;
 mod clock_offset;
 mod glob;
 mod interference;
@@ -121,6 +122,7 @@ pub use analysis::{
     Analysis, Attributed, ConservationError, Rules, SpanAttribution, TaskSpan, attribute, binding_word,
 };
 pub use bind::BindWindows;
+pub use bootstrap::{BOOTSTRAP_REQUESTS_MAX, BOOTSTRAP_REQUESTS_MIN, GapInterval, gap_intervals};
 pub use clock_offset::{NoOffset, estimate_offset};
 pub use glob::Glob;
 pub use interference::{Interference, InterferenceRow};
