@@ -102,6 +102,7 @@
 mod analysis;
 mod bind;
 mod boundaries;
+mod bootstrap;
 mod clock_offset;
 mod glob;
 mod layers;
@@ -122,6 +123,7 @@ pub use analysis::{
     Analysis, Attributed, ConservationError, Rules, SpanAttribution, TaskSpan, attribute, binding_word,
 };
 pub use bind::BindWindows;
+pub use bootstrap::{BOOTSTRAP_REQUESTS_MAX, BOOTSTRAP_REQUESTS_MIN, GapInterval, gap_intervals};
 pub use clock_offset::{NoOffset, estimate_offset};
 pub use glob::Glob;
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
