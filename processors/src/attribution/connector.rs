@@ -16,9 +16,10 @@ use spandrel_profiles::columns;
 use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 
 use super::AttributionConfig;
+use super::matrix_rows::matrix_rows;
 use super::metrics::Metrics;
 use super::pending::{Join, Pending};
-use super::rows::{attribution_rows, matrix_rows};
+use super::rows::attribution_rows;
 use super::unanchored::{Placed, Placing};
 use super::windows::{Closed, Windows};
 
@@ -234,6 +235,7 @@ impl AttributionConnector {
                 .with_label_values(&[binding_word(span.binding)])
                 .inc();
         }
+        self.metrics.walks.add(&attributed.walks);
         for violation in &attributed.violations {
             self.metrics.conservation_violations.inc();
             tracing::error!("{violation}");
@@ -255,9 +257,9 @@ impl AttributionConnector {
         } else {
             windows.close_due(Instant::now(), wall_clock())
         };
-        for Closed { rows, emission } in closed {
-            self.send(vec![matrix_rows(&rows, emission).map_err(unfit_rows)?], outputs, last)
-                .await?;
+        for Closed { tables, emission } in closed {
+            let rows = matrix_rows(&tables, emission).map_err(unfit_rows)?;
+            self.send(rows, outputs, last).await?;
         }
         self.metrics
             .open_windows

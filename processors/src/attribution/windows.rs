@@ -1,10 +1,10 @@
-//! Windows of the `matrix` table: opened by the first request, closed when no more are to be expected.
+//! Windows of the tables `operations`, `matrix` and `interference`: opened by the first request, closed when no more are to be expected.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroI64;
 use std::time::{Duration, Instant};
 
-use spandrel_attribution::{Matrix, MatrixRow, SpanAttribution, window_start};
+use spandrel_attribution::{Matrix, MatrixTables, SpanAttribution, window_start};
 use spandrel_model::UnixNanos;
 
 /// How many closed windows are remembered, to number what arrives for them later.
@@ -33,7 +33,7 @@ struct Open {
 /// The rows of one closed window.
 #[derive(Debug)]
 pub(super) struct Closed {
-    pub(super) rows: Vec<MatrixRow>,
+    pub(super) tables: MatrixTables,
     pub(super) emission: i32,
 }
 
@@ -95,7 +95,7 @@ impl Windows {
             self.closed.pop_first();
         }
         Some(Closed {
-            rows: open.matrix.rows(),
+            tables: open.matrix.tables(),
             emission,
         })
     }
