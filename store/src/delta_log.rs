@@ -137,7 +137,12 @@ impl DeltaLog {
         Ok(())
     }
 
-    async fn try_commit(&self, entry: &LogEntry, actions: Vec<Action>, key: Option<&CommitKey>) -> DeltaResult<u64> {
+    pub(crate) async fn try_commit(
+        &self,
+        entry: &LogEntry,
+        actions: Vec<Action>,
+        key: Option<&CommitKey>,
+    ) -> DeltaResult<u64> {
         let is_append = entry.rewritten.is_empty();
         // Checkpoints are ours, after the commit: as hooks of the commit they would make it fail after it succeeded.
         let mut properties = CommitProperties::default()
@@ -159,7 +164,7 @@ impl DeltaLog {
     }
 
     /// A failed commit may be in the log all the same, if only the confirmation was lost.
-    async fn remove_unless_committed(&mut self, entry: &mut LogEntry) {
+    pub(crate) async fn remove_unless_committed(&mut self, entry: &mut LogEntry) {
         if let Err(error) = self.refresh().await {
             tracing::warn!(table = self.table.name(), %error, "files of a failed commit stay until the store is next opened");
             return;

@@ -104,7 +104,7 @@ impl Disk {
 
 #[cfg(test)]
 #[path = "../tests/rows/mod.rs"]
-mod rows;
+pub(crate) mod rows;
 
 #[cfg(test)]
 mod tests {

@@ -130,12 +130,7 @@ impl Store {
             };
             if !is_committed(log, key.as_ref()).await? {
                 committed.replaced_rows += change.superseded_rows;
-                let work = Work {
-                    table,
-                    dir: log.dir().to_owned(),
-                    files: log.files_of_hours(&change.keys.hours()),
-                    change,
-                };
+                let work = Work::plan(log, table, change);
                 planned.push((log, work));
             }
         }
@@ -167,10 +162,13 @@ impl State {
             return;
         }
         self.vacuumed = Instant::now();
+        self.vacuum(SystemTime::now()).await;
+    }
+
+    async fn vacuum(&mut self, now: SystemTime) {
         for log in &mut self.logs {
-            let refreshed = log.refresh().await;
-            let removed = match refreshed {
-                Ok(_) => clean(log, |_, files| vacuum(files, SystemTime::now())).await,
+            let removed = match log.refresh().await {
+                Ok(_) => clean(log, move |_, files| vacuum(files, now)).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = removed {
@@ -207,6 +205,15 @@ struct Work {
 }
 
 impl Work {
+    fn plan(log: &DeltaLog, table: Table, change: Change) -> Self {
+        Self {
+            table,
+            dir: log.dir().to_owned(),
+            files: log.files_of_hours(&change.keys.hours()),
+            change,
+        }
+    }
+
     fn write(self, disk: &Disk, times: &SharedFileTimes) -> Result<LogEntry, StoreError> {
         let writer = FileWriter::new(disk, self.table, &self.dir)?;
         let rewriter = Rewriter {
@@ -297,5 +304,156 @@ fn resume<T>(error: JoinError) -> Result<T, StoreError> {
     match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(_) => Err(StoreError::Shutdown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::Snapshot;
+    use crate::disk::rows::rows;
+    use crate::parquet_file::WrittenFile;
+
+    const TABLE: Table = Table::SpanQuality;
+
+    /// A store with ten rows in one file.
+    async fn store_of_ten(dir: &Path) -> Store {
+        let store = Store::open(dir).await.unwrap();
+        let ten = TableChange::add(TABLE, rows(TABLE, 10, 0, 1));
+        store.commit(vec![ten], None).await.unwrap();
+        store
+    }
+
+    /// Two rows in place of the first.
+    fn replacement() -> TableChange {
+        let key = rows(TABLE, 1, 0, 1);
+        let time = key.schema().index_of(TABLE.time_column()).unwrap();
+        TableChange {
+            replaces: Some(key.project(&[time]).unwrap()),
+            ..TableChange::add(TABLE, rows(TABLE, 2, 100, 1))
+        }
+    }
+
+    fn log(state: &mut State) -> &mut DeltaLog {
+        let index = Table::ALL.iter().position(|table| *table == TABLE).unwrap();
+        &mut state.logs[index]
+    }
+
+    /// All of a commit but its log entry.
+    async fn written(store: &Store) -> LogEntry {
+        let mut changes = change::by_table(vec![replacement()]).unwrap();
+        let mut state = store.state.lock().await;
+        let log = log(&mut state);
+        assert!(!is_committed(log, None).await.unwrap());
+        let work = Work::plan(log, TABLE, changes.remove(&TABLE).unwrap());
+        work.write(&store.disk, &store.times).unwrap()
+    }
+
+    /// Parquet files on the disk.
+    fn files(store: &Store) -> Vec<PathBuf> {
+        let partition = store.dir().join("span_quality/dt=1970-01-01/hr=00");
+        let entries = fs::read_dir(partition).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    async fn snapshot(store: &Store) -> Snapshot {
+        store.reader().snapshot().await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_crash_before_the_log_entry_leaves_the_old_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_of_ten(dir.path()).await;
+        let before = snapshot(&store).await;
+        let mut entry = written(&store).await;
+        // A killed process runs no destructor.
+        entry.new_files().for_each(WrittenFile::keep);
+        drop((entry, store));
+
+        let store = Store::open(dir.path()).await.unwrap();
+        assert_eq!(snapshot(&store).await.table(TABLE), before.table(TABLE));
+        assert_eq!(files(&store).len(), 3, "the old file, its copy, and the new rows");
+        for file in files(&store) {
+            let file = fs::File::options().write(true).open(file).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(7200))
+                .unwrap();
+        }
+        drop(store);
+        let store = Store::open(dir.path()).await.unwrap();
+        assert_eq!(files(&store), [before.table(TABLE).files[0].path.clone()]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_of_a_commit_that_is_given_up_are_removed_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_of_ten(dir.path()).await;
+        let entry = written(&store).await;
+        assert_eq!(files(&store).len(), 3);
+        drop(entry);
+        assert_eq!(files(&store).len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_replacement_is_refused_after_an_entry_of_another_program_and_succeeds_when_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_of_ten(dir.path()).await;
+        let before = snapshot(&store).await;
+        let entry = written(&store).await;
+        let log_dir = store.dir().join("span_quality/_delta_log");
+        let other = r#"{"commitInfo":{"timestamp":0,"operation":"OPTIMIZE"}}"#;
+        fs::write(log_dir.join("00000000000000000002.json"), other).unwrap();
+
+        let refused = log(&mut *store.state.lock().await)
+            .commit(entry, None)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                StoreError::Delta {
+                    operation: "commit to",
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+        assert_eq!(snapshot(&store).await.table(TABLE).files, before.table(TABLE).files);
+        assert_eq!(files(&store).len(), 1);
+
+        let committed = store.commit(vec![replacement()], None).await.unwrap();
+        assert_eq!((committed.rows, committed.replaced_rows), (2, 1));
+        assert_eq!(files(&store).len(), 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_commit_whose_confirmation_was_lost_keeps_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_of_ten(dir.path()).await;
+        let mut entry = written(&store).await;
+        entry.new_files().for_each(WrittenFile::keep);
+        let mut state = store.state.lock().await;
+        let log = log(&mut state);
+        let actions = entry.actions();
+        log.try_commit(&entry, actions, None).await.unwrap();
+        log.remove_unless_committed(&mut entry).await;
+        drop(state);
+        assert_eq!(files(&store).len(), 3);
+        let found = snapshot(&store).await;
+        assert!(found.table(TABLE).files.iter().all(|file| file.path.exists()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_running_store_removes_replaced_files_when_they_are_due() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store_of_ten(dir.path()).await;
+        store.commit(vec![replacement()], None).await.unwrap();
+        let mut state = store.state.lock().await;
+        for (hours, expected) in [(0, 3), (2, 2)] {
+            state.vacuum(SystemTime::now() + hours * vacuum::GRACE).await;
+            assert_eq!(files(&store).len(), expected);
+        }
     }
 }
