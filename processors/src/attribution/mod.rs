@@ -19,6 +19,7 @@ mod connector;
 mod metrics;
 mod pending;
 mod rows;
+mod stack_layers;
 mod state_rules;
 #[cfg(test)]
 mod tests;
