@@ -1,6 +1,5 @@
 //! The steps of attribution in order: merge the recordings, bind the spans, find the owners, give out the time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use spandrel_model::{
@@ -11,17 +10,20 @@ use thiserror::Error;
 
 use crate::bind::{self, BindWindows};
 use crate::boundaries::Boundaries;
+use crate::layering::Layering;
 use crate::owner::Owners;
 use crate::root::{OwnerClasses, RootView};
-use crate::self_view::{Evidences, SpanLayers};
+use crate::self_view::Evidences;
 use crate::spans::{SpanIndex, SpanSet};
-use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SpanKey, Timeline, WalkCounts};
+use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SpanKey, StackLayers, Timeline, WalkCounts};
 
 /// What attribution is told to do.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// How spans get their layer.
     pub layers: LayerRules,
+    /// How time gets the layer of a library that has no span of its own.
+    pub stack_layers: StackLayers,
     /// How spans get their task.
     pub windows: BindWindows,
     /// How many steps the root view follows a chain of tasks that wait for each other. Longer ones are unknown.
@@ -32,6 +34,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             layers: LayerRules::default(),
+            stack_layers: StackLayers::default(),
             windows: BindWindows::default(),
             chain_limit: 64,
         }
@@ -152,7 +155,7 @@ pub struct Analysis<'a> {
     timeline: Timeline,
     bindings: Vec<Binding>,
     owners: Owners,
-    layers: SpanLayers,
+    layers: Layering,
     classes: OwnerClasses,
     boundaries: Boundaries,
     chain_limit: u32,
@@ -162,10 +165,10 @@ impl<'a> Analysis<'a> {
     /// Binds the spans and finds the owners. See [`attribute`] for the arguments.
     pub fn new(spans: &ProcessSpans<'a>, recordings: &[&TaskRecording], rules: &Rules) -> Self {
         let spans = SpanSet::new(spans);
-        let timeline = Timeline::new(recordings);
+        let timeline = Timeline::new(recordings, &rules.stack_layers);
         let bindings = bind::bind(&spans, &timeline, &rules.windows);
         let owners = Owners::new(&spans, &timeline, &bindings);
-        let layers = span_layers(&spans, &rules.layers);
+        let layers = Layering::new(&spans, rules);
         let classes = OwnerClasses::new(&spans, &layers);
         let boundaries = Boundaries::new(&spans, &bindings);
         Self {
@@ -272,7 +275,7 @@ impl<'a> Analysis<'a> {
             operation: span.name.clone(),
             interval: span.interval,
             is_request: node.is_request(),
-            layer: self.layers.layers[self.layers.of_span[index]].clone(),
+            layer: self.layers.layer(self.layers.of_span(index)).clone(),
             binding: self.bindings[index],
             recorded_ns: self.timeline.covered_ns(span.interval),
             exact_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Exact),
@@ -323,21 +326,6 @@ fn sums_up(span: &SpanAttribution, view: View) -> Result<(), ConservationError> 
         duration_ns,
         sum_ns,
     })
-}
-
-fn span_layers(spans: &SpanSet<'_>, rules: &LayerRules) -> SpanLayers {
-    let mut numbers: HashMap<Layer, usize> = HashMap::new();
-    let mut layers = Vec::new();
-    let of_span = (0..spans.len())
-        .map(|span| {
-            let layer = rules.layer_of(spans.span(span));
-            *numbers.entry(layer).or_insert_with_key(|layer| {
-                layers.push(layer.clone());
-                layers.len() - 1
-            })
-        })
-        .collect();
-    SpanLayers { layers, of_span }
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@
 //! ```
 //!
 //! One module per step, in this order: [`Timeline`] merges the recordings; `bind` finds the task of each span, or says
-//! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span;
-//! `self_view` and `root` give out the time; [`Matrix`] sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they
-//! found; [`choose_process`] finds the process of a recording beforehand. `docs/attribution.md` has the definitions with
-//! a worked example.
+//! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span,
+//! [`StackLayers`] that of the library in which a task stands; `self_view` and `root` give out the time; [`Matrix`]
+//! sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they found; [`choose_process`] finds
+//! the process of a recording beforehand. `docs/attribution.md` has the definitions with a worked example.
 //!
 //! Costs O(n log n) in spans, user tasks and state intervals, and as much for each step of the chains of tasks that wait
 //! for each other, of which at most [`Rules::chain_limit`] are followed; a span costs no more cells than it has. Not here:
@@ -101,10 +101,11 @@
 
 mod analysis;
 mod bind;
-mod boundaries;
 mod bootstrap;
+mod boundaries;
 mod clock_offset;
 mod glob;
+mod layering;
 mod layers;
 mod ledger;
 mod matrix;
@@ -115,6 +116,7 @@ mod self_view;
 mod sketch;
 mod slices;
 mod spans;
+mod stack_layers;
 mod sweep;
 mod tail;
 mod timeline;
@@ -136,5 +138,6 @@ pub use root::{RootPiece, WalkCounts};
 pub use self_view::Piece;
 pub use sketch::{Sketch, SketchError};
 pub use spans::{ProcessSpans, SpanKey};
+pub use stack_layers::{InvalidStackLayerRule, StackLayerFault, StackLayerRule, StackLayers};
 pub use tail::Band;
 pub use timeline::{TaskLine, Timeline};

@@ -30,6 +30,8 @@ mod root_scenarios;
 #[cfg(test)]
 mod simulator;
 #[cfg(test)]
+mod stack_layers;
+#[cfg(test)]
 mod text;
 #[cfg(test)]
 mod world;

@@ -186,6 +186,21 @@ proptest! {
     }
 
     #[test]
+    fn the_self_view_has_at_every_instant_the_layer_of_the_definition(world in worlds(8), parts in parts()) {
+        let windows = windows(&world, &parts);
+        let analysis = world.analyze(&world.record(&windows));
+        let oracle = Oracle::new(&world, &windows, &analysis);
+        for span in &world.spans {
+            let Some(task) = bound_to(&analysis, span) else { continue };
+            let pieces = analysis.pieces(SpanKey::of(span)).unwrap();
+            for at in oracle.boundaries(span.interval) {
+                let piece = &pieces[pieces.partition_point(|piece| piece.interval.end() <= at)];
+                prop_assert_eq!(&piece.layer, &oracle.self_layer(task, at), "{:?} at {:?}", piece, at);
+            }
+        }
+    }
+
+    #[test]
     fn the_walk_says_at_every_instant_what_the_definition_says(
         world in worlds(6), parts in parts(), chain_limit in prop_oneof![Just(64_usize), 0_usize..4]
     ) {

@@ -13,6 +13,7 @@ use spandrel_pipeline::{BuildContext, BuildError, Connector, ConnectorConfig, Co
 use spandrel_profiles::go_execution_trace::StateRules;
 
 use super::AttributionConnector;
+use super::stack_layers::{self, RawStackLayer};
 use super::state_rules::{self, RawStateRule};
 
 /// The row of this component in the collector's table.
@@ -37,6 +38,7 @@ struct RawAttribution {
     span_limit: Option<usize>,
     recording_limit: Option<ByteSize>,
     layers: Vec<RawLayerRule>,
+    stack_layers: Vec<RawStackLayer>,
     state_rules: Vec<RawStateRule>,
 }
 
@@ -75,7 +77,7 @@ pub struct AttributionConfig {
     pub span_limit: usize,
     /// Memory for recordings; beyond it the oldest is let go. Default 1 GiB.
     pub recording_limit_bytes: u64,
-    /// Layers, user rules first.
+    /// Layers of spans and of stacks, user rules first.
     pub rules: Rules,
     /// Kinds of waits and system calls, user rules first.
     pub state_rules: Arc<StateRules>,
@@ -124,6 +126,7 @@ impl AttributionConfig {
             refuse("span_limit", "must be at least 1");
         }
         let rules = layer_rules(raw.layers, section, problems);
+        let stack_layers = stack_layers::check(raw.stack_layers, section, problems);
         let state_rules = state_rules::check(raw.state_rules, section, Some("state_rules"), problems);
         if !valid {
             return None;
@@ -134,7 +137,10 @@ impl AttributionConfig {
             window_ns: window?,
             span_limit,
             recording_limit_bytes: raw.recording_limit.map_or(default.recording_limit_bytes, |size| size.0),
-            rules: rules?,
+            rules: Rules {
+                stack_layers: stack_layers?,
+                ..rules?
+            },
             state_rules: Arc::new(state_rules?),
         })
     }

@@ -20,6 +20,7 @@ mod matrix_rows;
 mod metrics;
 mod pending;
 mod rows;
+mod stack_layers;
 mod state_rules;
 #[cfg(test)]
 mod tests;
