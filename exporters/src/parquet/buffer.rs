@@ -102,3 +102,27 @@ fn bytes_of(change: &TableChange) -> u64 {
     let keys = change.replaces.as_ref().map_or(0, RecordBatch::get_array_memory_size);
     (change.rows.get_array_memory_size() + keys) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use spandrel_model::Table;
+
+    use super::*;
+
+    #[test]
+    fn keys_count_as_rows_do_until_the_flush_is_durable() {
+        let buffer = Buffer::new(u64::MAX);
+        let keys = RecordBatch::new_empty(Table::Spans.schema());
+        let change = TableChange {
+            replaces: Some(keys.clone()),
+            ..TableChange::add(Table::Spans, keys.clone())
+        };
+        let bytes = 2 * keys.get_array_memory_size() as u64;
+        assert_eq!(buffer.push(vec![change]), Ok(bytes));
+        let flush = buffer.take().unwrap();
+        assert_eq!((flush.bytes, buffer.held_bytes()), (bytes, bytes));
+        buffer.flushed(&flush);
+        assert_eq!(buffer.held_bytes(), 0);
+        assert!(buffer.take().is_none());
+    }
+}

@@ -16,15 +16,45 @@ use spandrel_store::StoreReader;
 use super::{ParquetConfig, ParquetExporter};
 
 async fn exporter(config: ParquetConfig) -> Arc<ParquetExporter> {
+    measured_exporter(config, &Registry::new()).await
+}
+
+async fn measured_exporter(config: ParquetConfig, registry: &Registry) -> Arc<ParquetExporter> {
     let context = BuildContext {
         id: "parquet".into(),
-        registry: Registry::new(),
+        registry: registry.clone(),
     };
     Arc::new(ParquetExporter::open(config, &context).await.unwrap())
 }
 
+/// Sum of a counter over its labels.
+fn metric(registry: &Registry, name: &str) -> f64 {
+    let families = registry.gather();
+    // A metric with labels is absent until it is counted once.
+    let family = families.iter().filter(|family| family.name() == name);
+    family
+        .flat_map(|family| family.get_metric())
+        .map(|metric| metric.get_counter().get_value())
+        .sum()
+}
+
 /// Rows of `runtime_events`, all of one instant.
 fn rows(count: usize) -> Batch {
+    batch(table_rows(count))
+}
+
+/// Rows in place of all earlier ones.
+fn rows_instead(count: usize) -> Batch {
+    let rows = table_rows(count);
+    let one = table_rows(1).rows;
+    let time = one.schema().index_of(Table::RuntimeEvents.time_column()).unwrap();
+    batch(TableRows {
+        replaces: Some(one.project(&[time]).unwrap()),
+        ..rows
+    })
+}
+
+fn table_rows(count: usize) -> TableRows {
     let schema = Table::RuntimeEvents.schema();
     let column = |field: &Field| -> ArrayRef {
         match field.data_type() {
@@ -37,14 +67,16 @@ fn rows(count: usize) -> Batch {
         }
     };
     let columns = schema.fields().iter().map(|field| column(field)).collect();
-    let rows = RecordBatch::try_new(schema, columns).unwrap();
-    let tables: Arc<[TableRows]> = Arc::new([TableRows {
+    TableRows {
         table: Table::RuntimeEvents,
-        rows,
+        rows: RecordBatch::try_new(schema, columns).unwrap(),
         replaces: None,
-    }]);
+    }
+}
+
+fn batch(rows: TableRows) -> Batch {
     Batch {
-        payload: Payload::Tables(tables),
+        payload: Payload::Tables(Arc::new([rows])),
         context: Arc::new(RequestContext::default()),
     }
 }
@@ -71,6 +103,98 @@ async fn what_was_accepted_is_stored_when_the_exporter_stops() {
     running.await.unwrap().unwrap();
     assert_eq!(stored(dir.path(), Table::RuntimeEvents).await, 7);
     assert_eq!(exporter.consume(rows(1)).await, Err(Refusal::Shutdown));
+}
+
+#[tokio::test]
+async fn rows_replace_those_that_wait_before_them_and_not_those_after() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ParquetConfig {
+        directory: dir.path().to_owned(),
+        flush_interval: Duration::from_secs(3600),
+        ..ParquetConfig::default()
+    };
+    let registry = Registry::new();
+    let exporter = measured_exporter(config, &registry).await;
+    for batch in [rows(5), rows_instead(3), rows(1)] {
+        exporter.consume(batch).await.unwrap();
+    }
+    let source = StopSource::new();
+    source.request();
+    exporter.clone().run(source.stop()).await.unwrap();
+    assert_eq!(stored(dir.path(), Table::RuntimeEvents).await, 3 + 1);
+    assert_eq!(metric(&registry, "spandrel_exporter_sent_rows"), 9.0);
+    assert_eq!(metric(&registry, "spandrel_exporter_replaced_rows"), 5.0);
+    assert_eq!(metric(&registry, "spandrel_exporter_rewritten_files"), 0.0);
+}
+
+/// Waits until the metric has the value.
+async fn reach(registry: &Registry, name: &str, value: f64) {
+    for _ in 0..600 {
+        if metric(registry, name) >= value {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{name} stays below {value}");
+}
+
+#[tokio::test]
+async fn rows_replace_those_of_earlier_flushes() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ParquetConfig {
+        directory: dir.path().to_owned(),
+        flush_interval: Duration::from_secs(3600),
+        flush_size_bytes: 1,
+        ..ParquetConfig::default()
+    };
+    let registry = Registry::new();
+    let exporter = measured_exporter(config, &registry).await;
+    let source = StopSource::new();
+    let running = tokio::spawn(exporter.clone().run(source.stop()));
+    exporter.consume(rows(5)).await.unwrap();
+    reach(&registry, "spandrel_exporter_sent_rows", 5.0).await;
+    exporter.consume(rows_instead(2)).await.unwrap();
+    source.request();
+    running.await.unwrap().unwrap();
+    assert_eq!(stored(dir.path(), Table::RuntimeEvents).await, 2);
+    assert_eq!(metric(&registry, "spandrel_exporter_replaced_rows"), 5.0);
+    assert_eq!(metric(&registry, "spandrel_exporter_rewritten_files"), 1.0);
+    assert_eq!(
+        metric(&registry, "spandrel_exporter_rewritten_bytes"),
+        0.0,
+        "no row stayed"
+    );
+}
+
+#[tokio::test]
+async fn a_flush_that_fails_keeps_rows_and_keys_until_it_succeeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ParquetConfig {
+        directory: dir.path().to_owned(),
+        flush_interval: Duration::from_secs(3600),
+        flush_size_bytes: 1,
+        ..ParquetConfig::default()
+    };
+    let registry = Registry::new();
+    let exporter = measured_exporter(config, &registry).await;
+    let blocker = dir.path().join("runtime_events");
+    let aside = dir.path().join("aside");
+    let source = StopSource::new();
+    let running = tokio::spawn(exporter.clone().run(source.stop()));
+    exporter.consume(rows(5)).await.unwrap();
+    reach(&registry, "spandrel_exporter_sent_rows", 5.0).await;
+
+    std::fs::rename(&blocker, &aside).unwrap();
+    std::fs::write(&blocker, "not a directory").unwrap();
+    exporter.consume(rows_instead(2)).await.unwrap();
+    reach(&registry, "spandrel_exporter_failed_commits", 1.0).await;
+    std::fs::remove_file(&blocker).unwrap();
+    std::fs::rename(&aside, &blocker).unwrap();
+    reach(&registry, "spandrel_exporter_sent_rows", 7.0).await;
+    source.request();
+    running.await.unwrap().unwrap();
+    assert_eq!(stored(dir.path(), Table::RuntimeEvents).await, 2);
+    assert_eq!(metric(&registry, "spandrel_exporter_replaced_rows"), 5.0);
 }
 
 #[tokio::test]
