@@ -12,6 +12,7 @@ use crate::bind::{self, BindWindows};
 use crate::boundaries::Boundaries;
 use crate::layering::Layering;
 use crate::owner::Owners;
+use crate::remote::{self, CallCounts, Calls};
 use crate::root::{OwnerClasses, RootView};
 use crate::self_view::Evidences;
 use crate::spans::{SpanIndex, SpanSet};
@@ -51,6 +52,8 @@ pub struct Attributed {
     pub violations: Vec<ConservationError>,
     /// What the root view met.
     pub walks: WalkCounts,
+    /// What became of calls to servers whose spans are known.
+    pub calls: CallCounts,
 }
 
 /// A span with its time given out: what the tables `attribution`, `span_quality`, `task_spans` and `matrix` need.
@@ -79,7 +82,7 @@ pub struct SpanAttribution {
     pub recorded_ns: i64,
     /// Time with exact evidence in the self view, nanoseconds.
     pub exact_ns: i64,
-    /// Time in the self view that is inferred from the spans alone, nanoseconds.
+    /// Time in the root view that is inferred from the spans alone, nanoseconds.
     pub inferred_ns: i64,
     /// Time without evidence in the self view, nanoseconds.
     pub unknown_ns: i64,
@@ -92,6 +95,13 @@ pub struct SpanAttribution {
     /// the spans is off by e against that of the recordings, at most `2 |e| (boundaries - 1)` of the self view lie in wrong
     /// cells.
     pub boundaries: Option<i64>,
+    /// Time of servers that the span called and cannot have waited for, on their own clocks, nanoseconds.
+    pub detached_ns: i64,
+    /// The least by which the clocks of the servers in its root view may be ahead of its own, nanoseconds; `None` without
+    /// such.
+    pub offset_lo_ns: Option<i64>,
+    /// The greatest.
+    pub offset_hi_ns: Option<i64>,
     /// The span on its task, if it is bound.
     pub on_task: Option<TaskSpan>,
 }
@@ -137,8 +147,11 @@ pub struct ConservationError {
 
 /// Attributes the spans of one process, given all recordings of it that are at hand, in any order. Spans and recordings
 /// that are given twice count once. Neither reads a clock nor fails: what is not known becomes unknown time.
+/// [`attribute_together`](crate::attribute_together) does so for several processes that call each other.
 pub fn attribute(spans: &ProcessSpans<'_>, recordings: &[&TaskRecording], rules: &Rules) -> Attributed {
-    Analysis::new(spans, recordings, rules).attributed()
+    let mut analysis = [Analysis::new(spans, recordings, rules)];
+    remote::follow_calls(&mut analysis);
+    analysis[0].attributed()
 }
 
 /// The word in the column `binding` of `span_quality`: the evidence, or the reason why the span is not bound.
@@ -156,27 +169,31 @@ pub struct Analysis<'a> {
     bindings: Vec<Binding>,
     owners: Owners,
     layers: Layering,
+    calls: Calls,
     classes: OwnerClasses,
     boundaries: Boundaries,
     chain_limit: u32,
 }
 
 impl<'a> Analysis<'a> {
-    /// Binds the spans and finds the owners. See [`attribute`] for the arguments.
+    /// Binds the spans and finds the owners. See [`attribute`] for the arguments. Servers are not followed:
+    /// [`analyze_together`](crate::analyze_together) does that.
     pub fn new(spans: &ProcessSpans<'a>, recordings: &[&TaskRecording], rules: &Rules) -> Self {
         let spans = SpanSet::new(spans);
         let timeline = Timeline::new(recordings, &rules.stack_layers);
         let bindings = bind::bind(&spans, &timeline, &rules.windows);
         let owners = Owners::new(&spans, &timeline, &bindings);
         let layers = Layering::new(&spans, rules);
-        let classes = OwnerClasses::new(&spans, &layers);
         let boundaries = Boundaries::new(&spans, &bindings);
+        let calls = Calls::unknown(&spans);
+        let classes = OwnerClasses::new(&spans, &layers, &calls);
         Self {
             spans,
             timeline,
             bindings,
             owners,
             layers,
+            calls,
             classes,
             boundaries,
             chain_limit: rules.chain_limit,
@@ -225,6 +242,7 @@ impl<'a> Analysis<'a> {
         let (root_cells, walks) = self.root_view().cells();
         let mut result = Attributed {
             walks,
+            calls: self.calls.counts,
             ..Attributed::default()
         };
         for (span, (mut cells, root_cells)) in self.evidences().cells().into_iter().zip(root_cells).enumerate() {
@@ -241,6 +259,23 @@ impl<'a> Analysis<'a> {
         result
     }
 
+    pub(crate) fn spans(&self) -> &SpanSet<'a> {
+        &self.spans
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    pub(crate) fn calls_mut(&mut self) -> &mut Calls {
+        &mut self.calls
+    }
+
+    pub(crate) fn set_calls(&mut self, calls: Calls) {
+        self.calls = calls;
+        self.classes = OwnerClasses::new(&self.spans, &self.layers, &self.calls);
+    }
+
     fn evidences(&self) -> Evidences<'_> {
         Evidences {
             spans: &self.spans,
@@ -251,10 +286,11 @@ impl<'a> Analysis<'a> {
         }
     }
 
-    fn root_view(&self) -> RootView<'_> {
+    pub(crate) fn root_view(&self) -> RootView<'_> {
         RootView {
             evidences: self.evidences(),
             classes: &self.classes,
+            calls: &self.calls,
             chain_limit: self.chain_limit,
         }
     }
@@ -279,11 +315,14 @@ impl<'a> Analysis<'a> {
             binding: self.bindings[index],
             recorded_ns: self.timeline.covered_ns(span.interval),
             exact_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Exact),
-            inferred_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Inferred),
+            inferred_ns: total(View::Root, &|cell| cell.evidence == Evidence::Inferred),
             unknown_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::None),
             truncated_ns: total(View::Root, &truncated),
             clock_error_ns: self.timeline.clock_error_ns(span.interval),
             boundaries: self.boundaries.within(self.bindings[index], span.interval),
+            detached_ns: self.calls.detached_ns(index),
+            offset_lo_ns: self.calls.offset(index).map(|offset| offset.lo_ns),
+            offset_hi_ns: self.calls.offset(index).map(|offset| offset.hi_ns),
             on_task: self.task_span(index),
             cells,
         }
@@ -368,6 +407,9 @@ mod tests {
             truncated_ns: 0,
             clock_error_ns: None,
             boundaries: None,
+            detached_ns: 0,
+            offset_lo_ns: None,
+            offset_hi_ns: None,
             on_task: None,
         };
         assert_eq!(conserved(&span), Ok(()));

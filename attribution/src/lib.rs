@@ -12,6 +12,9 @@
 //!   `----------layers----> span -> layer -----------------------------------self_view, root--> cells --matrix--> rows
 //! ```
 //!
+//! Several processes at once ([`attribute_together`]): after each is analyzed, `remote` puts what servers did in the place of
+//! their clients' network waits, and `inferred` says what the spans alone tell of those without a task.
+//!
 //! One module per step, in this order: [`Timeline`] merges the recordings; `bind` finds the task of each span, or says
 //! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span,
 //! [`StackLayers`] that of the library in which a task stands; `self_view` and `root` give out the time; [`Matrix`]
@@ -105,12 +108,14 @@ mod bootstrap;
 mod boundaries;
 mod clock_offset;
 mod glob;
+mod inferred;
 mod layering;
 mod layers;
 mod ledger;
 mod matrix;
 mod owner;
 mod process_choice;
+mod remote;
 mod root;
 mod self_view;
 mod sketch;
@@ -134,6 +139,7 @@ pub use matrix::{
     Tail, window_start,
 };
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
+pub use remote::{CallCounts, ProcessInput, analyze_together, attribute_together};
 pub use root::{RootPiece, WalkCounts};
 pub use self_view::Piece;
 pub use sketch::{Sketch, SketchError};

@@ -120,6 +120,13 @@ impl<'a> SpanSet<'a> {
         &self.children[self.first_child[index]..self.first_child[index + 1]]
     }
 
+    /// All spans, parents before their children.
+    pub(crate) fn downwards(&self) -> Vec<SpanIndex> {
+        let mut downwards: Vec<SpanIndex> = (0..self.len()).collect();
+        downwards.sort_by_key(|span| self.nodes[*span].depth);
+        downwards
+    }
+
     /// Finds parents, depths and children. A cycle of parents, which only corrupt input has, is cut where the walk
     /// closes it.
     fn link(&mut self) {

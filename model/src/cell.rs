@@ -24,7 +24,7 @@ impl View {
 }
 
 /// Time of one span in one view, given to one cell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cell {
     /// Question answered.
     pub view: View,
@@ -37,7 +37,7 @@ pub struct Cell {
     pub sub_state: Arc<str>,
     /// Whose doing it was.
     pub relation: Relation,
-    /// What the other trace did, exactly if the relation is [`Relation::Interference`].
+    /// What the other trace did, exactly if the state is [`State::BlockedOnOther`].
     pub culprit: Option<Culprit>,
     /// How it is known.
     pub evidence: Evidence,
@@ -67,6 +67,8 @@ pub enum Relation {
     Interference,
     /// A task of the runtime.
     Runtime,
+    /// What a server that the span called was waiting for or doing, in the server's process.
+    Remote,
 }
 
 impl Relation {
@@ -77,6 +79,7 @@ impl Relation {
             Self::Helper => "helper",
             Self::Interference => "interference",
             Self::Runtime => "runtime",
+            Self::Remote => "remote",
         }
     }
 }

@@ -25,8 +25,9 @@ pub fn every_nanosecond_is_attributed(tables: &Tables) {
         every_nanosecond_of_a_view_is_attributed(tables, view);
     }
     let odd = "SELECT count(*) FROM attribution \
-               WHERE (relation = 'interference') <> (state = 'blocked_on_other') \
-               OR (relation = 'interference') <> (culprit_operation IS NOT NULL) \
+               WHERE (relation = 'interference' AND state <> 'blocked_on_other') \
+               OR (state = 'blocked_on_other' AND relation NOT IN ('interference', 'remote')) \
+               OR (state = 'blocked_on_other') <> (culprit_operation IS NOT NULL) \
                OR (culprit_operation IS NULL) <> (culprit_layer IS NULL) \
                OR (culprit_operation IS NULL) <> (culprit_state IS NULL) \
                OR (view = 'self' AND relation <> 'same')";

@@ -66,6 +66,7 @@ fn words() -> String {
                 Relation::Helper,
                 Relation::Interference,
                 Relation::Runtime,
+                Relation::Remote,
             ]
             .map(Relation::as_str)
             .to_vec(),

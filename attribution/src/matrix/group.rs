@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spandrel_model::{Cell, Culprit, Evidence, Layer, State, View};
+use spandrel_model::{Cell, Culprit, Evidence, Layer, Relation, State, View};
 
 use super::quantile::{PERCENTS, Quantile};
 use super::rows::{Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup, Tail};
@@ -105,8 +105,12 @@ fn add_to<K: Ord>(sums: &mut BTreeMap<K, i64>, key: K, ns: i64) {
     *sum = sum.saturating_add(ns);
 }
 
+/// What held up a server that the request called counts for the server's own request.
 fn wait_of(cell: &Cell) -> Option<WaitKey> {
-    let culprit = cell.culprit.clone()?;
+    let culprit = cell
+        .culprit
+        .clone()
+        .filter(|_| cell.relation == Relation::Interference)?;
     Some((cell.layer.clone(), cell.sub_state.clone(), culprit))
 }
 

@@ -7,16 +7,20 @@
 //! | none | that one works for another trace | interference | the span's | blocked on other |
 //! | a span of another trace | | interference | the span's | blocked on other |
 //! | the runtime | | runtime | like helper, or the span's | the task's |
+//!
+//! Where that is the network, relation same or helper, what a server did may stand in its place
+//! ([`remote`](crate::remote)).
 
 use std::cmp::Ordering;
 use std::sync::{Arc, LazyLock};
 
-use spandrel_model::{Cell, Culprit, Relation, State, UnknownReason, View};
+use spandrel_model::{Cell, Culprit, Relation, State, View};
 
 use super::RootView;
 use super::classes::Owner;
 use super::walk::Whose;
 use crate::layering::LayerNumber;
+use crate::remote::Instead;
 use crate::self_view::Evidences;
 use crate::spans::SpanIndex;
 use crate::timeline::Standing;
@@ -34,35 +38,15 @@ pub(super) struct Account {
     pub(super) whose: Whose,
     /// Layer of the library that the chain ends in, if time at its end has that layer instead of an owner's.
     pub(super) refinement: Option<LayerNumber>,
-}
-
-impl Account {
-    /// Time of which nothing is known.
-    pub(super) fn unknown(layer: LayerNumber, reason: UnknownReason) -> Self {
-        Self {
-            layer,
-            waiting: None,
-            standing: Standing::Unknown(reason),
-            whose: Whose::Own,
-            refinement: None,
-        }
-    }
+    /// What stands in the place of a wait for the network that is the trace's own.
+    pub(super) instead: Option<Instead>,
 }
 
 impl RootView<'_> {
     /// The cells of `span`, each once, in the order of the table.
     pub(super) fn sorted_cells(&self, span: SpanIndex, charged: &[(Account, i64)]) -> Vec<Cell> {
         let cells = charged.iter().map(|(account, ns)| self.cell(span, *account, *ns));
-        let mut cells: Vec<Cell> = cells.collect();
-        cells.sort_unstable_by(table_order);
-        cells.dedup_by(|later, kept| {
-            let same = same_but_for_time(later, kept);
-            if same {
-                kept.ns = kept.ns.saturating_add(later.ns);
-            }
-            same
-        });
-        cells
+        merged(cells.collect())
     }
 
     /// What the account is to `span`.
@@ -101,13 +85,47 @@ impl RootView<'_> {
             cell.state = State::BlockedOnOther;
             cell.sub_state = state_word(account.waiting);
         }
+        match account.instead {
+            Some(instead) if matches!(relation, Relation::Same | Relation::Helper) => self.instead(cell, instead),
+            _ => cell,
+        }
+    }
+
+    /// What stands in the place of `cell`, a wait for the network.
+    pub(super) fn instead(&self, mut cell: Cell, instead: Instead) -> Cell {
+        match instead {
+            Instead::Remote => cell.sub_state = REMOTE.clone(),
+            Instead::InFlight => cell.sub_state = IN_FLIGHT.clone(),
+            Instead::Server(number) => {
+                cell = Cell {
+                    ns: cell.ns,
+                    ..self.calls.cell(number).clone()
+                };
+            }
+        }
         cell
     }
 }
 
+static REMOTE: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("remote"));
+static IN_FLIGHT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("in_flight"));
+
+/// The same cells, each once, in the order of the table.
+pub(super) fn merged(mut cells: Vec<Cell>) -> Vec<Cell> {
+    cells.sort_unstable_by(table_order);
+    cells.dedup_by(|later, kept| {
+        let same = same_but_for_time(later, kept);
+        if same {
+            kept.ns = kept.ns.saturating_add(later.ns);
+        }
+        same
+    });
+    cells
+}
+
 /// Whether the two differ in nothing but their time.
 pub(super) fn same_but_for_time(left: &Cell, right: &Cell) -> bool {
-    left.evidence == right.evidence && table_order(left, right) == Ordering::Equal
+    table_order(left, right) == Ordering::Equal
 }
 
 fn table_order(left: &Cell, right: &Cell) -> Ordering {
@@ -116,6 +134,7 @@ fn table_order(left: &Cell, right: &Cell) -> Ordering {
         .then_with(|| key(left).cmp(&key(right)))
         .then_with(|| left.sub_state.cmp(&right.sub_state))
         .then_with(|| left.culprit.cmp(&right.culprit))
+        .then_with(|| left.evidence.cmp(&right.evidence))
 }
 
 /// The word of a state, shared instead of allocated for each cell; empty for none.

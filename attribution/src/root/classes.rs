@@ -6,12 +6,13 @@ use std::hash::Hash;
 use spandrel_model::TraceId;
 
 use crate::layering::Layering;
+use crate::remote::Calls;
 use crate::spans::{SpanIndex, SpanSet};
 
 /// The owner of a task at the end of a chain, told apart as far as cells do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// Spans of one trace, operation and layer.
+    /// Spans of one trace, operation and layer, whose waits for the network belong to the same call.
     OfTrace(usize),
     /// Spans of one operation and layer, not of the trace of the spans that ask. A lock under load
     /// is held by hundreds of traces, but by few operations.
@@ -33,11 +34,13 @@ struct Classes {
 }
 
 impl OwnerClasses {
-    pub(crate) fn new(spans: &SpanSet<'_>, layers: &Layering) -> Self {
+    pub(crate) fn new(spans: &SpanSet<'_>, layers: &Layering, calls: &Calls) -> Self {
         let request_of = requests(spans);
         let operation = |index: SpanIndex| &*spans.span(request_of[index]).name;
         let other = Classes::new(spans, |index| (operation(index), layers.of_span(index)));
-        let of_trace = Classes::new(spans, |index| (spans.span(index).trace_id, other.of_span[index]));
+        let of_trace = Classes::new(spans, |index| {
+            (spans.span(index).trace_id, other.of_span[index], calls.of_span(index))
+        });
         Self {
             of_trace,
             other,
@@ -71,6 +74,14 @@ impl OwnerClasses {
         }
     }
 
+    /// A span of the class, if all of it are of the trace of the spans that asked; their call is the same.
+    pub(super) fn caller(&self, owner: Owner) -> Option<SpanIndex> {
+        match owner {
+            Owner::OfTrace(class) => Some(self.of_trace.examples[class]),
+            Owner::Other(_) => None,
+        }
+    }
+
     /// Whether the class is of trace `trace_id`, that of a span that asked.
     pub(super) fn is_of(&self, spans: &SpanSet<'_>, owner: Owner, trace_id: TraceId) -> bool {
         matches!(owner, Owner::OfTrace(_)) && spans.span(self.example(owner)).trace_id == trace_id
@@ -79,10 +90,8 @@ impl OwnerClasses {
 
 /// By span: the nearest request among it and its ancestors, or the last known ancestor.
 fn requests(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
-    let mut downwards: Vec<SpanIndex> = (0..spans.len()).collect();
-    downwards.sort_by_key(|span| spans.node(*span).depth);
     let mut request_of: Vec<SpanIndex> = (0..spans.len()).collect();
-    for span in downwards {
+    for span in spans.downwards() {
         let node = spans.node(span);
         if let (Some(parent), false) = (node.parent, node.is_request()) {
             request_of[span] = request_of[parent];

@@ -12,23 +12,28 @@
 //! ```
 //!
 //! `walk` finds who is at the end of the chain at each instant, `summary` does so at once for long stretches of a task,
-//! `classes` and `account` say what that means to a span, and this module gives the time out.
+//! `classes` and `account` say what that means to a span, `unbound` what there is to say of a span without a task, and
+//! this module gives the time out.
 
 mod account;
 mod classes;
 mod summary;
+mod unbound;
 mod walk;
 
-use spandrel_model::{Binding, Cell, Interval, TaskId, TraceId, UnixNanos, UnknownReason};
+use spandrel_model::{Cell, Interval, State, TaskId, TraceId, UnixNanos};
 
 use self::account::{Account, same_but_for_time};
 pub(crate) use self::classes::OwnerClasses;
+use self::unbound::Leaf;
 pub use self::walk::WalkCounts;
 use self::walk::{Reached, Walker, Whose};
 use crate::ledger::Ledger;
 use crate::owner::OwnedPiece;
+use crate::remote::{CallId, Calls};
 use crate::self_view::Evidences;
 use crate::spans::SpanIndex;
+use crate::timeline::Standing;
 
 /// A ledger that has seen many other traces is not worth keeping for the next task.
 const ACCOUNTS_KEPT: usize = 1_024;
@@ -41,7 +46,7 @@ pub struct RootPiece {
     pub interval: Interval,
     /// What the time is given to; [`Cell::ns`] is the length of the interval.
     pub cell: Cell,
-    /// Task whose doing it was; `None` if the span is not bound.
+    /// Task whose doing it was, in the span's process; `None` where no task is known.
     pub task: Option<TaskId>,
     /// Steps from the span's own task to that one, along wakes and creations.
     pub depth: u32,
@@ -60,6 +65,7 @@ struct Stay {
 pub(crate) struct RootView<'a> {
     pub(crate) evidences: Evidences<'a>,
     pub(crate) classes: &'a OwnerClasses,
+    pub(crate) calls: &'a Calls,
     pub(crate) chain_limit: u32,
 }
 
@@ -77,10 +83,11 @@ impl RootView<'_> {
                     walker.sum_for(stay.trace);
                 }
                 let mut each = |reached: Reached| {
-                    let account = self.account(piece.span, &reached);
-                    ledger.charge_part(account, reached.interval.end(), reached.ns);
+                    self.each_account(piece.span, &reached, &mut |account, interval, ns| {
+                        ledger.charge_part(account, interval.end(), ns);
+                    });
                 };
-                walker.walk(task.task, piece.interval, &mut each);
+                walker.walk(task.task, piece, &mut each);
             };
             let done = |span: SpanIndex, charged: &[(Account, i64)]| cells[span] = self.sorted_cells(span, charged);
             self.evidences.sweep(task, &mut ledger, charge, done);
@@ -88,55 +95,69 @@ impl RootView<'_> {
                 ledger = Ledger::new();
             }
         }
-        for (span, cells) in cells.iter_mut().enumerate() {
-            let duration_ns = spans.span(span).interval.duration_ns();
-            if let (Binding::Unbound(reason), true) = (self.evidences.bindings[span], duration_ns > 0) {
-                cells.push(self.cell(span, self.unbound(span, reason), duration_ns));
-            }
-        }
-        (cells, walker.counts)
+        let counts = walker.counts;
+        self.add_unbound(&mut cells);
+        (cells, counts)
     }
 
     /// The pieces of one span: maximal, in the order of time. They tile the span.
     pub(crate) fn pieces(&self, span: SpanIndex) -> Vec<RootPiece> {
         let interval = self.evidences.spans.span(span).interval;
         let mut pieces: Vec<RootPiece> = Vec::new();
-        let mut add = |interval: Interval, account: Account, task: Option<TaskId>, depth: u32| {
-            let piece = RootPiece {
-                interval,
-                cell: self.cell(span, account, interval.duration_ns()),
-                task,
-                depth,
-            };
-            match pieces.last_mut() {
-                Some(last) if last.continues_in(&piece) => last.extend_to(&piece),
-                _ => pieces.push(piece),
-            }
-        };
-        match self.evidences.bindings[span] {
-            Binding::Unbound(_) if interval.is_empty() => {}
-            Binding::Unbound(reason) => add(interval, self.unbound(span, reason), None, 0),
-            Binding::Bound { task, .. } => {
-                let mut walker = self.walker();
-                for owned in self.evidences.owned_within(task, interval) {
-                    walker.walk(task, owned.interval, &mut |reached: Reached| {
-                        let account = self.account(owned.span, &reached);
-                        add(reached.interval, account, Some(reached.task), reached.depth);
-                    });
-                }
-            }
-        }
+        self.each_piece(span, interval, &mut |piece| match pieces.last_mut() {
+            Some(last) if last.continues_in(&piece) => last.extend_to(&piece),
+            _ => pieces.push(piece),
+        });
         pieces
     }
 
-    fn walker(&self) -> Walker<'_> {
-        Walker::new(self.evidences, self.classes, self.chain_limit)
+    /// Calls `each` for the pieces of `span` in `part` of it, in the order of time, tiling `part`. They may be cut.
+    pub(crate) fn each_piece(&self, span: SpanIndex, part: Interval, each: &mut impl FnMut(RootPiece)) {
+        let mut walker = self.walker();
+        for (interval, leaf) in self.leaves(span, part) {
+            match leaf {
+                Leaf::OnTask(span, task) => self.each_piece_on_task(span, task, interval, &mut walker, each),
+                Leaf::Own(span, reason, instead) => each(RootPiece {
+                    interval,
+                    cell: self.own(span, reason, instead, interval.duration_ns()),
+                    task: None,
+                    depth: 0,
+                }),
+            }
+        }
     }
 
-    /// `waiting` is the owner of the first task of the chain.
-    fn account(&self, waiting: SpanIndex, reached: &Reached) -> Account {
+    fn each_piece_on_task(
+        &self,
+        span: SpanIndex,
+        task: TaskId,
+        part: Interval,
+        walker: &mut Walker<'_>,
+        each: &mut impl FnMut(RootPiece),
+    ) {
+        for owned in self.evidences.owned_within(task, part) {
+            walker.walk(task, owned, &mut |reached: Reached| {
+                self.each_account(owned.span, &reached, &mut |account, interval, ns| {
+                    each(RootPiece {
+                        interval,
+                        cell: self.cell(span, account, ns),
+                        task: Some(reached.task),
+                        depth: reached.depth,
+                    });
+                });
+            });
+        }
+    }
+
+    fn walker(&self) -> Walker<'_> {
+        Walker::new(self.evidences, self.classes, self.calls, self.chain_limit)
+    }
+
+    /// Calls `each` for the accounts of the end of a chain: one, unless it waits for a server that is known. `waiting` is the
+    /// owner of the first task of the chain.
+    fn each_account(&self, waiting: SpanIndex, reached: &Reached, each: &mut impl FnMut(Account, Interval, i64)) {
         let layers = self.evidences.layers;
-        Account {
+        let account = Account {
             layer: layers.of_time(waiting, reached.first_layer),
             waiting: reached.waiting,
             standing: reached.standing,
@@ -146,7 +167,32 @@ impl RootView<'_> {
                 Whose::Span(_) | Whose::Helper(Some(_)) | Whose::Runtime(Some(_)) => reached.refinement,
                 Whose::Helper(None) | Whose::Runtime(None) => layers.refinement(waiting, reached.refinement),
             },
+            instead: None,
+        };
+        let Some(call) = self.call(waiting, reached) else {
+            return each(account, reached.interval, reached.ns);
+        };
+        if reached.ns != reached.interval.duration_ns() {
+            // Summed up, which the walker does only where what stands instead does not depend on the time.
+            let instead = self.calls.outside(call);
+            return each(Account { instead, ..account }, reached.interval, reached.ns);
         }
+        self.calls.split(call, reached.interval, &mut |part, instead| {
+            each(Account { instead, ..account }, part, part.duration_ns());
+        });
+    }
+
+    /// The call whose answer the end of a chain waits for.
+    fn call(&self, waiting: SpanIndex, reached: &Reached) -> Option<CallId> {
+        let Standing::Known(State::Network, sub_state) = reached.standing else {
+            return None;
+        };
+        let call = self.calls.of_span(match reached.whose {
+            Whose::Own | Whose::Helper(None) => waiting,
+            Whose::Span(owner) | Whose::Helper(Some(owner)) => self.classes.caller(owner)?,
+            Whose::Runtime(_) => return None,
+        });
+        call.filter(|_| Calls::may_be_answer(self.evidences.timeline.name(sub_state)))
     }
 
     /// The stays of the spans on their task, which come in the order of their start.
@@ -166,10 +212,6 @@ impl RootView<'_> {
             }
         }
         stays
-    }
-
-    fn unbound(&self, span: SpanIndex, reason: UnknownReason) -> Account {
-        Account::unknown(self.evidences.layers.of_span(span), reason)
     }
 }
 

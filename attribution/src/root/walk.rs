@@ -23,6 +23,8 @@ use spandrel_model::{Interval, State, TaskId, TaskKind, TraceId, UnixNanos, Unkn
 use super::classes::{Owner, OwnerClasses};
 use super::summary::{self, BLOCK, Summary};
 use crate::layering::LayerNumber;
+use crate::owner::OwnedPiece;
+use crate::remote::Calls;
 use crate::self_view::Evidences;
 use crate::slices::Wake;
 use crate::spans::SpanIndex;
@@ -93,6 +95,9 @@ pub(super) struct Walker<'a> {
     asking: Option<TraceId>,
     // Whether stretches may be summed up. By task; `None` for those of which it is not possible.
     sums: bool,
+    calls: &'a Calls,
+    // The span that owns the first task of the path.
+    waiting: SpanIndex,
     summaries: HashMap<LineIndex, Option<Rc<Summary>>>,
     // The tasks from the first one to the one being walked.
     path: Vec<Step<'a>>,
@@ -157,7 +162,7 @@ impl Whose {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(evidences: Evidences<'a>, classes: &'a OwnerClasses, chain_limit: u32) -> Self {
+    pub(super) fn new(evidences: Evidences<'a>, classes: &'a OwnerClasses, calls: &'a Calls, chain_limit: u32) -> Self {
         Self {
             evidences,
             timeline: evidences.timeline,
@@ -165,6 +170,8 @@ impl<'a> Walker<'a> {
             chain_limit,
             asking: None,
             sums: false,
+            calls,
+            waiting: 0,
             summaries: HashMap::new(),
             path: Vec::new(),
             counts: WalkCounts::default(),
@@ -178,9 +185,11 @@ impl<'a> Walker<'a> {
         self.sums = asking.is_some();
     }
 
-    /// Calls `each` for the ends of the chains that start from `task`. They come in the order of time and tile
-    /// `interval`, except where a stretch is summed up: there each is a part of the stretch.
-    pub(super) fn walk(&mut self, task: TaskId, interval: Interval, each: &mut impl FnMut(Reached)) {
+    /// Calls `each` for the ends of the chains that start from the task of `piece`, which is `task`. They come in the order of time and tile
+    /// the piece, except where a stretch is summed up: there each is a part of the stretch.
+    pub(super) fn walk(&mut self, task: TaskId, piece: OwnedPiece, each: &mut impl FnMut(Reached)) {
+        let interval = piece.interval;
+        self.waiting = piece.span;
         let Some(line) = self.timeline.line_index(task) else {
             for tile in self.timeline.tiles(None, interval) {
                 each(own(task, tile));
@@ -408,7 +417,8 @@ impl<'a> Walker<'a> {
     }
 
     /// If the last task of the path has many states or owners in `part`, and never works for the asking trace, tells the
-    /// sums and leaves only the waits to be walked.
+    /// sums and leaves only the waits to be walked. Not for a call whose server is known: when the task waited for the
+    /// network matters then.
     fn sum_up(&mut self, part: Interval, each: &mut impl FnMut(Reached)) {
         let last = self.path.len() - 1;
         let line = self.path[last].line;
@@ -429,7 +439,8 @@ impl<'a> Walker<'a> {
             return;
         };
         let (nearest, until) = self.nearest_owner(1..=last - 1, part.start());
-        if until < part.end() {
+        let caller = nearest.map_or(Some(self.waiting), |(_, owner)| self.classes.caller(owner));
+        if until < part.end() || caller.is_some_and(|caller| self.calls.depends_on_time(caller)) {
             return;
         }
         self.counts.summed += 1;

@@ -7,6 +7,8 @@ mod clock_offset;
 #[cfg(test)]
 mod edge_cases;
 #[cfg(test)]
+mod inferred;
+#[cfg(test)]
 mod invariants;
 #[cfg(test)]
 mod load;
@@ -19,6 +21,10 @@ mod oracle;
 mod processes;
 #[cfg(test)]
 mod random;
+#[cfg(test)]
+mod remote;
+#[cfg(test)]
+mod remote_invariants;
 #[cfg(test)]
 mod root_edge_cases;
 #[cfg(test)]

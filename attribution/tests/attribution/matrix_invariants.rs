@@ -125,7 +125,7 @@ proptest! {
             }
             let known = row.coverage;
             prop_assert_eq!(known.exact_ns + known.sampled_ns + known.inferred_ns + known.unknown_ns, row.times.sum_ns);
-            prop_assert_eq!(known.unknown_ns > 0, row.state == State::Unknown);
+            prop_assert_eq!(known.exact_ns == 0, row.state == State::Unknown);
         }
     }
 

@@ -13,14 +13,18 @@
 //! window 0..20                                 a recording; one of everything if there is none
 //! ```
 //!
+//! Several processes are separated by `||`. Each has a clock of its own, unless it says `host h1`; a span may be in a span of
+//! a process before it.
+//!
 //! Goroutines that reach an end of the recorded time live on beyond it. Expected: `s self: run 10, db/net 5`: cells in
 //! the order of the table, the layer only where it is not the span's own, `?reason` for unknown time. In the root view,
-//! `s root: run 10, helper:net 4, blocked/mutex 5 by PUT db/run`: the relation where it is not `same`, and the culprit.
+//! `s root: run 10, helper:net 4, blocked/mutex 5 by PUT db/run`: the relation where it is not `same`, and the culprit;
+//! `~` before what is inferred.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spandrel_attribution::{Attributed, SpanAttribution};
+use spandrel_attribution::{Attributed, ProcessInput, Rules, SpanAttribution, attribute_together};
 use spandrel_model::*;
 
 use crate::world::*;
@@ -39,6 +43,31 @@ pub(crate) fn check(timeline: &str, expected: &str) {
     assert_eq!(shown(&result, expected), expected, "{timeline}");
 }
 
+/// Attributes the processes of the timeline together and compares the spans that `expected` names.
+pub(crate) fn check_together(timeline: &str, expected: &str) {
+    let scenes = parse_together(timeline);
+    let result = attribute_scenes(&scenes);
+    assert_eq!(shown(&result, expected), expected, "{timeline}");
+}
+
+/// All processes in one result.
+pub(crate) fn attribute_scenes(scenes: &[Scene]) -> Attributed {
+    let mut all = Attributed::default();
+    for result in attribute_together(&inputs(scenes), &Rules::default()) {
+        assert_eq!(result.violations, []);
+        all.spans.extend(result.spans);
+    }
+    all
+}
+
+pub(crate) fn inputs(scenes: &[Scene]) -> Vec<ProcessInput<'_>> {
+    let inputs = scenes.iter().map(|scene| ProcessInput {
+        spans: scene.world.process_spans(),
+        recordings: scene.recordings.iter().collect(),
+    });
+    inputs.collect()
+}
+
 /// The views that `expected` names, as it would have to show them.
 pub(crate) fn shown(result: &Attributed, expected: &str) -> String {
     let wanted = expected.split('|').map(|part| part.trim().split([' ', ':']));
@@ -53,22 +82,44 @@ pub(crate) fn shown(result: &Attributed, expected: &str) -> String {
     views.collect::<Vec<String>>().join(" | ")
 }
 
+/// Spans by name; the last number given.
+#[derive(Default)]
+struct Ids {
+    by_name: BTreeMap<String, (TraceId, SpanId)>,
+    last: u64,
+}
+
 pub(crate) fn parse(timeline: &str) -> Scene {
+    parse_process(timeline, "shop", &mut Ids::default())
+}
+
+pub(crate) fn parse_together(timeline: &str) -> Vec<Scene> {
+    let mut ids = Ids::default();
+    let services = ["shop", "cart", "stock", "bank"].into_iter();
+    let processes = timeline.split("||").zip(services);
+    processes
+        .map(|(process, service)| parse_process(process, service, &mut ids))
+        .collect()
+}
+
+fn parse_process(timeline: &str, service: &str, ids: &mut Ids) -> Scene {
+    let mut hosts = timeline.split('|').filter_map(|part| part.trim().strip_prefix("host "));
     let mut world = World {
         process: Arc::new(ProcessIdentity {
-            service_name: Arc::from("shop"),
+            service_name: Arc::from(service),
+            host_name: hosts.next().map(|host| Arc::from(host.trim())),
             ..ProcessIdentity::default()
         }),
         ..World::default()
     };
     let mut windows = Vec::new();
-    let mut ids = BTreeMap::new();
     for part in timeline.split('|').map(str::trim).filter(|part| !part.is_empty()) {
         let (head, body) = part.split_once(':').unwrap_or((part, ""));
         let words: Vec<&str> = head.split_whitespace().collect();
         match words[0] {
+            "host" => {}
             "window" => windows.push(range(words[1])),
-            "span" => add_span(&mut world, &mut ids, &words, range(body.trim())),
+            "span" => add_span(&mut world, ids, &words, range(body.trim())),
             "task" => add_user_task(&mut world, &words, body.trim()),
             "system" => add_goroutine(&mut world, &words[1..], TaskKind::System, body),
             _ => add_goroutine(&mut world, &words, TaskKind::Application, body),
@@ -143,12 +194,13 @@ fn add_goroutine(world: &mut World, words: &[&str], kind: TaskKind, body: &str) 
     world.states.extend(states);
 }
 
-fn add_span(world: &mut World, ids: &mut BTreeMap<String, (TraceId, SpanId)>, words: &[&str], time: Interval) {
-    let number = u64::try_from(world.spans.len() + 1).unwrap();
-    let parent = after(words, "in").map(|parent| ids[parent]);
+fn add_span(world: &mut World, ids: &mut Ids, words: &[&str], time: Interval) {
+    ids.last += 1;
+    let number = ids.last;
+    let parent = after(words, "in").map(|parent| ids.by_name[parent]);
     let trace_id = parent.map_or(TraceId::new(u128::from(number).to_be_bytes()), |parent| parent.0);
     let span_id = SpanId::new(number.to_be_bytes());
-    ids.insert(words[1].to_owned(), (trace_id, span_id));
+    ids.by_name.insert(words[1].to_owned(), (trace_id, span_id));
     let mut attributes = Vec::new();
     if let Some(layer) = after(words, "layer") {
         attributes.push(("attribution.layer".to_owned(), AttributeValue::String(layer.to_owned())));
@@ -240,8 +292,9 @@ fn show_cell(cell: &Cell, own: &Layer) -> String {
         Some(culprit) => format!(" by {} {}/{}", culprit.operation, culprit.layer, word(culprit.state)),
         None => String::new(),
     };
+    let inferred = if cell.evidence == Evidence::Inferred { "~" } else { "" };
     format!(
-        "{relation}{layer}{}{slash}{} {}{culprit}",
+        "{inferred}{relation}{layer}{}{slash}{} {}{culprit}",
         word(cell.state),
         cell.sub_state,
         cell.ns

@@ -466,22 +466,22 @@ fn attribution() -> Vec<Field> {
         required(
             "relation",
             DataType::Utf8,
-            "`same`, `helper`, `interference`, `runtime`",
+            "`same`, `helper`, `interference`, `runtime`, `remote`",
         ),
         optional(
             "culprit_operation",
             DataType::Utf8,
-            "For `interference`: operation of the other request",
+            "For `blocked_on_other`: operation of the other request",
         ),
         optional(
             "culprit_layer",
             DataType::Utf8,
-            "For `interference`: layer in the other request",
+            "For `blocked_on_other`: layer in the other request",
         ),
         optional(
             "culprit_state",
             DataType::Utf8,
-            "For `interference`: state of the other request's task",
+            "For `blocked_on_other`: state of the other request's task",
         ),
         required("evidence", DataType::Utf8, "`exact`, `sampled`, `inferred`, `none`"),
         required("ns", DataType::Int64, "Nanoseconds, greater than 0"),
@@ -518,7 +518,7 @@ fn span_quality() -> Vec<Field> {
         required(
             "inferred_ns",
             DataType::Int64,
-            "Time in the self view that is inferred from the spans alone",
+            "Time in the root view that is inferred from the spans alone",
         ),
         required("unknown_ns", DataType::Int64, "Time without evidence in the self view"),
         required(
@@ -539,6 +539,18 @@ fn span_quality() -> Vec<Field> {
             "How far the recordings of the span may be off, where they held no wall clock (Go before 1.25) and were \
              placed in time by spans; null if they held it",
         ),
+        required(
+            "detached_ns",
+            DataType::Int64,
+            "Time of server spans that the span called and cannot have waited for",
+        ),
+        optional(
+            "offset_lo_ns",
+            DataType::Int64,
+            "Least by which the clocks of the servers that the span called may be ahead of its own; null if it waited for \
+             none that is known",
+        ),
+        optional("offset_hi_ns", DataType::Int64, "The greatest"),
     ]);
     fields
 }

@@ -106,6 +106,9 @@ fn span_quality(spans: &[SpanAttribution]) -> Result<TableRows, ArrowError> {
             int64(spans.iter().map(|span| span.truncated_ns)),
             Arc::new(spans.iter().map(|span| span.boundaries).collect::<Int64Array>()),
             Arc::new(spans.iter().map(|span| span.clock_error_ns).collect::<Int64Array>()),
+            int64(spans.iter().map(|span| span.detached_ns)),
+            Arc::new(spans.iter().map(|span| span.offset_lo_ns).collect::<Int64Array>()),
+            Arc::new(spans.iter().map(|span| span.offset_hi_ns).collect::<Int64Array>()),
         ],
     )
 }
