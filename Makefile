@@ -4,7 +4,7 @@ CARGO ?= cargo
 SHOP = tests/services/shop
 GOTRACE_BENCH = $(CARGO) run --locked --release -p spandrel-bench --bin gotrace-bench --
 
-.PHONY: help demo test lint audit record accuracy bench-gotrace profile-gotrace compose-check tables-doc gotrace-coverage fuzz fuzz-keep prerequisites
+.PHONY: help demo test lint audit record accuracy bench-gotrace profile-gotrace bench-attribution compose-check tables-doc gotrace-coverage fuzz fuzz-keep prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ bench-gotrace: ## Measure the decoder of Go traces against Go's reader (QUICK=1,
 
 profile-gotrace: ## Count what its stages spend on an event, by function (STAGE=columns FILE=x.trace; needs valgrind)
 	@$(GOTRACE_BENCH) profile $(if $(STAGE),--stage '$(STAGE)') $(FILE)
+
+bench-attribution: ## Measure the join of spans with task states, and DuckDB's beside it (QUICK=1, UPDATE=1: docs/benchmarks.md)
+	@$(CARGO) run --locked --release -p spandrel-bench --bin attribution-bench -- $(if $(filter 1,$(QUICK)),--quick) \
+		$(if $(filter 1,$(UPDATE)),--update docs/benchmarks.md) $(ARGS)
 
 compose-check: ## Check docker-compose.yml with the loader of Docker Compose itself (needs Go, not Docker)
 	scripts/compose-check.sh

@@ -162,6 +162,21 @@ pub const fn binding_word(binding: Binding) -> &'static str {
     }
 }
 
+/// A step of [`Analysis::new`], in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The spans are sorted and have their parents.
+    Tree,
+    /// The recordings are one line of time.
+    Timeline,
+    /// Every span is bound or has a reason why not.
+    Binding,
+    /// Every task has its owners.
+    Owners,
+    /// Every span has its layer.
+    Layers,
+}
+
 /// Everything that [`attribute`] finds out, to be asked for in detail.
 pub struct Analysis<'a> {
     spans: SpanSet<'a>,
@@ -179,14 +194,29 @@ impl<'a> Analysis<'a> {
     /// Binds the spans and finds the owners. See [`attribute`] for the arguments. Servers are not followed:
     /// [`analyze_together`](crate::analyze_together) does that.
     pub fn new(spans: &ProcessSpans<'a>, recordings: &[&TaskRecording], rules: &Rules) -> Self {
+        Self::stepwise(spans, recordings, rules, |_| {})
+    }
+
+    /// As [`Self::new`]; tells when each step is done, for those who measure: nothing here reads a clock.
+    pub fn stepwise(
+        spans: &ProcessSpans<'a>,
+        recordings: &[&TaskRecording],
+        rules: &Rules,
+        mut done: impl FnMut(Step),
+    ) -> Self {
         let spans = SpanSet::new(spans);
+        done(Step::Tree);
         let timeline = Timeline::new(recordings, &rules.stack_layers);
+        done(Step::Timeline);
         let bindings = bind::bind(&spans, &timeline, &rules.windows);
+        done(Step::Binding);
         let owners = Owners::new(&spans, &timeline, &bindings);
+        done(Step::Owners);
         let layers = Layering::new(&spans, rules);
         let boundaries = Boundaries::new(&spans, &bindings);
         let calls = Calls::unknown(&spans);
         let classes = OwnerClasses::new(&spans, &layers, &calls);
+        done(Step::Layers);
         Self {
             spans,
             timeline,
@@ -235,6 +265,15 @@ impl<'a> Analysis<'a> {
     /// a span that is not of the process.
     pub fn root_pieces(&self, span: SpanKey) -> Option<Vec<RootPiece>> {
         self.spans.find(span).map(|span| self.root_view().pieces(span))
+    }
+
+    /// The cells of the self view alone, of every span that yields rows.
+    pub fn self_cells(&self) -> Vec<(SpanKey, Vec<Cell>)> {
+        let cells = self.evidences().cells().into_iter().enumerate();
+        cells
+            .filter(|(span, _)| self.spans.node(*span).emits)
+            .map(|(span, cells)| (SpanKey::of(self.spans.span(span)), cells))
+            .collect()
     }
 
     /// The result for every span that yields rows.

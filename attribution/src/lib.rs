@@ -127,7 +127,7 @@ mod tail;
 mod timeline;
 
 pub use analysis::{
-    Analysis, Attributed, ConservationError, Rules, SpanAttribution, TaskSpan, attribute, binding_word,
+    Analysis, Attributed, ConservationError, Rules, SpanAttribution, Step, TaskSpan, attribute, binding_word,
 };
 pub use bind::BindWindows;
 pub use bootstrap::{BOOTSTRAP_REQUESTS_MAX, BOOTSTRAP_REQUESTS_MIN, GapInterval, gap_intervals};

@@ -60,7 +60,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // The model, because the tables page is generated from it.
     ("spandrel-tests", &["spandrel-model", "spandrel"]),
-    ("spandrel-bench", &["spandrel-model", "gotrace", "spandrel-profiles"]),
+    (
+        "spandrel-bench",
+        &["spandrel-model", "gotrace", "spandrel-profiles", "spandrel-attribution"],
+    ),
 ];
 
 /// Crates whose tests run in seconds because no runtime, server or query engine is compiled for them.

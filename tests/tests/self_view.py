@@ -1,14 +1,16 @@
 """Computes the self view of every span with DuckDB, from a directory of tables, and compares it with `attribution`.
 
-Usage: self_view.py DIRECTORY QUERY
+Usage: self_view.py DIRECTORY QUERY [REPETITIONS]
 
-QUERY is a file with the SELECT that computes the view. Prints one JSON object: how many rows and nanoseconds either side
-has, of how many spans, how many of those are bound, how many have time in several layers, and the first rows that only
-one side has.
+QUERY is a file with the SELECT that computes the view; it runs on one thread, over tables in memory. Prints one JSON
+object: DuckDB's version and how long the process ran for each repetition; how many rows and nanoseconds either side has,
+of how many spans, how many of those are bound, how many have time in several layers; and the first rows that only one side
+has.
 """
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -50,14 +52,24 @@ def only_in(connection, one, other):
     return rows.order("ALL").limit(ROWS_SHOWN).fetchall()
 
 
+def compute(connection, query):
+    """Fills the table `computed`; returns how long this process ran meanwhile, in nanoseconds."""
+    connection.execute("DROP TABLE IF EXISTS computed")
+    before = time.process_time_ns()
+    connection.execute(f"CREATE TABLE computed AS {query}")
+    return time.process_time_ns() - before
+
+
 def main():
     directory, query = Path(sys.argv[1]), Path(sys.argv[2]).read_text()
-    connection = duckdb.connect()
+    repetitions = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    connection = duckdb.connect(config={"threads": 1})
     for table in TABLES:
         connection.execute(f"CREATE TABLE {table} AS FROM read_parquet('{directory / table}/**/*.parquet')")
     connection.execute(f"CREATE TABLE stored AS {STORED}")
-    connection.execute(f"CREATE TABLE computed AS {query}")
     found = {
+        "version": duckdb.__version__,
+        "cpu_ns": [compute(connection, query) for _ in range(repetitions)],
         "stored": numbers(connection, "stored"),
         "computed": numbers(connection, "computed"),
         "only_stored": only_in(connection, "stored", "computed"),

@@ -1,14 +1,15 @@
 -- The self view of every span, from its definition in docs/attribution.md and from the tables `spans`, `task_spans`,
 -- `task_states` and `span_quality` (the layer of each span, and why it is unbound) alone. No row of `attribution` is read.
 --
---   bound    span A  [-----------------------)
---            span B        [-------)                boundaries cut the time of a task into pieces,
---   pieces           |  A  |   B   |    A    |      each owned by the innermost span open
---   states           | running |  network | running |
---   owned            |A run|B r|B n|A net|A running|
+--   bound    span A  [---------------------------)
+--            span B          [-------)
+--   pieces           |   A   |   B   |     A     |   cut at starts and ends, each owned by the innermost span open
+--   states           |  running  | network | running |
+--   given            |A run  |B r|B n|A net|A run|
 --
 -- Time of a bound span in which its task has no state is `unknown`; why is not in these tables, so `sub_state` is null.
 WITH RECURSIVE
+-- Spans may be sent twice.
 reported AS (
     SELECT DISTINCT process_id, trace_id, span_id, parent_span_id, start_ns, start_ns + duration_ns AS end_ns
     FROM spans
@@ -29,8 +30,10 @@ depths AS (
         ON child.process_id = parent.process_id AND child.trace_id = parent.trace_id
         AND child.parent_span_id = parent.span_id
 ),
-bound AS (
-    SELECT process_id, task_id, trace_id, span_id, start_ns, end_ns, depth, layer
+-- Of two open spans the one of higher rank owns: it started later, or is deeper, or has the larger id.
+bound AS MATERIALIZED (
+    SELECT row_number() OVER (ORDER BY start_ns, depth, trace_id, span_id) AS rank,
+        process_id, task_id, trace_id, span_id, start_ns, end_ns, layer
     FROM reported
     JOIN depths USING (process_id, trace_id, span_id)
     JOIN (SELECT process_id, trace_id, span_id, task_id FROM task_spans) USING (process_id, trace_id, span_id)
@@ -42,43 +45,49 @@ boundaries AS (
     UNION
     SELECT process_id, task_id, end_ns FROM bound
 ),
-pieces AS (
-    SELECT process_id, task_id, at_ns AS from_ns,
+pieces AS MATERIALIZED (
+    SELECT row_number() OVER () AS piece, process_id, task_id, at_ns AS from_ns,
         lead(at_ns) OVER (PARTITION BY process_id, task_id ORDER BY at_ns) AS to_ns
     FROM boundaries
 ),
--- The innermost span owns: the one that started last, of those the deeper one, of those the one with the larger id.
-owned AS (
-    SELECT process_id, task_id, from_ns, to_ns,
-        arg_max(layer, (bound.start_ns, depth, trace_id, span_id)) AS layer
+within AS MATERIALIZED (
+    SELECT piece, rank
     FROM pieces
     JOIN bound USING (process_id, task_id)
-    WHERE bound.start_ns <= from_ns AND to_ns <= bound.end_ns
-    GROUP BY process_id, task_id, from_ns, to_ns
+    WHERE start_ns <= from_ns AND to_ns <= end_ns
 ),
-known AS (
-    SELECT process_id, task_id, from_ns, to_ns, layer, state, sub_state,
+owned AS MATERIALIZED (
+    SELECT piece, process_id, task_id, from_ns, to_ns, layer
+    FROM (SELECT piece, max(rank) AS rank FROM within GROUP BY piece)
+    JOIN pieces USING (piece)
+    JOIN (SELECT rank, layer FROM bound) USING (rank)
+),
+known AS MATERIALIZED (
+    SELECT piece, layer, state, sub_state,
         sum(least(to_ns, start_ns + duration_ns) - greatest(from_ns, start_ns)) AS ns
     FROM owned
     JOIN task_states USING (process_id, task_id)
     WHERE start_ns < to_ns AND from_ns < start_ns + duration_ns AND state <> 'unknown'
-    GROUP BY process_id, task_id, from_ns, to_ns, layer, state, sub_state
+    GROUP BY piece, layer, state, sub_state
 ),
 given AS (
     FROM known
     UNION ALL
-    SELECT process_id, task_id, from_ns, to_ns, owned.layer, 'unknown', NULL,
-        to_ns - from_ns - coalesce(sum(ns), 0) AS ns
+    SELECT piece, owned.layer, 'unknown', NULL, to_ns - from_ns - coalesce(sum(ns), 0) AS ns
     FROM owned
-    LEFT JOIN known USING (process_id, task_id, from_ns, to_ns)
-    GROUP BY process_id, task_id, from_ns, to_ns, owned.layer
+    LEFT JOIN known USING (piece)
+    GROUP BY piece, owned.layer, from_ns, to_ns
     HAVING to_ns - from_ns > coalesce(sum(ns), 0)
+),
+cells AS (
+    SELECT rank, given.layer, state, sub_state, sum(ns)::BIGINT AS ns
+    FROM within
+    JOIN given USING (piece)
+    GROUP BY rank, given.layer, state, sub_state
 )
-SELECT process_id, trace_id, span_id, given.layer, state, sub_state, sum(ns)::BIGINT AS ns
-FROM bound
-JOIN given USING (process_id, task_id)
-WHERE bound.start_ns <= from_ns AND to_ns <= bound.end_ns
-GROUP BY ALL
+SELECT process_id, trace_id, span_id, cells.layer, state, sub_state, ns
+FROM cells
+JOIN bound USING (rank)
 UNION ALL
 -- A span that is not bound is one cell of its own layer; `binding` says why.
 SELECT process_id, trace_id, span_id, layer, 'unknown', binding, reported.end_ns - reported.start_ns

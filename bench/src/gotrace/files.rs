@@ -6,8 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::peer;
 use super::scan::scan;
+use crate::process::succeed;
 
 /// A trace to make.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +100,7 @@ impl TraceFile {
             .env("GODEBUG", format!("traceadvanceperiod={generation_ns}"))
             .args(["-mode", self.mode, "-bytes", &self.bytes.to_string(), "-out"])
             .arg(file);
-        peer::succeed(&mut command)?;
+        succeed(&mut command)?;
         let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
         Ok(scan(&bytes)?.generations_count)
     }

@@ -3,16 +3,15 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
-use super::machine;
 use super::stages::{Run, Stage};
+use crate::machine::{self, cpu_time};
 
 /// One stage, done once on one file. Go's reader prints the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,11 +87,6 @@ fn measure(work: impl FnOnce() -> Result<Facts>, file_bytes_held: u64) -> Result
         file_bytes_held,
         facts,
     })
-}
-
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::try_from(time).expect("a process has run for no less than nothing")
 }
 
 #[cfg(test)]

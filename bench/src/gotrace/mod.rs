@@ -15,17 +15,13 @@ mod agreement;
 mod cachegrind;
 mod facts;
 mod files;
-mod machine;
 mod measurement;
-mod page;
 mod peer;
 mod profile;
 mod report;
 mod runner;
 mod scan;
-mod spread;
 mod stages;
-mod table;
 mod totals;
 mod work;
 

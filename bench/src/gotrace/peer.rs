@@ -2,9 +2,12 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+
+use crate::machine::version;
+use crate::process::succeed;
 
 /// Stages of the peer, by the names that it takes.
 pub(crate) const PEER_STAGES: [&str; 2] = ["events", "states"];
@@ -41,18 +44,18 @@ pub(crate) fn build(folder: &Path) -> Result<Programs> {
     })
 }
 
-/// Runs a command to its end and returns what it printed.
+/// Go and its reader, for the report.
 ///
 /// # Errors
-/// It cannot be run, or fails; the error is what it says.
-pub(crate) fn succeed(command: &mut Command) -> Result<Output> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("run {program}"))?;
-    ensure!(
-        output.status.success(),
-        "{program}: {}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(output)
+/// Go is not installed.
+pub(crate) fn versions() -> Result<String> {
+    let mut list = Command::new("go");
+    list.args(["list", "-m", "-f", "{{.Version}}", "golang.org/x/exp"])
+        .current_dir(MODULE);
+    let exp = succeed(&mut list)?;
+    Ok(format!(
+        "{}, golang.org/x/exp {}",
+        version("go", &["version"])?,
+        String::from_utf8_lossy(&exp.stdout).trim()
+    ))
 }

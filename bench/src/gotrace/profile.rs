@@ -16,13 +16,14 @@ use anyhow::{Context, Result, ensure};
 use super::cachegrind::{Costs, Counts, parse};
 use super::facts::Facts;
 use super::files::FILES;
-use super::machine::Cores;
 use super::measurement::Measurement;
-use super::peer::{self, succeed};
+use super::peer;
 use super::scan::scan;
 use super::stages::{Stage, stages_of};
-use super::table::table;
 use super::work::Work;
+use crate::machine::Cores;
+use crate::process::succeed;
+use crate::table::table;
 
 /// What to profile.
 #[derive(Clone, Debug, clap::Args)]

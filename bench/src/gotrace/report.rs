@@ -5,9 +5,9 @@ use std::fmt::Write;
 use anyhow::{Context, Result};
 
 use super::runner::{Row, Series};
-use super::spread::{Ratio, Times};
-use super::table::table;
 use super::work::Work;
+use crate::spread::{Ratio, Times};
+use crate::table::table;
 
 /// What the page is made of.
 #[derive(Debug)]
@@ -169,9 +169,9 @@ fn ratio(series: &Series, row: &Row, peer: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gotrace::machine::Cores;
     use crate::gotrace::runner::Subject;
     use crate::gotrace::{Facts, Measurement, stage};
+    use crate::machine::Cores;
 
     fn go(name: &'static str) -> Work {
         Work::Go(name)

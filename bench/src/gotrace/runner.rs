@@ -9,14 +9,14 @@ use gotrace::ExecTrace;
 use super::agreement::agree;
 use super::facts::Facts;
 use super::files::{FILES, TraceFile};
-use super::machine::{self, Cores};
 use super::measurement::Measurement;
-use super::page;
 use super::peer::{self, PEER_STAGES};
 use super::report::{self, Report};
 use super::scan::scan;
 use super::stages::{Stage, stages_of};
 use super::work::Work;
+use crate::machine::{self, Cores};
+use crate::page;
 
 /// What to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -103,7 +103,7 @@ pub fn run(options: &Options) -> Result<String> {
         .into_iter()
         .map(|file| subject(file, &options.folder, &programs.generator))
         .collect::<Result<_>>()?;
-    let machine = machine::describe()?;
+    let machine = machine::describe(&[peer::versions()?])?;
     let mut all = Vec::new();
     for cores in &cores {
         for subject in &subjects {
@@ -123,7 +123,7 @@ pub fn run(options: &Options) -> Result<String> {
     let written = options.folder.join("gotrace.md");
     fs::write(&written, &report).with_context(|| format!("write {}", written.display()))?;
     if let Some(page) = &options.update {
-        page::update(page, &report)?;
+        page::update(page, "gotrace", &report)?;
     }
     Ok(report)
 }

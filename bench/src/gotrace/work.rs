@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::machine::Cores;
 use super::measurement::Measurement;
 use super::stages::Stage;
+use crate::machine::Cores;
 
 /// What runs in a process of its own.
 #[derive(Clone, Copy, Debug)]

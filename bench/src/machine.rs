@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::time::{ClockId, clock_gettime};
 
-use super::peer::succeed;
+use crate::process::succeed;
 
 /// The cores that a measurement may use.
 #[derive(Clone, Debug)]
@@ -81,18 +83,18 @@ fn allowed_cores(list: &str) -> Result<Vec<usize>> {
     Ok(ids)
 }
 
-/// What the report says of the machine and the tools.
-pub(crate) fn describe() -> Result<Vec<String>> {
+/// What the report says of the machine and the tools: ours, and the peers' as given.
+pub(crate) fn describe(peers: &[String]) -> Result<Vec<String>> {
     let cores = std::thread::available_parallelism()?;
     let model = status_field("/proc/cpuinfo", "model name").unwrap_or_else(|_| "unknown".to_owned());
     let memory = memory_bytes("MemTotal")? as f64 / 1e9;
     let load = fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
     let load = load.split(' ').next().unwrap_or_default();
-    Ok(vec![
-        format!("{cores} cores of {model}, {memory:.0} GB of memory, load {load} at the start"),
-        format!("{}, golang.org/x/exp {}", version("go", &["version"])?, exp_version()?),
-        version("rustc", &["--version"])?,
-    ])
+    let here = format!("{cores} cores of {model}, {memory:.0} GB of memory, load {load} at the start");
+    let mut lines = vec![here];
+    lines.extend_from_slice(peers);
+    lines.push(version("rustc", &["--version"])?);
+    Ok(lines)
 }
 
 /// Memory that a process may take without pushing others out.
@@ -106,6 +108,12 @@ pub(crate) fn peak_bytes() -> Result<u64> {
     kib_field("/proc/self/status", "VmHWM")
 }
 
+/// How long this process has run, on all its threads.
+pub(crate) fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("a process has run for no less than nothing")
+}
+
 fn memory_bytes(name: &str) -> Result<u64> {
     kib_field("/proc/meminfo", name)
 }
@@ -116,16 +124,9 @@ fn kib_field(file: &str, name: &str) -> Result<u64> {
     Ok(kib << 10)
 }
 
-fn version(program: &str, arguments: &[&str]) -> Result<String> {
+/// What a program says of its version.
+pub(crate) fn version(program: &str, arguments: &[&str]) -> Result<String> {
     let output = succeed(Command::new(program).args(arguments))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn exp_version() -> Result<String> {
-    let mut go = Command::new("go");
-    go.args(["list", "-m", "-f", "{{.Version}}", "golang.org/x/exp"])
-        .current_dir(super::peer::MODULE);
-    let output = succeed(&mut go)?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
