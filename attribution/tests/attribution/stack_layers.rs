@@ -27,7 +27,7 @@ fn a_call_keeps_its_layer_and_so_does_a_span_that_says_it() {
     ] {
         check(
             &format!("{on_stack} | {span}: 0..50"),
-            "s self: run 20, net 30 | s root: run 20, net 30",
+            "s self: run 20, net 30 | s root: run 20, net/remote 30",
         );
     }
     for span in ["span s on g1", "span s on g1 kind internal"] {
@@ -89,7 +89,7 @@ fn a_helper_has_the_layer_of_a_call_that_waits_for_it() {
             "g1: run 0..10, select 10..80 by g2 at net/http.(*persistConn).roundTrip, run 80..100 | {READ_LOOP}
              | span GET on g1 kind server: 0..100 | span ask in GET on g1 kind client: 5..90"
         ),
-        "ask root: run 15, helper:run 15, helper:ready/unblocked 5, helper:net 50",
+        "ask root: run 15, helper:run 15, helper:ready/unblocked 5, helper:net/remote 50",
     );
 }
 
