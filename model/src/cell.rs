@@ -24,7 +24,7 @@ impl View {
 }
 
 /// Time of one span in one view, given to one cell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cell {
     /// Question answered.
     pub view: View,
@@ -160,7 +160,7 @@ impl UnknownReason {
 }
 
 /// Which task a span ran on, and how that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binding {
     /// The span ran on this task.
     Bound {

@@ -182,4 +182,7 @@ pub struct TableRows {
     pub table: Table,
     /// The rows.
     pub rows: RecordBatch,
+    /// Keys of rows that these replace: a batch with some columns of the table, the one that decides the partition among
+    /// them. With the commit that adds `rows`, every earlier row that equals a key in all of these columns goes.
+    pub replaces: Option<RecordBatch>,
 }

@@ -41,6 +41,7 @@ fn rows(count: usize) -> Batch {
     let tables: Arc<[TableRows]> = Arc::new([TableRows {
         table: Table::RuntimeEvents,
         rows,
+        replaces: None,
     }]);
     Batch {
         payload: Payload::Tables(tables),

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroI64;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -13,7 +13,9 @@ use spandrel_pipeline::{BuildContext, BuildError, Connector, ConnectorConfig, Co
 use spandrel_profiles::go_execution_trace::StateRules;
 
 use super::AttributionConnector;
+use super::slots::Round;
 use super::state_rules::{self, RawStateRule};
+use super::windows::WindowRules;
 
 /// The row of this component in the collector's table.
 pub static FACTORY: ConnectorFactory = ConnectorFactory {
@@ -95,7 +97,37 @@ impl Default for AttributionConfig {
     }
 }
 
+/// The most that a slot waits for more of what comes late.
+const LONGEST_SETTLE: Duration = Duration::from_millis(2_500);
+
 impl AttributionConfig {
+    /// A round of work at `now`.
+    pub(super) fn round(&self, now: Instant, is_last: bool) -> Round {
+        Round {
+            now,
+            join_delay: self.join_delay,
+            retention: self.retention,
+            settle: self.settle(),
+            is_last,
+        }
+    }
+
+    /// How windows come and go. Closed ones are kept for as long as requests in them can be corrected.
+    pub(super) fn window_rules(&self, first_emission: i32) -> WindowRules {
+        WindowRules {
+            window_ns: self.window_ns,
+            patience: self.join_delay,
+            settle: self.settle(),
+            retention: self.retention + self.join_delay,
+            request_limit: self.span_limit,
+            first_emission,
+        }
+    }
+
+    fn settle(&self) -> Duration {
+        (self.join_delay / 4).min(LONGEST_SETTLE)
+    }
+
     /// Checks a section; every problem goes to `problems`.
     pub fn check(section: &Section, problems: &mut Problems) -> Option<Self> {
         let raw: RawAttribution = section.parse(problems)?;

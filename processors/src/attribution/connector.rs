@@ -1,12 +1,12 @@
 //! Accepting spans and profiles, and the worker that joins them.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::error::ArrowError;
 use async_trait::async_trait;
-use spandrel_attribution::{Attributed, NotAnchored, ProcessSpans, Rules, attribute, binding_word};
+use spandrel_attribution::NotAnchored;
 use spandrel_model::{TaskRecording, UnixNanos};
 use spandrel_pipeline::{
     Batch, BuildContext, BuildError, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal,
@@ -16,17 +16,20 @@ use spandrel_profiles::columns;
 use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 
 use super::AttributionConfig;
+use super::emitted::Changes;
+use super::join::run_join;
 use super::metrics::Metrics;
-use super::pending::{Join, Pending};
-use super::rows::{attribution_rows, matrix_rows};
+use super::pending::Pending;
+use super::rows::window_rows;
+use super::slots::Round;
 use super::unanchored::{Placed, Placing};
-use super::windows::{Closed, Windows};
+use super::windows::Windows;
 
 /// How often due spans are looked for.
 const JOIN_INTERVAL: Duration = Duration::from_millis(500);
-/// After the spans were asked in vain when a recording was made, they are left in peace for so many times as long as that
-/// took.
-const PLACING_PAUSE: u32 = 4;
+/// After the spans were asked in vain when a recording was made or of which process it is, they are left in peace for so
+/// many times as long as that took.
+const ASKING_PAUSE: u32 = 4;
 /// Wait before rows are offered again to a consumer that was busy and named no time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long a stopping connector goes on offering rows to a busy consumer.
@@ -76,7 +79,7 @@ impl AttributionConnector {
         if state.stopped {
             return Err(Refusal::Shutdown);
         }
-        if !state.pending.make_room(spans.len(), self.config.span_limit) {
+        let Some(released) = state.pending.make_room(spans.len(), self.config.span_limit) else {
             self.metrics.refused_batches.inc();
             return Err(Refusal::Refused {
                 reason: format!(
@@ -86,19 +89,16 @@ impl AttributionConnector {
                 ),
                 retry_after: Some(self.config.join_delay),
             });
-        }
-        let added = state.pending.add_spans(spans, Instant::now());
-        self.metrics.accepted_spans.inc_by(added.accepted);
-        self.metrics.duplicate_spans.inc_by(added.duplicates);
+        };
+        self.metrics.count_released(&released);
         self.metrics
-            .pending_spans
-            .add(i64::try_from(added.accepted).unwrap_or(i64::MAX));
+            .count_added(&state.pending.add_spans(spans, Instant::now()));
         Ok(())
     }
 
     async fn consume_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
         let digest = digest(&profile);
-        if !self.lock().pending.is_new_profile(digest, Instant::now()) {
+        if !self.lock().pending.is_new_profile(digest) {
             self.metrics.duplicate_recordings.inc();
             return Ok(());
         }
@@ -125,41 +125,29 @@ impl AttributionConnector {
             return Err(Refusal::Shutdown);
         }
         let limit_bytes = self.config.recording_limit_bytes;
-        let (pending, now) = (&mut state.pending, Instant::now());
-        let added = match decoded {
-            Decoded::Anchored(recording) => pending.add_recording(recording, now, limit_bytes),
-            Decoded::Unanchored(recording) => pending.add_unanchored(recording, digest, now, limit_bytes),
-        };
-        let Some(evicted) = added else {
+        let Some(evicted) = state.pending.make_room_for_recording(size_bytes(&decoded), limit_bytes) else {
             self.metrics.refused_batches.inc();
             return Err(Refusal::Refused {
                 reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
                 retry_after: Some(self.config.join_delay),
             });
         };
+        self.metrics.count_evicted(&evicted);
+        match decoded {
+            Decoded::Anchored(recording) => state.pending.add_recording(recording, Instant::now()),
+            Decoded::Unanchored(recording) => state.pending.add_unanchored(recording, digest, Instant::now()),
+        }
         self.metrics.accepted_recordings.inc();
-        self.metrics.evicted_recordings.inc_by(evicted);
         Ok(())
     }
 
-    /// Joins the spans that are due, or all of them, and returns their rows.
-    async fn join(&self, windows: &mut Windows, everything: bool) -> Result<Joined, RunError> {
-        let now = Instant::now();
-        let due = if everything {
-            Some(now)
-        } else {
-            now.checked_sub(self.config.join_delay)
-        };
-        let (joins, settled) = match due {
-            Some(due) => {
-                self.place_recordings(due).await?;
-                let mut state = self.lock();
-                let joins = state.pending.take_due(due, now, &self.config.rules);
-                let settled = state.pending.take_settled(due, &self.config.rules);
-                state.pending.forget(now, self.config.retention);
-                (joins, settled)
-            }
-            None => Default::default(),
+    /// Joins the slots that are due and returns what there is to say.
+    async fn join(&self, windows: &mut Windows, round: &Round) -> Result<Joined, RunError> {
+        self.place_recordings(round).await?;
+        self.choose_processes(round).await?;
+        let (settled, due) = {
+            let mut state = self.lock();
+            (state.pending.take_settled(round), state.pending.due(round))
         };
         let mut joined = Joined::default();
         for recording in settled {
@@ -167,28 +155,34 @@ impl AttributionConnector {
             let rows = rows.map_err(|refusal| RunError::caused_by("a recording has no rows", refusal))?;
             joined.recordings.push(rows.map_err(unfit_rows)?);
         }
-        for join in joins {
-            let rules = self.config.rules.clone();
-            let spans = join.due.len();
-            let attributed = off_executor(move || run_join(&join, &rules))
-                .await
-                .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
-            self.count(&attributed);
-            for span in &attributed.spans {
-                windows.add(span, now);
+        for place in due {
+            let Some(join) = self.lock().pending.begin_join(place, round) else {
+                continue;
+            };
+            let (rules, started) = (self.config.rules.clone(), Instant::now());
+            let (join, result) = off_executor(move || {
+                let result = run_join(&join, &rules);
+                (join, result)
+            })
+            .await
+            .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
+            for violation in &result.violations {
+                self.metrics.conservation_violations.inc();
+                tracing::error!("{violation}");
             }
-            joined.spans += spans;
-            joined
-                .rows
-                .extend(attribution_rows(&attributed.spans).map_err(unfit_rows)?);
+            joined.span_count += join.spans.due;
+            let (pending, took) = (&mut self.lock().pending, started.elapsed());
+            pending.end_join(&join, result, round, took, windows, &mut joined.changes);
         }
+        let released = self.lock().pending.forget(round, self.config.span_limit);
+        self.metrics.count_released(&released);
+        self.metrics.count_changes(&joined.changes);
         Ok(joined)
     }
 
-    /// Asks the spans when the recordings without a wall clock were made, before those that arrived at or before `due` are
-    /// joined.
-    async fn place_recordings(&self, due: Instant) -> Result<(), RunError> {
-        let placings = self.lock().pending.placings(due, Instant::now());
+    /// Asks the spans when the recordings without a wall clock were made.
+    async fn place_recordings(&self, round: &Round) -> Result<(), RunError> {
+        let placings = self.lock().pending.placings(round);
         for placing in placings {
             let asked_at = Instant::now();
             let (placing, answer) = off_executor(move || {
@@ -198,8 +192,33 @@ impl AttributionConnector {
             .await
             .map_err(|refusal| RunError::caused_by("the search for a clock offset ended early", refusal))?;
             self.report(&placing, &answer);
-            let again_at = Instant::now() + asked_at.elapsed() * PLACING_PAUSE;
-            self.lock().pending.place(placing, answer, again_at);
+            let again_at = Instant::now() + asked_at.elapsed() * ASKING_PAUSE;
+            let lateness = self.lock().pending.place(placing, answer, round.now, again_at);
+            self.metrics.count_recording(lateness);
+        }
+        Ok(())
+    }
+
+    /// Asks the spans of which process recordings are.
+    async fn choose_processes(&self, round: &Round) -> Result<(), RunError> {
+        let choosings = self.lock().pending.choosings(round);
+        for choosing in choosings {
+            let (asked_at, rules) = (Instant::now(), self.config.rules.clone());
+            let (choosing, answer) = off_executor(move || {
+                let answer = choosing.answer(&rules);
+                (choosing, answer)
+            })
+            .await
+            .map_err(|refusal| RunError::caused_by("the search for the recorded process ended early", refusal))?;
+            if let Err(why) = &answer
+                && choosing.is_last
+            {
+                let source = &choosing.recording.source;
+                tracing::warn!(%source, "a runtime profile is joined with no spans so far: {why}");
+            }
+            let again_at = Instant::now() + asked_at.elapsed() * ASKING_PAUSE;
+            let lateness = (self.lock().pending).assign(choosing, answer.ok(), round.now, again_at);
+            self.metrics.count_recording(lateness);
         }
         Ok(())
     }
@@ -227,41 +246,27 @@ impl AttributionConnector {
         }
     }
 
-    fn count(&self, attributed: &Attributed) {
-        for span in &attributed.spans {
-            self.metrics
-                .joined_spans
-                .with_label_values(&[binding_word(span.binding)])
-                .inc();
-        }
-        for violation in &attributed.violations {
-            self.metrics.conservation_violations.inc();
-            tracing::error!("{violation}");
-        }
-    }
-
-    /// One round of work: rows of recordings, joined spans and closed windows, sent on.
-    async fn round(&self, windows: &mut Windows, outputs: &Outputs, last: bool) -> Result<(), RunError> {
-        let joined = self.join(windows, last).await?;
+    /// One round of work: rows of recordings, joined and corrected spans, windows, sent on.
+    async fn round(&self, windows: &mut Windows, outputs: &Outputs, is_last: bool) -> Result<(), RunError> {
+        let round = self.config.round(Instant::now(), is_last);
+        let joined = self.join(windows, &round).await?;
         for rows in joined.recordings {
-            self.send(rows, outputs, last).await?;
+            self.send(rows, outputs, is_last).await?;
         }
-        self.send(joined.rows, outputs, last).await?;
-        self.metrics
-            .pending_spans
-            .sub(i64::try_from(joined.spans).unwrap_or(i64::MAX));
-        let closed = if last {
-            windows.close_all()
-        } else {
-            windows.close_due(Instant::now(), wall_clock())
+        let rows = joined.changes.into_rows().map_err(unfit_rows)?;
+        self.send(rows, outputs, is_last).await?;
+        let span_count = i64::try_from(joined.span_count).unwrap_or(i64::MAX);
+        self.metrics.pending_spans.sub(span_count);
+        let due = match is_last {
+            true => windows.take_all(),
+            false => windows.take_due(Instant::now(), wall_clock()),
         };
-        for Closed { rows, emission } in closed {
-            self.send(vec![matrix_rows(&rows, emission).map_err(unfit_rows)?], outputs, last)
-                .await?;
+        for window in due {
+            let rows = window_rows(&window).map_err(unfit_rows)?;
+            self.send(vec![rows], outputs, is_last).await?;
         }
-        self.metrics
-            .open_windows
-            .set(i64::try_from(windows.open_count()).unwrap_or(i64::MAX));
+        let open = i64::try_from(windows.open_count()).unwrap_or(i64::MAX);
+        self.metrics.open_windows.set(open);
         Ok(())
     }
 
@@ -305,18 +310,9 @@ impl AttributionConnector {
 struct Joined {
     /// Rows of recordings, one entry for each.
     recordings: Vec<Vec<TableRows>>,
-    rows: Vec<TableRows>,
-    spans: usize,
-}
-
-fn run_join(join: &Join, rules: &Rules) -> Attributed {
-    let spans = ProcessSpans {
-        process: join.process.clone(),
-        spans: join.due.iter().map(AsRef::as_ref).collect(),
-        context: join.context.iter().map(AsRef::as_ref).collect(),
-    };
-    let recordings: Vec<&TaskRecording> = join.recordings.iter().map(AsRef::as_ref).collect();
-    attribute(&spans, &recordings, rules)
+    changes: Changes,
+    /// Spans that waited.
+    span_count: usize,
 }
 
 fn decode_profile(profile: &RuntimeProfile, rules: &StateRules) -> Result<Decoded, Refusal> {
@@ -325,6 +321,13 @@ fn decode_profile(profile: &RuntimeProfile, rules: &StateRules) -> Result<Decode
         ProfileFormat::GoExecutionTrace => {
             go_execution_trace::decode(&profile.bytes, process, profile.source.clone(), rules).map_err(permanent_chain)
         }
+    }
+}
+
+fn size_bytes(decoded: &Decoded) -> u64 {
+    match decoded {
+        Decoded::Anchored(recording) => recording.size_bytes(),
+        Decoded::Unanchored(recording) => recording.size_bytes(),
     }
 }
 
@@ -339,7 +342,11 @@ fn recording_rows(recording: &TaskRecording) -> Result<Vec<TableRows>, ArrowErro
     let tables = columns::tables(recording)?;
     Ok(tables
         .into_iter()
-        .map(|(table, rows)| TableRows { table, rows })
+        .map(|(table, rows)| TableRows {
+            table,
+            rows,
+            replaces: None,
+        })
         .collect())
 }
 
@@ -367,6 +374,12 @@ fn unfit_rows(error: ArrowError) -> RunError {
     RunError::caused_by("rows do not fit their table", error)
 }
 
+/// A number that other runs and other collectors hardly have.
+fn run_number() -> i32 {
+    let random = RandomState::new().build_hasher().finish();
+    i32::try_from(random >> 34).expect("30 bits fit")
+}
+
 fn wall_clock() -> UnixNanos {
     let since_epoch = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -390,7 +403,7 @@ impl Consumer for AttributionConnector {
 #[async_trait]
 impl Connector for AttributionConnector {
     async fn run(self: Arc<Self>, outputs: Outputs, stop: Stop) -> Result<(), RunError> {
-        let mut windows = Windows::new(self.config.window_ns, self.config.join_delay);
+        let mut windows = Windows::new(self.config.window_rules(run_number()));
         let mut ticks = tokio::time::interval(JOIN_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_requested() {

@@ -16,9 +16,15 @@
 
 mod config;
 mod connector;
+mod duplicates;
+mod emitted;
+mod held_spans;
+mod join;
 mod metrics;
 mod pending;
+mod recordings;
 mod rows;
+mod slots;
 mod state_rules;
 #[cfg(test)]
 mod tests;

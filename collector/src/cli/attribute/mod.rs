@@ -217,7 +217,7 @@ fn write_tables(
         tables.extend(columns::tables(&profile.recording)?);
     }
     let joined = attribution_rows(results)?.into_iter().chain([matrix_rows(matrix, 0)?]);
-    tables.extend(joined.map(|TableRows { table, rows }| (table, rows)));
+    tables.extend(joined.map(|TableRows { table, rows, .. }| (table, rows)));
     let mut grouped: BTreeMap<Table, Vec<RecordBatch>> = BTreeMap::new();
     for (table, rows) in tables {
         grouped.entry(table).or_default().push(rows);

@@ -20,7 +20,7 @@ use spandrel_pipeline::{
     RuntimeProfile, Signal, StopSource,
 };
 
-use super::{AttributionConfig, AttributionConnector};
+use super::super::{AttributionConfig, AttributionConnector};
 
 /// Takes tables and remembers them.
 #[derive(Default)]
@@ -235,7 +235,7 @@ async fn what_is_no_trace_is_refused_with_the_reason_and_the_source() {
 fn real_profile() -> Batch {
     batch(Payload::Profile(Arc::new(RuntimeProfile {
         format: ProfileFormat::GoExecutionTrace,
-        bytes: include_bytes!("../../../profiles/gotrace/tests/fixtures/mix.trace")
+        bytes: include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix.trace")
             .as_slice()
             .into(),
         process: ProcessIdentity {
