@@ -182,7 +182,13 @@ fn slow_job(world: &mut World, random: &mut Random) {
             kind: SpanKind::Internal,
             scope_name: Arc::from(""),
             interval: interval(start, end),
-            attributes: vec![("go.goroutine.id".to_owned(), AttributeValue::Int(7))],
+            attributes: vec![
+                ("go.goroutine.id".to_owned(), AttributeValue::Int(7)),
+                (
+                    "attribution.layer".to_owned(),
+                    AttributeValue::String(format!("layer {index}")),
+                ),
+            ],
         });
         ids.push(span_id);
     }
