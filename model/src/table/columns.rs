@@ -532,8 +532,9 @@ fn matrix() -> Vec<Field> {
         required(
             "emission",
             DataType::Int32,
-            "0 for the requests known when the window closed; 1, 2 ... for requests that arrived later, each counted \
-             once: `n`, `n_nonzero` and `sum_ns` add up over emissions, quantiles do not",
+            "Which part of the requests the row counts: those that came after the window was let go, after a restart or to \
+             another collector have other numbers. Each request is counted once: `n`, `n_nonzero` and `sum_ns` add up \
+             over emissions, quantiles do not",
         ),
         required("service_name", DataType::Utf8, "Resource attribute `service.name`"),
         required("operation", DataType::Utf8, "Span name of the request"),

@@ -1,6 +1,7 @@
 //! Configuration of the `attribution` connector.
 
 use std::num::NonZeroI64;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ struct RawAttribution {
     window: Option<HumanDuration>,
     span_limit: Option<usize>,
     recording_limit: Option<ByteSize>,
+    spill_directory: Option<String>,
+    spill_limit: Option<ByteSize>,
     layers: Vec<RawLayerRule>,
     state_rules: Vec<RawStateRule>,
 }
@@ -75,8 +78,12 @@ pub struct AttributionConfig {
     pub window_ns: NonZeroI64,
     /// Spans held, waiting and joined, beyond which batches are refused. Default 500 000.
     pub span_limit: usize,
-    /// Memory for recordings; beyond it the oldest is let go. Default 1 GiB.
+    /// Memory for recordings; beyond it the oldest go to disk. Default 1 GiB.
     pub recording_limit_bytes: u64,
+    /// Where a directory for recordings on disk is made when it is needed. Default: where the system has temporary files.
+    pub spill_directory: Option<PathBuf>,
+    /// Disk for recordings; beyond it the oldest is let go. Default 4 GiB.
+    pub spill_limit_bytes: u64,
     /// Layers, user rules first.
     pub rules: Rules,
     /// Kinds of waits and system calls, user rules first.
@@ -91,6 +98,8 @@ impl Default for AttributionConfig {
             window_ns: NonZeroI64::new(60_000_000_000).expect("60 s is not zero"),
             span_limit: 500_000,
             recording_limit_bytes: 1 << 30,
+            spill_directory: None,
+            spill_limit_bytes: 4 << 30,
             rules: Rules::default(),
             state_rules: Arc::default(),
         }
@@ -166,6 +175,8 @@ impl AttributionConfig {
             window_ns: window?,
             span_limit,
             recording_limit_bytes: raw.recording_limit.map_or(default.recording_limit_bytes, |size| size.0),
+            spill_directory: raw.spill_directory.map(PathBuf::from),
+            spill_limit_bytes: raw.spill_limit.map_or(default.spill_limit_bytes, |size| size.0),
             rules: rules?,
             state_rules: Arc::new(state_rules?),
         })

@@ -19,9 +19,12 @@ use super::AttributionConfig;
 use super::emitted::Changes;
 use super::join::run_join;
 use super::metrics::Metrics;
-use super::pending::Pending;
+use super::pending::{Pending, Room};
+use super::recording_source::RecordingSource;
+use super::recordings::RecordingId;
 use super::rows::window_rows;
 use super::slots::Round;
+use super::spill::Spill;
 use super::unanchored::{Placed, Placing};
 use super::windows::Windows;
 
@@ -30,6 +33,8 @@ const JOIN_INTERVAL: Duration = Duration::from_millis(500);
 /// After the spans were asked in vain when a recording was made or of which process it is, they are left in peace for so
 /// many times as long as that took.
 const ASKING_PAUSE: u32 = 4;
+/// How often room is made on disk for one recording, while others come and take it.
+const SPILL_ATTEMPTS: u32 = 8;
 /// Wait before rows are offered again to a consumer that was busy and named no time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long a stopping connector goes on offering rows to a busy consumer.
@@ -37,10 +42,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Joins spans with runtime profiles.
 pub struct AttributionConnector {
-    config: AttributionConfig,
+    config: Arc<AttributionConfig>,
     id: Arc<str>,
     metrics: Metrics,
     state: Mutex<State>,
+    spill: Arc<Spill>,
 }
 
 #[derive(Debug, Default)]
@@ -56,8 +62,10 @@ impl AttributionConnector {
     /// Its metrics are registered already.
     pub fn new(config: AttributionConfig, context: &BuildContext) -> Result<Self, BuildError> {
         let metrics = Metrics::register(&context.id, &context.registry)?;
+        let spill_directory = config.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
         Ok(Self {
-            config,
+            spill: Arc::new(Spill::new(spill_directory, config.spill_limit_bytes)),
+            config: Arc::new(config),
             id: context.id.clone(),
             metrics,
             state: Mutex::default(),
@@ -110,8 +118,8 @@ impl AttributionConnector {
     }
 
     async fn accept_profile(&self, profile: Arc<RuntimeProfile>, digest: u64) -> Result<(), Refusal> {
-        let rules = self.config.state_rules.clone();
-        let decoded = off_executor(move || decode_profile(&profile, &rules)).await?;
+        let (rules, raw) = (self.config.state_rules.clone(), profile.clone());
+        let decoded = off_executor(move || decode_profile(&raw, &rules)).await?;
         let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
         let (process, warnings) = match &decoded {
             Decoded::Anchored(recording) => (&recording.process, recording.warnings.as_slice()),
@@ -120,24 +128,61 @@ impl AttributionConnector {
         for warning in warnings {
             tracing::warn!(%process, "{warning}");
         }
-        let mut state = self.lock();
-        if state.stopped {
-            return Err(Refusal::Shutdown);
-        }
-        let limit_bytes = self.config.recording_limit_bytes;
-        let Some(evicted) = state.pending.make_room_for_recording(size_bytes(&decoded), limit_bytes) else {
-            self.metrics.refused_batches.inc();
-            return Err(Refusal::Refused {
-                reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
-                retry_after: Some(self.config.join_delay),
-            });
-        };
-        self.metrics.count_evicted(&evicted);
+        let bytes = size_bytes(&decoded) + profile.bytes.len() as u64;
+        let mut state = self.room_for_recording(bytes).await?;
         match decoded {
-            Decoded::Anchored(recording) => state.pending.add_recording(recording, Instant::now()),
-            Decoded::Unanchored(recording) => state.pending.add_unanchored(recording, digest, Instant::now()),
+            Decoded::Anchored(recording) => state.pending.add_recording(recording, profile, Instant::now()),
+            Decoded::Unanchored(recording) => {
+                let pending = &mut state.pending;
+                pending.add_unanchored(recording, profile, digest, Instant::now());
+            }
         }
         self.metrics.accepted_recordings.inc();
+        Ok(())
+    }
+
+    /// Waits until `bytes` of memory are free for a recording, others having been written to disk or let go if need be.
+    async fn room_for_recording(&self, bytes: u64) -> Result<MutexGuard<'_, State>, Refusal> {
+        let limit_bytes = self.config.recording_limit_bytes;
+        let mut attempts = SPILL_ATTEMPTS;
+        loop {
+            let to_spill = {
+                let mut state = self.lock();
+                if state.stopped {
+                    return Err(Refusal::Shutdown);
+                }
+                match state.pending.make_room_for_recording(bytes, limit_bytes, attempts > 0) {
+                    Room::Free(evicted) => {
+                        self.metrics.count_evicted(&evicted);
+                        return Ok(state);
+                    }
+                    Room::AfterSpilling(recordings) => recordings,
+                    Room::None => break,
+                }
+            };
+            attempts = match self.spill(to_spill).await {
+                Ok(()) => attempts - 1,
+                Err(error) => {
+                    tracing::warn!("a recording stays in memory: {error}");
+                    0
+                }
+            };
+        }
+        self.metrics.refused_batches.inc();
+        Err(Refusal::Refused {
+            reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
+            retry_after: Some(self.config.join_delay),
+        })
+    }
+
+    async fn spill(&self, recordings: Vec<(RecordingId, Arc<RuntimeProfile>)>) -> Result<(), Refusal> {
+        for (id, profile) in recordings {
+            let spill = self.spill.clone();
+            let file = off_executor(move || spill.store(&profile.bytes)).await?;
+            let file = file.map_err(permanent_chain)?;
+            self.lock().pending.spilled(id, file);
+            self.metrics.spilled_recordings.inc();
+        }
         Ok(())
     }
 
@@ -151,21 +196,24 @@ impl AttributionConnector {
         };
         let mut joined = Joined::default();
         for recording in settled {
-            let rows = off_executor(move || recording_rows(&recording)).await;
-            let rows = rows.map_err(|refusal| RunError::caused_by("a recording has no rows", refusal))?;
-            joined.recordings.push(rows.map_err(unfit_rows)?);
+            if let Some(rows) = self.recording_rows(recording).await? {
+                joined.recordings.push(rows);
+            }
         }
         for place in due {
             let Some(join) = self.lock().pending.begin_join(place, round) else {
                 continue;
             };
-            let (rules, started) = (self.config.rules.clone(), Instant::now());
-            let (join, result) = off_executor(move || {
-                let result = run_join(&join, &rules);
-                (join, result)
+            let (config, started) = (self.config.clone(), Instant::now());
+            let (join, left_out, result) = off_executor(move || {
+                let mut join = join;
+                let (recordings, left_out) = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
+                let result = run_join(&join, &recordings, &config.rules);
+                (join, left_out, result)
             })
             .await
             .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
+            self.metrics.left_out_recordings.inc_by(left_out);
             for violation in &result.violations {
                 self.metrics.conservation_violations.inc();
                 tracing::error!("{violation}");
@@ -177,7 +225,31 @@ impl AttributionConnector {
         let released = self.lock().pending.forget(round, self.config.span_limit);
         self.metrics.count_released(&released);
         self.metrics.count_changes(&joined.changes);
+        let spilled_bytes = self.spill.used_bytes();
+        self.metrics
+            .spilled_bytes
+            .set(i64::try_from(spilled_bytes).unwrap_or(i64::MAX));
         Ok(joined)
+    }
+
+    /// The rows of a recording; `None` if it is on disk and cannot be read.
+    async fn recording_rows(&self, recording: RecordingSource) -> Result<Option<Vec<TableRows>>, RunError> {
+        let (source, config) = (recording.name().clone(), self.config.clone());
+        let rows = off_executor(move || {
+            let opened = recording.open(&config.state_rules);
+            opened.map(|recording| recording_rows(&recording))
+        });
+        let rows = rows
+            .await
+            .map_err(|refusal| RunError::caused_by("a recording has no rows", refusal))?;
+        match rows {
+            Ok(rows) => Ok(Some(rows.map_err(unfit_rows)?)),
+            Err(error) => {
+                self.metrics.left_out_recordings.inc();
+                tracing::error!(%source, "the rows of a runtime profile are lost: {error}");
+                Ok(None)
+            }
+        }
     }
 
     /// Asks the spans when the recordings without a wall clock were made.
@@ -203,9 +275,9 @@ impl AttributionConnector {
     async fn choose_processes(&self, round: &Round) -> Result<(), RunError> {
         let choosings = self.lock().pending.choosings(round);
         for choosing in choosings {
-            let (asked_at, rules) = (Instant::now(), self.config.rules.clone());
+            let (asked_at, config) = (Instant::now(), self.config.clone());
             let (choosing, answer) = off_executor(move || {
-                let answer = choosing.answer(&rules);
+                let answer = choosing.answer(&config.rules, &config.state_rules);
                 (choosing, answer)
             })
             .await
@@ -213,7 +285,7 @@ impl AttributionConnector {
             if let Err(why) = &answer
                 && choosing.is_last
             {
-                let source = &choosing.recording.source;
+                let source = choosing.source.name();
                 tracing::warn!(%source, "a runtime profile is joined with no spans so far: {why}");
             }
             let again_at = Instant::now() + asked_at.elapsed() * ASKING_PAUSE;

@@ -40,6 +40,10 @@ pub(super) struct Metrics {
     pub(super) rejected_recordings: IntCounter,
     /// Recordings let go before their time because of `recording_limit`.
     pub(super) evicted_recordings: IntCounter,
+    /// Recordings written to disk because of `recording_limit`.
+    pub(super) spilled_recordings: IntCounter,
+    /// Times that a recording on disk was left out of a join, because it could not be read or too many were needed.
+    pub(super) left_out_recordings: IntCounter,
     /// Recordings without a wall clock that spans have placed.
     pub(super) anchored_recordings: IntCounter,
     /// Recordings without a wall clock that spans have not placed, so that they are lost.
@@ -50,6 +54,8 @@ pub(super) struct Metrics {
     pub(super) pending_spans: IntGauge,
     /// Windows of the matrix that are still open.
     pub(super) open_windows: IntGauge,
+    /// Profiles on disk.
+    pub(super) spilled_bytes: IntGauge,
 }
 
 impl Metrics {
@@ -141,6 +147,11 @@ impl Metrics {
                 "evicted_recordings",
                 "Recordings let go early because of recording_limit",
             )?,
+            spilled_recordings: counter(
+                "spilled_recordings",
+                "Recordings written to disk because of recording_limit",
+            )?,
+            left_out_recordings: counter("left_out_recordings", "Recordings on disk that a join did without")?,
             anchored_recordings: counter(
                 "anchored_recordings",
                 "Recordings without a wall clock that spans have placed",
@@ -152,6 +163,7 @@ impl Metrics {
             conservation_violations: counter("conservation_violations", "Spans whose cells miss their duration")?,
             pending_spans: gauge("pending_spans", "Spans accepted and not yet joined and sent")?,
             open_windows: gauge("open_windows", "Windows of the matrix that are still open")?,
+            spilled_bytes: gauge("spilled_bytes", "Profiles on disk")?,
         })
     }
 }

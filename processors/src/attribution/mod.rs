@@ -8,10 +8,10 @@
 //!                               runtime_events
 //! ```
 //!
-//! A span is joined `join_delay` after it arrived, with every recording of its process that has arrived by then; it
-//! then stays as context for its neighbors for `retention`. Each span is joined once: a duplicate that arrives within
-//! the retention is dropped, a recording that arrives later than the delay is not used for spans joined already.
-//! A recording without a wall clock (Go before 1.25) is joined once its process's spans show when it was made.
+//! A span is joined `join_delay` after it arrived, with every recording of its process that has arrived by then.
+//! What comes later and touches it makes it due again, until `retention` after the join; rows that come out differently
+//! replace the earlier ones. So the tables do not depend on the order in which things arrive. A recording without a wall clock
+//! (Go before 1.25) is joined once its process's spans show when it was made.
 //! Everything held is bounded; beyond the bound batches are refused, so senders wait.
 
 mod config;
@@ -22,9 +22,11 @@ mod held_spans;
 mod join;
 mod metrics;
 mod pending;
+mod recording_source;
 mod recordings;
 mod rows;
 mod slots;
+mod spill;
 mod state_rules;
 #[cfg(test)]
 mod tests;

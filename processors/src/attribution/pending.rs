@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use spandrel_attribution::{Attributed, NotAnchored, SpanKey};
 use spandrel_model::{ProcessIdentity, Span, TaskRecording, UnanchoredRecording};
+use spandrel_pipeline::RuntimeProfile;
 
 use super::duplicates::Latest;
 use super::emitted::{Changes, Emitted};
 use super::held_spans::{Added, HeldSpans, Lateness, Place, Released};
 use super::join::Join;
-use super::recordings::{Choosing, Recordings};
+use super::recording_source::RecordingSource;
+use super::recordings::{Choosing, RecordingId, Recordings};
 use super::slots::{Outcome, Round};
+use super::spill::SpillFile;
 use super::unanchored::{Placed, Placing};
 use super::windows::Windows;
 
@@ -33,6 +36,17 @@ pub(super) struct Evicted {
     pub(super) recordings: u64,
     /// Spans that could have been corrected for longer, had there been room.
     pub(super) sealed_spans: u64,
+}
+
+/// Whether there is room for a recording.
+#[derive(Debug)]
+pub(super) enum Room {
+    /// Yes.
+    Free(Evicted),
+    /// When these are on disk.
+    AfterSpilling(Vec<(RecordingId, Arc<RuntimeProfile>)>),
+    /// No.
+    None,
 }
 
 impl Pending {
@@ -62,25 +76,46 @@ impl Pending {
         self.profiles.remove(&digest);
     }
 
-    /// Lets recordings go, the oldest first, until `bytes` more fit below `limit_bytes`. `None` if they do not fit all the
-    /// same.
-    pub(super) fn make_room_for_recording(&mut self, bytes: u64, limit_bytes: u64) -> Option<Evicted> {
+    /// What it takes to keep recordings in `limit_bytes` of memory when `bytes` more come. If nothing can be spilled, the
+    /// oldest go.
+    pub(super) fn make_room_for_recording(&mut self, bytes: u64, limit_bytes: u64, can_spill: bool) -> Room {
         let mut evicted = Evicted::default();
         while !self.recordings.has_room(bytes, limit_bytes) {
-            evicted.sealed_spans += self.recordings.evict(&mut self.spans)?;
+            let to_spill = match can_spill {
+                true => self.recordings.to_spill(bytes, limit_bytes),
+                false => Vec::new(),
+            };
+            if !to_spill.is_empty() {
+                return Room::AfterSpilling(to_spill);
+            }
+            let Some(sealed_spans) = self.recordings.evict(&mut self.spans) else {
+                return Room::None;
+            };
             evicted.recordings += 1;
+            evicted.sealed_spans += sealed_spans;
         }
-        Some(evicted)
+        Room::Free(evicted)
     }
 
-    /// Adds a recording, for which there is room.
-    pub(super) fn add_recording(&mut self, recording: TaskRecording, now: Instant) {
-        self.recordings.add(recording, now);
+    /// Frees the memory of a recording that is now on disk.
+    pub(super) fn spilled(&mut self, id: RecordingId, file: SpillFile) {
+        self.recordings.spilled(id, file);
+    }
+
+    /// Adds a recording and what it was decoded from, for which there is room.
+    pub(super) fn add_recording(&mut self, recording: TaskRecording, profile: Arc<RuntimeProfile>, now: Instant) {
+        self.recordings.add(recording, profile, now);
     }
 
     /// The same for a recording without a wall clock. `digest` is that of its profile.
-    pub(super) fn add_unanchored(&mut self, recording: UnanchoredRecording, digest: u64, now: Instant) {
-        self.recordings.add_unanchored(recording, digest, now);
+    pub(super) fn add_unanchored(
+        &mut self,
+        recording: UnanchoredRecording,
+        profile: Arc<RuntimeProfile>,
+        digest: u64,
+        now: Instant,
+    ) {
+        self.recordings.add_unanchored(recording, profile, digest, now);
     }
 
     /// The recordings without a wall clock that should be placed before spans are joined.
@@ -127,7 +162,7 @@ impl Pending {
     }
 
     /// Recordings whose rows are to be handed out. See [`Recordings::take_settled`].
-    pub(super) fn take_settled(&mut self, round: &Round) -> Vec<Arc<TaskRecording>> {
+    pub(super) fn take_settled(&mut self, round: &Round) -> Vec<RecordingSource> {
         self.recordings.take_settled(round)
     }
 

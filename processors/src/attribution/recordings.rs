@@ -6,9 +6,14 @@ use std::time::Instant;
 
 use spandrel_attribution::{NotAnchored, ProcessChoice, ProcessSpans, Rules, choose_process};
 use spandrel_model::{Interval, ProcessIdentity, Span, TaskRecording, UnanchoredRecording};
+use spandrel_pipeline::RuntimeProfile;
+use spandrel_profiles::go_execution_trace::StateRules;
+use thiserror::Error;
 
 use super::held_spans::HeldSpans;
+use super::recording_source::{RecordingSource, RestoreError, SpilledRecording};
 use super::slots::{Round, touches};
+use super::spill::SpillFile;
 use super::unanchored::{HeldUnanchored, Placed, Placing};
 
 /// Every recording that waits or that spans may still need.
@@ -18,7 +23,7 @@ pub(super) struct Recordings {
     held: VecDeque<HeldRecording>,
     /// Likewise.
     unanchored: Vec<HeldUnanchored>,
-    /// Of all.
+    /// Memory of all.
     bytes: u64,
     next_id: RecordingId,
 }
@@ -30,7 +35,15 @@ pub(super) type RecordingId = u64;
 struct HeldRecording {
     id: RecordingId,
     at: Instant,
-    recording: Arc<TaskRecording>,
+    /// Time that it covers.
+    window: Interval,
+    /// Process that the sender named.
+    identity: Arc<ProcessIdentity>,
+    source: RecordingSource,
+    /// As it came, while the recording is in memory.
+    profile: Option<Arc<RuntimeProfile>>,
+    /// Memory that it takes.
+    bytes: u64,
     /// Process whose spans it is joined with, once it is known.
     owner: Option<Arc<ProcessIdentity>>,
     /// Earliest time at which the spans are asked again whose it is, but for the last.
@@ -43,7 +56,7 @@ struct HeldRecording {
 #[derive(Debug)]
 pub(super) struct Choosing {
     id: RecordingId,
-    pub(super) recording: Arc<TaskRecording>,
+    pub(super) source: RecordingSource,
     candidates: Vec<(Arc<ProcessIdentity>, Vec<Arc<Span>>)>,
     /// Whether the recording has waited long enough, so that its rows are handed out in any case.
     pub(super) is_last: bool,
@@ -51,7 +64,8 @@ pub(super) struct Choosing {
 
 impl Choosing {
     /// Takes long where many spans of several processes are candidates.
-    pub(super) fn answer(&self, rules: &Rules) -> Result<Arc<ProcessIdentity>, ProcessChoice> {
+    pub(super) fn answer(&self, rules: &Rules, state_rules: &StateRules) -> Result<Arc<ProcessIdentity>, Unchosen> {
+        let recording = self.source.open(state_rules)?;
         let processes: Vec<ProcessSpans<'_>> = (self.candidates.iter())
             .map(|(process, spans)| ProcessSpans {
                 process: process.clone(),
@@ -59,36 +73,66 @@ impl Choosing {
                 context: Vec::new(),
             })
             .collect();
-        match choose_process(&self.recording, &processes, rules) {
+        match choose_process(&recording, &processes, rules) {
             ProcessChoice::Chosen { index, .. } => Ok(processes[index].process.clone()),
-            undecided => Err(undecided),
+            undecided => Err(Unchosen::Undecided(undecided)),
+        }
+    }
+}
+
+/// Why the process of a recording is not known.
+#[derive(Debug, Error)]
+pub(super) enum Unchosen {
+    /// The spans do not tell.
+    #[error("{0}")]
+    Undecided(ProcessChoice),
+    /// The recording is on disk and cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] RestoreError),
+}
+
+impl HeldRecording {
+    fn new(id: RecordingId, at: Instant, recording: TaskRecording, profile: Arc<RuntimeProfile>) -> Self {
+        Self {
+            id,
+            at,
+            window: recording.window,
+            identity: recording.process.clone(),
+            bytes: recording.size_bytes() + profile.bytes.len() as u64,
+            source: RecordingSource::Decoded(Arc::new(recording)),
+            profile: Some(profile),
+            owner: None,
+            asked_again_at: at,
+            is_settled: false,
         }
     }
 }
 
 impl Recordings {
-    /// Adds a recording; the caller has made room for it.
-    pub(super) fn add(&mut self, recording: TaskRecording, now: Instant) {
-        self.bytes += recording.size_bytes();
-        let id = self.next_id();
-        self.held.push_back(HeldRecording {
-            id,
-            at: now,
-            recording: Arc::new(recording),
-            owner: None,
-            asked_again_at: now,
-            is_settled: false,
-        });
+    /// Adds a recording, and what it was decoded from; the caller has made room for both.
+    pub(super) fn add(&mut self, recording: TaskRecording, profile: Arc<RuntimeProfile>, now: Instant) {
+        let held = HeldRecording::new(self.next_id(), now, recording, profile);
+        self.bytes += held.bytes;
+        self.held.push_back(held);
     }
 
     /// The same for a recording without a wall clock. `digest` is that of its profile.
-    pub(super) fn add_unanchored(&mut self, recording: UnanchoredRecording, digest: u64, now: Instant) {
-        self.bytes += recording.size_bytes();
+    pub(super) fn add_unanchored(
+        &mut self,
+        recording: UnanchoredRecording,
+        profile: Arc<RuntimeProfile>,
+        digest: u64,
+        now: Instant,
+    ) {
         let id = self.next_id();
+        let bytes = recording.size_bytes() + profile.bytes.len() as u64;
+        self.bytes += bytes;
         self.unanchored.push(HeldUnanchored {
             id,
             at: now,
             recording: Arc::new(recording),
+            profile,
+            bytes,
             asked_again_at: now,
             digest,
         });
@@ -148,27 +192,24 @@ impl Recordings {
             id,
             at,
             recording,
+            profile,
+            bytes,
             digest,
             ..
         } = self.unanchored.remove(index);
+        self.bytes -= bytes;
         // The last other reference goes, so that anchoring copies nothing.
         drop(placing);
         let Ok(Placed { process, estimate }) = answer else {
-            self.bytes -= recording.size_bytes();
             return Err(digest);
         };
         let mut recording = Arc::unwrap_or_clone(recording).anchored(estimate);
         recording.process = process.clone();
         let window = recording.window;
+        let mut held = HeldRecording::new(id, at, recording, profile);
+        held.owner = Some(process.clone());
+        self.bytes += held.bytes;
         let position = self.held.partition_point(|held| held.id < id);
-        let held = HeldRecording {
-            id,
-            at,
-            recording: Arc::new(recording),
-            owner: Some(process.clone()),
-            asked_again_at: at,
-            is_settled: false,
-        };
         self.held.insert(position, held);
         Ok(Some((process, window)))
     }
@@ -178,17 +219,17 @@ impl Recordings {
     pub(super) fn choosings(&self, spans: &HeldSpans, round: &Round) -> Vec<Choosing> {
         let mut choosings = Vec::new();
         for held in self.held.iter().filter(|held| held.owner.is_none()) {
-            let window = held.recording.window;
+            let window = held.window;
             let candidates = || {
                 let processes = spans.processes();
-                processes.filter(|(process, _)| held.recording.process.is_compatible_with(process))
+                processes.filter(|(process, _)| held.identity.is_compatible_with(process))
             };
             let is_last = !held.is_settled && round.is_due(held.at);
             let may_ask = round.is_last || held.asked_again_at <= round.now;
             if is_last || may_ask && candidates().any(|(_, spans)| spans.has_due_slot(window, round)) {
                 choosings.push(Choosing {
                     id: held.id,
-                    recording: held.recording.clone(),
+                    source: held.source.clone(),
                     candidates: candidates()
                         .map(|(process, spans)| (process.clone(), spans.touching(window).cloned().collect()))
                         .collect(),
@@ -213,36 +254,39 @@ impl Recordings {
         let held = self.held.iter_mut().find(|held| held.id == id)?;
         held.asked_again_at = again_at;
         let owner = owner?;
-        Arc::make_mut(&mut held.recording).process = owner.clone();
+        match &mut held.source {
+            RecordingSource::Decoded(recording) => Arc::make_mut(recording).process = owner.clone(),
+            RecordingSource::Spilled(spilled) => Arc::make_mut(spilled).process = owner.clone(),
+        }
         held.owner = Some(owner);
-        Some(held.recording.window)
+        Some(held.window)
     }
 
     /// Recordings whose time has come and that have not been returned yet, each under the identity of its process if that
     /// is known by now, else under its own.
-    pub(super) fn take_settled(&mut self, round: &Round) -> Vec<Arc<TaskRecording>> {
+    pub(super) fn take_settled(&mut self, round: &Round) -> Vec<RecordingSource> {
         let due = (self.held.iter_mut()).filter(|held| !held.is_settled && round.is_due(held.at));
         due.map(|held| {
             held.is_settled = true;
-            held.recording.clone()
+            held.source.clone()
         })
         .collect()
     }
 
     /// The recordings of a process that touch `hull`.
-    pub(super) fn touching(&self, process: &Arc<ProcessIdentity>, hull: Interval) -> Vec<Arc<TaskRecording>> {
+    pub(super) fn touching(&self, process: &Arc<ProcessIdentity>, hull: Interval) -> Vec<RecordingSource> {
         let touching = self.held.iter().filter(|held| {
             let is_of_process = held.owner.as_ref().is_some_and(|owner| owner == process);
-            is_of_process && touches(held.recording.window, hull)
+            is_of_process && touches(held.window, hull)
         });
-        touching.map(|held| held.recording.clone()).collect()
+        touching.map(|held| held.source.clone()).collect()
     }
 
     /// Lets go of recordings that are older than the retention and that no span needs which may still be corrected.
     pub(super) fn forget(&mut self, spans: &mut HeldSpans, round: &Round) {
         let bytes = &mut self.bytes;
         self.held.retain(|held| {
-            let window = held.recording.window;
+            let window = held.window;
             let is_needed = |owner: &Arc<ProcessIdentity>| spans.is_open(owner, window);
             if !held.is_settled || !round.is_over(held.at) || held.owner.as_ref().is_some_and(is_needed) {
                 return true;
@@ -250,21 +294,50 @@ impl Recordings {
             if let Some(owner) = &held.owner {
                 spans.close(owner, window);
             }
-            *bytes -= held.recording.size_bytes();
+            *bytes -= held.bytes;
             false
         });
     }
 
-    /// Lets the oldest recording go whose rows have been handed out, and makes final what depends on it. `None` if there is
-    /// none, else of how many spans.
+    /// Recordings in memory, the oldest first, which take `bytes` or more beyond `limit` together with others; all of them
+    /// if that is not enough.
+    pub(super) fn to_spill(&self, bytes: u64, limit: u64) -> Vec<(RecordingId, Arc<RuntimeProfile>)> {
+        let mut excess = (self.bytes + bytes).saturating_sub(limit);
+        let mut to_spill = Vec::new();
+        for held in &self.held {
+            if excess == 0 {
+                break;
+            }
+            if let Some(profile) = &held.profile {
+                to_spill.push((held.id, profile.clone()));
+                excess = excess.saturating_sub(held.bytes);
+            }
+        }
+        to_spill
+    }
+
+    /// Frees the memory of a recording that is now on disk.
+    pub(super) fn spilled(&mut self, id: RecordingId, file: SpillFile) {
+        let Some(held) = self.held.iter_mut().find(|held| held.id == id) else {
+            return;
+        };
+        if let (RecordingSource::Decoded(recording), Some(profile)) = (&held.source, held.profile.take()) {
+            let spilled = SpilledRecording::new(file, &profile, recording);
+            self.bytes -= std::mem::take(&mut held.bytes);
+            held.source = RecordingSource::Spilled(Arc::new(spilled));
+        }
+    }
+
+    /// Lets the oldest recording in memory go whose rows have been handed out, and makes final what depends on it. `None`
+    /// if there is none, else of how many spans.
     pub(super) fn evict(&mut self, spans: &mut HeldSpans) -> Option<u64> {
-        let index = self.held.iter().position(|held| held.is_settled)?;
+        let is_evictable = |held: &HeldRecording| held.is_settled && held.profile.is_some();
+        let index = self.held.iter().position(is_evictable)?;
         let held = self.held.remove(index)?;
-        self.bytes -= held.recording.size_bytes();
-        let window = held.recording.window;
+        self.bytes -= held.bytes;
         Some(held.owner.map_or(0, |owner| {
-            spans.close(&owner, window);
-            spans.seal_touching(&owner, window)
+            spans.close(&owner, held.window);
+            spans.seal_touching(&owner, held.window)
         }))
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use spandrel_attribution::{Anchor, NotAnchored, ProcessSpans, choose_anchor};
 use spandrel_model::{OffsetEstimate, ProcessIdentity, Span, UnanchoredRecording};
+use spandrel_pipeline::RuntimeProfile;
 
 use super::recordings::RecordingId;
 
@@ -17,6 +18,10 @@ pub(super) struct HeldUnanchored {
     pub(super) id: RecordingId,
     pub(super) at: Instant,
     pub(super) recording: Arc<UnanchoredRecording>,
+    /// As it came.
+    pub(super) profile: Arc<RuntimeProfile>,
+    /// Memory that both take.
+    pub(super) bytes: u64,
     /// Earliest time of the next question, but for the last.
     pub(super) asked_again_at: Instant,
     /// Digest of the profile, which may be sent again if no spans place it.
@@ -65,11 +70,14 @@ mod tests {
         Interval, Names, RecordingClock, SpanId, SpanKind, TaskId, TaskRecording, TraceId, UnixNanos, UserTask,
     };
 
+    use spandrel_profiles::go_execution_trace::StateRules;
+
     use super::super::AttributionConfig;
     use super::super::emitted::Changes;
     use super::super::join::run_join;
-    use super::super::pending::Pending;
+    use super::super::pending::{Pending, Room};
     use super::super::slots::Round;
+    use super::super::tests::no_profile;
     use super::super::windows::Windows;
     use super::*;
 
@@ -170,7 +178,9 @@ mod tests {
     }
 
     fn add(pending: &mut Pending, at: Instant) {
-        pending.add_unanchored(recording(), DIGEST, at);
+        let recording = recording();
+        let profile = no_profile(recording.process());
+        pending.add_unanchored(recording, profile, DIGEST, at);
     }
 
     #[test]
@@ -193,6 +203,7 @@ mod tests {
         let [joined] = &join.recordings[..] else {
             panic!("one recording");
         };
+        let joined = joined.open(&StateRules::default()).unwrap();
         assert_eq!(joined.process, process("1"));
         assert_eq!(joined.window.start(), UnixNanos(placed.estimate.offset_ns));
         assert_eq!(joined.clock, RecordingClock::Estimated(placed.estimate));
@@ -212,8 +223,8 @@ mod tests {
         add(&mut pending, arrival);
 
         for due in [start, arrival] {
-            let room = pending.make_room_for_recording(bytes, bytes);
-            assert_eq!(room, None, "it takes its room");
+            let room = pending.make_room_for_recording(bytes, bytes, false);
+            assert!(matches!(room, Room::None), "it takes its room");
             let [Err(NotAnchored::NoOffset(_))] = place(&mut pending, &round(due))[..] else {
                 panic!("three spans are not enough");
             };
@@ -221,7 +232,10 @@ mod tests {
         assert!(place(&mut pending, &round(arrival)).is_empty());
         assert!(pending.take_settled(&round(arrival)).is_empty());
         assert!(pending.is_new_profile(DIGEST));
-        assert!(pending.make_room_for_recording(bytes, bytes).is_some());
+        assert!(matches!(
+            pending.make_room_for_recording(bytes, bytes, false),
+            Room::Free(_)
+        ));
     }
 
     #[test]
@@ -271,7 +285,7 @@ mod tests {
             Windows::new(AttributionConfig::default().window_rules(0)),
             Changes::default(),
         );
-        let result = run_join(&join, &Rules::default());
+        let result = run_join(&join, &[], &Rules::default());
         pending.end_join(&join, result, &round(start), Duration::ZERO, &mut windows, &mut changes);
         assert_eq!(changes.first.len(), spans("1").len());
         add(&mut pending, start);

@@ -14,3 +14,19 @@ mod stream;
 #[allow(dead_code, reason = "the tests of the attribution crate need the rest")]
 #[path = "../../../../attribution/tests/attribution/world.rs"]
 mod world;
+
+use std::sync::Arc;
+
+use spandrel_model::ProcessIdentity;
+use spandrel_pipeline::{ProfileFormat, RuntimeProfile};
+
+/// What a recording made in memory was decoded from: nothing.
+pub(super) fn no_profile(process: &ProcessIdentity) -> Arc<RuntimeProfile> {
+    Arc::new(RuntimeProfile {
+        format: ProfileFormat::GoExecutionTrace,
+        bytes: Default::default(),
+        process: process.clone(),
+        source: "test.trace".into(),
+        fetched: None,
+    })
+}

@@ -15,6 +15,7 @@ use super::super::join::run_join;
 use super::super::pending::Pending;
 use super::super::rows::window_rows;
 use super::super::windows::Windows;
+use super::no_profile;
 
 /// How often rounds take place.
 const TICK: Duration = Duration::from_millis(500);
@@ -60,7 +61,8 @@ impl Stream {
     }
 
     pub(super) fn recording(&mut self, recording: TaskRecording) {
-        self.pending.add_recording(recording, self.now);
+        let profile = no_profile(&recording.process);
+        self.pending.add_recording(recording, profile, self.now);
     }
 
     /// Lets time pass, up to `at` since the start.
@@ -79,15 +81,18 @@ impl Stream {
     fn round(&mut self, is_last: bool) {
         let round = self.config.round(self.now, is_last);
         for choosing in self.pending.choosings(&round) {
-            let answer = choosing.answer(&self.config.rules).ok();
+            let answer = choosing.answer(&self.config.rules, &self.config.state_rules).ok();
             let lateness = self.pending.assign(choosing, answer, self.now, self.now);
             self.late_recordings.push(lateness);
         }
         self.pending.take_settled(&round);
         let mut changes = Changes::default();
         for place in self.pending.due(&round) {
-            let join = self.pending.begin_join(place, &round).expect("the slot is there");
-            let result = run_join(&join, &self.config.rules);
+            let mut join = self.pending.begin_join(place, &round).expect("the slot is there");
+            let limit_bytes = self.config.recording_limit_bytes;
+            let (recordings, left_out) = join.open_recordings(&self.config.state_rules, limit_bytes);
+            assert_eq!(left_out, 0);
+            let result = run_join(&join, &recordings, &self.config.rules);
             assert_eq!(result.violations, []);
             let (windows, took) = (&mut self.windows, Duration::ZERO);
             self.pending
@@ -136,7 +141,8 @@ impl Stream {
     }
 }
 
-fn text(batch: &RecordBatch) -> Vec<Row> {
+/// The rows of a batch.
+pub(super) fn text(batch: &RecordBatch) -> Vec<Row> {
     let options = FormatOptions::default();
     let schema = batch.schema();
     let columns: Vec<(&String, ArrayFormatter<'_>)> = (schema.fields().iter().zip(batch.columns()))
