@@ -1,6 +1,5 @@
 //! The steps of attribution in order: merge the recordings, bind the spans, find the owners, give out the time.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use spandrel_model::{
@@ -10,17 +9,21 @@ use spandrel_model::{
 use thiserror::Error;
 
 use crate::bind::{self, BindWindows};
+use crate::boundaries::Boundaries;
+use crate::layering::Layering;
 use crate::owner::Owners;
 use crate::root::{OwnerClasses, RootView};
-use crate::self_view::{Evidences, SpanLayers};
+use crate::self_view::Evidences;
 use crate::spans::{SpanIndex, SpanSet};
-use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SpanKey, Timeline, WalkCounts};
+use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SpanKey, StackLayers, Timeline, WalkCounts};
 
 /// What attribution is told to do.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// How spans get their layer.
     pub layers: LayerRules,
+    /// How time gets the layer of a library that has no span of its own.
+    pub stack_layers: StackLayers,
     /// How spans get their task.
     pub windows: BindWindows,
     /// How many steps the root view follows a chain of tasks that wait for each other. Longer ones are unknown.
@@ -31,6 +34,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             layers: LayerRules::default(),
+            stack_layers: StackLayers::default(),
             windows: BindWindows::default(),
             chain_limit: 64,
         }
@@ -75,6 +79,8 @@ pub struct SpanAttribution {
     pub recorded_ns: i64,
     /// Time with exact evidence in the self view, nanoseconds.
     pub exact_ns: i64,
+    /// Time in the self view that is inferred from the spans alone, nanoseconds.
+    pub inferred_ns: i64,
     /// Time without evidence in the self view, nanoseconds.
     pub unknown_ns: i64,
     /// Time in the root view at the end of chains too long to follow, nanoseconds.
@@ -82,8 +88,22 @@ pub struct SpanAttribution {
     /// How far the recordings of the span can be off the wall clock, nanoseconds, where that is estimated; `None` where
     /// they hold the wall clock themselves, or there are none.
     pub clock_error_ns: Option<i64>,
+    /// Distinct starts and ends of spans of its task within it, its own included; `None` if it is not bound. If the clock of
+    /// the spans is off by e against that of the recordings, at most `2 |e| (boundaries - 1)` of the self view lie in wrong
+    /// cells.
+    pub boundaries: Option<i64>,
     /// The span on its task, if it is bound.
     pub on_task: Option<TaskSpan>,
+}
+
+impl SpanAttribution {
+    /// The ids of the span.
+    pub fn key(&self) -> SpanKey {
+        SpanKey {
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+        }
+    }
 }
 
 /// A stretch of a task in which a span bound to it was open: a row of the table `task_spans`.
@@ -135,8 +155,9 @@ pub struct Analysis<'a> {
     timeline: Timeline,
     bindings: Vec<Binding>,
     owners: Owners,
-    layers: SpanLayers,
+    layers: Layering,
     classes: OwnerClasses,
+    boundaries: Boundaries,
     chain_limit: u32,
 }
 
@@ -144,11 +165,12 @@ impl<'a> Analysis<'a> {
     /// Binds the spans and finds the owners. See [`attribute`] for the arguments.
     pub fn new(spans: &ProcessSpans<'a>, recordings: &[&TaskRecording], rules: &Rules) -> Self {
         let spans = SpanSet::new(spans);
-        let timeline = Timeline::new(recordings);
+        let timeline = Timeline::new(recordings, &rules.stack_layers);
         let bindings = bind::bind(&spans, &timeline, &rules.windows);
         let owners = Owners::new(&spans, &timeline, &bindings);
-        let layers = span_layers(&spans, &rules.layers);
+        let layers = Layering::new(&spans, rules);
         let classes = OwnerClasses::new(&spans, &layers);
+        let boundaries = Boundaries::new(&spans, &bindings);
         Self {
             spans,
             timeline,
@@ -156,6 +178,7 @@ impl<'a> Analysis<'a> {
             owners,
             layers,
             classes,
+            boundaries,
             chain_limit: rules.chain_limit,
         }
     }
@@ -252,13 +275,15 @@ impl<'a> Analysis<'a> {
             operation: span.name.clone(),
             interval: span.interval,
             is_request: node.is_request(),
-            layer: self.layers.layers[self.layers.of_span[index]].clone(),
+            layer: self.layers.layer(self.layers.of_span(index)).clone(),
             binding: self.bindings[index],
             recorded_ns: self.timeline.covered_ns(span.interval),
             exact_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Exact),
+            inferred_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Inferred),
             unknown_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::None),
             truncated_ns: total(View::Root, &truncated),
             clock_error_ns: self.timeline.clock_error_ns(span.interval),
+            boundaries: self.boundaries.within(self.bindings[index], span.interval),
             on_task: self.task_span(index),
             cells,
         }
@@ -296,29 +321,11 @@ fn sums_up(span: &SpanAttribution, view: View) -> Result<(), ConservationError> 
         return Ok(());
     }
     Err(ConservationError {
-        span: SpanKey {
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-        },
+        span: span.key(),
         view,
         duration_ns,
         sum_ns,
     })
-}
-
-fn span_layers(spans: &SpanSet<'_>, rules: &LayerRules) -> SpanLayers {
-    let mut numbers: HashMap<Layer, usize> = HashMap::new();
-    let mut layers = Vec::new();
-    let of_span = (0..spans.len())
-        .map(|span| {
-            let layer = rules.layer_of(spans.span(span));
-            *numbers.entry(layer).or_insert_with_key(|layer| {
-                layers.push(layer.clone());
-                layers.len() - 1
-            })
-        })
-        .collect();
-    SpanLayers { layers, of_span }
 }
 
 #[cfg(test)]
@@ -356,9 +363,11 @@ mod tests {
             cells: vec![cell.clone(), root(7)],
             recorded_ns: 7,
             exact_ns: 7,
+            inferred_ns: 0,
             unknown_ns: 0,
             truncated_ns: 0,
             clock_error_ns: None,
+            boundaries: None,
             on_task: None,
         };
         assert_eq!(conserved(&span), Ok(()));

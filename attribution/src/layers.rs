@@ -22,7 +22,10 @@ use spandrel_model::{AttributeValue, Layer, Span, SpanKind};
 use crate::Glob;
 
 /// Longest layer name that is taken from an attribute, in bytes: a layer is a word for people, not a payload.
-const LAYER_NAME_BYTES_MAX: usize = 64;
+pub(crate) const LAYER_NAME_BYTES_MAX: usize = 64;
+
+/// Attribute with which a span names its layer.
+pub(crate) const LAYER_ATTRIBUTE: &str = "attribution.layer";
 
 /// Ordered rules, and the layer of a span that none of them fits.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +137,7 @@ impl Default for LayerRules {
         Self {
             rules: vec![
                 LayerRule {
-                    layer: LayerSource::Attribute("attribution.layer".to_owned()),
+                    layer: LayerSource::Attribute(LAYER_ATTRIBUTE.to_owned()),
                     when: Vec::new(),
                 },
                 named("cache", vec![attribute(&DB, &CACHES)]),

@@ -13,10 +13,10 @@
 //! ```
 //!
 //! One module per step, in this order: [`Timeline`] merges the recordings; `bind` finds the task of each span, or says
-//! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span;
-//! `self_view` and `root` give out the time; [`Matrix`] and [`Interference`] sum up requests. [`attribute`] runs them, [`Analysis`] keeps what they
-//! found; [`choose_process`] finds the process of a recording beforehand. `docs/attribution.md` has the definitions with
-//! a worked example.
+//! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span,
+//! [`StackLayers`] that of the library in which a task stands; `self_view` and `root` give out the time; [`Matrix`]
+//! sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they found; [`choose_process`] finds
+//! the process of a recording beforehand. `docs/attribution.md` has the definitions with a worked example.
 //!
 //! Costs O(n log n) in spans, user tasks and state intervals, and as much for each step of the chains of tasks that wait
 //! for each other, of which at most [`Rules::chain_limit`] are followed; a span costs no more cells than it has. Not here:
@@ -101,9 +101,11 @@
 
 mod analysis;
 mod bind;
+mod bootstrap;
+mod boundaries;
 mod clock_offset;
 mod glob;
-mod interference;
+mod layering;
 mod layers;
 mod ledger;
 mod matrix;
@@ -111,8 +113,10 @@ mod owner;
 mod process_choice;
 mod root;
 mod self_view;
+mod sketch;
 mod slices;
 mod spans;
+mod stack_layers;
 mod sweep;
 mod tail;
 mod timeline;
@@ -121,14 +125,19 @@ pub use analysis::{
     Analysis, Attributed, ConservationError, Rules, SpanAttribution, TaskSpan, attribute, binding_word,
 };
 pub use bind::BindWindows;
+pub use bootstrap::{BOOTSTRAP_REQUESTS_MAX, BOOTSTRAP_REQUESTS_MIN, GapInterval, gap_intervals};
 pub use clock_offset::{NoOffset, estimate_offset};
 pub use glob::Glob;
-pub use interference::{Interference, InterferenceRow};
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
-pub use matrix::{Matrix, MatrixRow, window_start};
+pub use matrix::{
+    Coverage, Distribution, InterferenceRow, Matrix, MatrixRow, MatrixTables, OperationRow, Quantile, RequestGroup,
+    Tail, window_start,
+};
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
 pub use root::{RootPiece, WalkCounts};
 pub use self_view::Piece;
+pub use sketch::{Sketch, SketchError};
 pub use spans::{ProcessSpans, SpanKey};
+pub use stack_layers::{InvalidStackLayerRule, StackLayerFault, StackLayerRule, StackLayers};
 pub use tail::Band;
 pub use timeline::{TaskLine, Timeline};

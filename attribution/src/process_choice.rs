@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::bind;
 use crate::spans::SpanSet;
-use crate::{NoOffset, ProcessSpans, Rules, Timeline, estimate_offset};
+use crate::{NoOffset, ProcessSpans, Rules, StackLayers, Timeline, estimate_offset};
 
 /// The process of a recording, or why there is none. [`fmt::Display`] says it for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ fn choose_by_bound_tasks(
     compatible: &[usize],
     rules: &Rules,
 ) -> ProcessChoice {
-    let timeline = Timeline::new(&[recording]);
+    let timeline = Timeline::new(&[recording], &StackLayers::none());
     let mut counts: Vec<(usize, usize)> = compatible
         .iter()
         .map(|index| (bound_spans(&processes[*index], &timeline, rules), *index))

@@ -1,13 +1,15 @@
 //! The self view: what the span's own task did.
 //!
-//! For a span bound to task g, the instant t belongs to the cell (layer of the owner of g at t, state of g at t). That
-//! depends on g and t alone, so each task is swept once, whatever the number of its spans; a span gets the pieces between
-//! its start and its end. A span that is not bound is one unknown cell of its own layer.
+//! For a span bound to task g, the instant t belongs to the cell (layer of g at t, state of g at t). The layer is that of the
+//! span that owns g, or of the library in which g stands, if that has no span of its own. All of this depends on g and t
+//! alone, so each task is swept once, whatever the number of its spans; a span gets the pieces between its start and its
+//! end. A span that is not bound is one unknown cell of its own layer.
 
 use std::sync::Arc;
 
 use spandrel_model::{Binding, Cell, Evidence, Interval, Layer, Relation, State, TaskId, UnknownReason, View};
 
+use crate::layering::{LayerNumber, Layering};
 use crate::ledger::Ledger;
 use crate::owner::{OwnedPiece, Owners};
 use crate::spans::{SpanIndex, SpanSet};
@@ -18,20 +20,12 @@ use crate::timeline::{Standing, Timeline};
 pub struct Piece {
     /// The time, never empty.
     pub interval: Interval,
-    /// Layer of the span that owned the task.
+    /// Layer of the span that owned the task, or of the library in which the task stood.
     pub layer: Layer,
     /// State of the task.
     pub state: State,
     /// Finer kind of the state; for [`State::Unknown`], the reason.
     pub sub_state: Arc<str>,
-}
-
-/// Layers by number, so that they compare fast.
-pub(crate) struct SpanLayers {
-    /// Distinct layers.
-    pub(crate) layers: Vec<Layer>,
-    /// The layer of each span.
-    pub(crate) of_span: Vec<usize>,
 }
 
 /// What the views are made of.
@@ -41,10 +35,10 @@ pub(crate) struct Evidences<'a> {
     pub(crate) timeline: &'a Timeline,
     pub(crate) bindings: &'a [Binding],
     pub(crate) owners: &'a Owners,
-    pub(crate) layers: &'a SpanLayers,
+    pub(crate) layers: &'a Layering,
 }
 
-type Account = (usize, Standing);
+type Account = (LayerNumber, Standing);
 
 impl Evidences<'_> {
     /// The cells of every span that yields rows, by span; no cells for a span without length.
@@ -64,7 +58,7 @@ impl Evidences<'_> {
         for (span, cells) in cells.iter_mut().enumerate() {
             let duration_ns = self.spans.span(span).interval.duration_ns();
             if let (Binding::Unbound(reason), true) = (self.bindings[span], duration_ns > 0) {
-                cells.push(self.cell((self.layers.of_span[span], Standing::Unknown(reason)), duration_ns));
+                cells.push(self.cell((self.layers.of_span(span), Standing::Unknown(reason)), duration_ns));
             }
         }
         cells
@@ -77,7 +71,7 @@ impl Evidences<'_> {
         match self.bindings[span] {
             Binding::Unbound(_) if interval.is_empty() => {}
             Binding::Unbound(reason) => {
-                accounts.push((interval, (self.layers.of_span[span], Standing::Unknown(reason))));
+                accounts.push((interval, (self.layers.of_span(span), Standing::Unknown(reason))));
             }
             Binding::Bound { task, .. } => {
                 let owned = self.owned_within(task, interval);
@@ -106,9 +100,11 @@ impl Evidences<'_> {
     }
 
     fn charges(&self, task: TaskId, piece: OwnedPiece) -> impl Iterator<Item = (Interval, Account)> {
-        let layer = self.layers.of_span[piece.span];
         let tiles = self.timeline.tiles(self.timeline.task(task), piece.interval);
-        tiles.map(move |tile| (tile.interval, (layer, tile.standing)))
+        tiles.map(move |tile| {
+            let layer = self.layers.of_time(piece.span, tile.stack_layer);
+            (tile.interval, (layer, tile.standing))
+        })
     }
 
     fn sorted_cells(&self, charged: &[(Account, i64)]) -> Vec<Cell> {
@@ -123,7 +119,7 @@ impl Evidences<'_> {
         let (state, sub_state, evidence) = self.words(account.1);
         Cell {
             view: View::SelfView,
-            layer: self.layers.layers[account.0].clone(),
+            layer: self.layers.layer(account.0).clone(),
             state,
             sub_state,
             relation: Relation::Same,
@@ -137,7 +133,7 @@ impl Evidences<'_> {
         let (state, sub_state, _) = self.words(account.1);
         Piece {
             interval,
-            layer: self.layers.layers[account.0].clone(),
+            layer: self.layers.layer(account.0).clone(),
             state,
             sub_state,
         }

@@ -10,6 +10,8 @@
 
 use spandrel_model::{Interval, NameId, State, TaskId, UnixNanos};
 
+use crate::stack_layers::Place;
+
 /// Position of a wake among those of a timeline.
 pub(crate) type WakeId = usize;
 
@@ -20,6 +22,8 @@ pub(crate) struct StateSlice {
     pub(crate) interval: Interval,
     pub(crate) state: State,
     pub(crate) sub_state: NameId,
+    /// Where the task stands in it.
+    pub(crate) place: Place,
     pub(crate) ending: Ending,
 }
 
@@ -71,12 +75,32 @@ pub(crate) fn drop_overlap(slices: &mut Vec<StateSlice>) {
     });
 }
 
+/// Finds where tasks stand that get ready to run, or go on waiting in the next recording: a task that does not run stands
+/// where it stood.
+///
+/// ```text
+/// state     |running |network     |runnable |running |
+/// stack     |        |db driver   |         |        |
+/// place     |?       |db          |db       |?       |
+/// ```
+pub(crate) fn stand_still(slices: &mut [StateSlice]) {
+    let runs = |state| matches!(state, State::Running | State::GcAssist | State::GcSweep);
+    for index in 1..slices.len() {
+        let [before, slice] = [slices[index - 1], slices[index]];
+        let touching = before.task == slice.task && before.interval.end() == slice.interval.start();
+        if slice.place == Place::NOT_KNOWN && touching && !runs(slice.state) {
+            slices[index].place = before.place;
+        }
+    }
+}
+
 /// Joins what was cut: equal neighbors of which the first has no ending of its own become one. Across a seam, where one
 /// recording takes over from another, a wait may go by another name, because the second did not see it begin; it keeps
 /// both names and gets the ending of the second.
 pub(crate) fn join(slices: &mut Vec<StateSlice>, seams: &[UnixNanos]) {
     slices.dedup_by(|later, kept| {
-        let same = (later.task, later.state, later.sub_state) == (kept.task, kept.state, kept.sub_state);
+        let key = |slice: &StateSlice| (slice.task, slice.state, slice.sub_state, slice.place);
+        let same = key(later) == key(kept);
         let open = kept.ending == Ending::Open && kept.interval.end() == later.interval.start();
         let whole = Interval::new(kept.interval.start(), later.interval.end()).filter(|_| same && open);
         if let Some(whole) = whole {

@@ -20,7 +20,9 @@ use spandrel_model::{
     UserLog, UserTask, Waker,
 };
 
+use crate::StackLayers;
 use crate::slices::{self, Ending, StateSlice, Wake, WakeId};
+use crate::stack_layers::{Place, Places};
 
 /// The merged view of the recordings of one process.
 #[derive(Debug, Default)]
@@ -70,8 +72,8 @@ pub(crate) enum Standing {
 pub(crate) type LineIndex = usize;
 
 impl Timeline {
-    /// Merges `recordings`, all of one process, in any order.
-    pub fn new(recordings: &[&TaskRecording]) -> Self {
+    /// Merges `recordings`, all of one process, in any order; `stack_layers` say in which layers tasks stand.
+    pub fn new(recordings: &[&TaskRecording], stack_layers: &StackLayers) -> Self {
         let mut ordered: Vec<&TaskRecording> = recordings.to_vec();
         ordered.sort_by_key(|recording| {
             let window = recording.window;
@@ -87,7 +89,7 @@ impl Timeline {
             let mut renames = Renames::new(&recording.names);
             if let Some(part) = timeline.claim(recording.window) {
                 timeline.seams.push(part.start());
-                timeline.add_states(&recording.states, part, &mut renames);
+                timeline.add_states(&recording.states, part, &mut renames, &stack_layers.places(recording));
                 let error_ns = recording.clock.error_ns();
                 timeline.estimated.extend(error_ns.map(|error_ns| (part, error_ns)));
             }
@@ -229,7 +231,7 @@ impl Timeline {
         Some(part)
     }
 
-    fn add_states(&mut self, states: &[TaskState], part: Interval, renames: &mut Renames<'_>) {
+    fn add_states(&mut self, states: &[TaskState], part: Interval, renames: &mut Renames<'_>, places: &Places) {
         for state in states.iter().filter(|state| state.state != State::Unknown) {
             if let Some(interval) = state.interval.intersection(part) {
                 let ending = self.ending(state);
@@ -238,6 +240,10 @@ impl Timeline {
                     interval,
                     state: state.state,
                     sub_state: renames.rename(state.sub_state, &mut self.names),
+                    place: match state.state {
+                        State::Running => Place::NOT_KNOWN,
+                        _ => places.of(state.stack),
+                    },
                     ending,
                 });
             }
@@ -280,6 +286,7 @@ impl Timeline {
     fn settle(&mut self, tasks: Vec<&Task>) {
         self.slices.sort_by_key(|slice| slice.task);
         slices::drop_overlap(&mut self.slices);
+        slices::stand_still(&mut self.slices);
         slices::join(&mut self.slices, &self.seams);
         self.user_tasks.sort_by_key(|user_task| user_task.id);
         self.user_tasks.dedup_by(|later, kept| {
@@ -359,6 +366,8 @@ pub(crate) struct Tile {
     pub(crate) standing: Standing,
     /// What ended it, if it is a wait that another task ended.
     pub(crate) wake: Option<WakeId>,
+    /// Layer of the library in which the task stands, as a position in [`StackLayers::layers`].
+    pub(crate) stack_layer: Option<usize>,
 }
 
 impl Iterator for Tiles<'_> {
@@ -368,16 +377,16 @@ impl Iterator for Tiles<'_> {
         if self.at >= self.end {
             return None;
         }
-        let (end, standing, wake) = match self.slices.split_first() {
+        let (end, standing, wake, stack_layer) = match self.slices.split_first() {
             Some((slice, rest)) if slice.interval.start() <= self.at => {
                 self.slices = rest;
                 let standing = Standing::Known(slice.state, slice.sub_state);
-                (slice.interval.end(), standing, slice.ending.wake())
+                (slice.interval.end(), standing, slice.ending.wake(), slice.place.layer())
             }
             next => {
                 let next = next.map_or(self.end, |(slice, _)| slice.interval.start());
                 let (end, reason) = self.hole(next.min(self.end));
-                (end, Standing::Unknown(reason), None)
+                (end, Standing::Unknown(reason), None, None)
             }
         };
         let interval = Interval::new(self.at, end.min(self.end))?;
@@ -386,6 +395,7 @@ impl Iterator for Tiles<'_> {
             interval,
             standing,
             wake,
+            stack_layer,
         })
     }
 }

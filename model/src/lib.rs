@@ -5,7 +5,9 @@
 //! * [`Span`]: what a service reported, from OTLP.
 //! * [`TaskRecording`]: what a runtime knew about the tasks (goroutines) of one process in one stretch of time; an
 //!   [`UnanchoredRecording`] as long as nobody knows when that was.
+//! * [`CpuProfile`]: where the processor time of a process went, by samples.
 //! * [`Cell`]: time of one span given to one (layer, state).
+//! * [`FunctionPattern`]: names of functions in the rules that users write.
 //! * [`Table`]: the contract with analysts.
 //!
 //! Words that the field overloads are fixed: a *task* is a runtime task (a goroutine); the `trace.NewTask` of Go's
@@ -16,6 +18,8 @@
 mod attribute;
 mod cell;
 mod clock;
+mod cpu_profile;
+mod function_pattern;
 mod ids;
 mod layer;
 mod names;
@@ -29,6 +33,8 @@ mod time;
 pub use attribute::{Attribute, AttributeValue};
 pub use cell::{Binding, BindingKind, Cell, Culprit, Evidence, Relation, UnknownReason, View};
 pub use clock::{OffsetEstimate, RecordingClock, UnanchoredRecording};
+pub use cpu_profile::{CpuProfile, CpuSamples, LabeledSpan};
+pub use function_pattern::FunctionPattern;
 pub use ids::{SpanId, StackId, TaskId, TraceId};
 pub use layer::Layer;
 pub use names::{NameId, Names};

@@ -175,14 +175,15 @@ pub enum ProfileFormat {
     GoExecutionTrace,
 }
 
-/// Rows of one of Spandrel's own tables, in its schema.
+/// Rows of one of Spandrel's own tables, in its schema, and which earlier rows they replace.
 #[derive(Clone, Debug)]
 pub struct TableRows {
     /// The table.
     pub table: Table,
-    /// The rows.
+    /// The rows; none if rows are only to be removed.
     pub rows: RecordBatch,
-    /// Keys of rows that these replace: a batch with some columns of the table, the one that decides the partition among
-    /// them. With the commit that adds `rows`, every earlier row that equals a key in all of these columns goes.
+    /// Keys: distinct rows with some of the table's columns, [`Table::time_column`] always among them. Every row of the
+    /// table that came before and equals a key in all columns of the key is removed as `rows` become visible. These
+    /// `rows` themselves are not compared.
     pub replaces: Option<RecordBatch>,
 }

@@ -15,6 +15,9 @@
 //! WHERE trace_id = '4bf92f3577b34da6a3ce929d0e0e4736' AND dt = '2026-11-21'
 //! ```
 //!
+//! Sketches, the columns from which quantiles of any time are made, are merged by `sketch_merge` and asked by
+//! `sketch_quantile`, `sketch_count` and `sketch_subtract`.
+//!
 //! Not here: network front ends, the command line, writing.
 
 mod error;
@@ -24,6 +27,8 @@ mod functions;
 mod id_literals;
 mod run;
 mod session;
+mod sketch_functions;
+mod sketch_merge;
 mod snapshot_table;
 mod value;
 

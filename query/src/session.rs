@@ -16,6 +16,8 @@ use spandrel_store::Snapshot;
 use crate::QueryError;
 use crate::functions::{hex_function, unhex_function};
 use crate::id_literals::IdLiterals;
+use crate::sketch_functions::sketch_functions;
+use crate::sketch_merge::sketch_merge_function;
 use crate::snapshot_table::SnapshotTable;
 
 const MIB: usize = 1024 * 1024;
@@ -50,7 +52,8 @@ impl Default for SessionOptions {
     }
 }
 
-/// A session with every table of [`Table::ALL`] as the snapshot has it, and the functions `hex` and `unhex`.
+/// A session with every table of [`Table::ALL`] as the snapshot has it, the functions `hex` and `unhex`, and those of
+/// sketches.
 ///
 /// Statements go through [`crate::run`], which refuses those that are not queries.
 pub fn session(snapshot: &Snapshot, options: &SessionOptions) -> Result<SessionContext, QueryError> {
@@ -58,6 +61,10 @@ pub fn session(snapshot: &Snapshot, options: &SessionOptions) -> Result<SessionC
     let mut ctx = SessionContext::new_with_config_rt(config(options), Arc::new(runtime));
     ctx.register_udf(unhex_function());
     ctx.register_udf(hex_function());
+    sketch_functions()
+        .into_iter()
+        .for_each(|function| ctx.register_udf(function));
+    ctx.register_udaf(sketch_merge_function());
     ctx.register_function_rewrite(Arc::new(IdLiterals))
         .map_err(QueryError::of_session)?;
     for table in Table::ALL {

@@ -13,7 +13,7 @@ use datafusion::prelude::SessionContext;
 use rows::rows;
 use spandrel_model::Table;
 use spandrel_query::{Format, Limits, QueryError, QueryResult, SessionOptions, run, session};
-use spandrel_store::Store;
+use spandrel_store::{Store, TableChange};
 use tempfile::TempDir;
 
 /// 2026-11-21 09:00 UTC.
@@ -33,7 +33,7 @@ impl Fixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).await.unwrap();
-        let flush = Table::ALL.map(|table| (table, vec![rows(table, ROWS, NINE, 2 * HOUR / ROWS as i64)]));
+        let flush = Table::ALL.map(|table| TableChange::add(table, rows(table, ROWS, NINE, 2 * HOUR / ROWS as i64)));
         store.commit(flush.to_vec(), None).await.unwrap();
         let ctx = open(&store).await;
         Self { _dir: dir, store, ctx }
@@ -102,7 +102,7 @@ async fn a_table_without_rows_has_its_columns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_sees_one_snapshot_and_a_new_one_sees_later_commits() {
     let fixture = Fixture::new().await;
-    let more = vec![(Table::Spans, vec![rows(Table::Spans, 7, NINE, SECOND)])];
+    let more = vec![TableChange::add(Table::Spans, rows(Table::Spans, 7, NINE, SECOND))];
     fixture.store.commit(more, None).await.unwrap();
     let count = "SELECT count(*) FROM spans";
     assert_eq!(fixture.lines(count).await, ["100"]);

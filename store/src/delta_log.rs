@@ -1,17 +1,16 @@
 //! The Delta log of one table: what is committed, and the commit itself.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::error::ArrowError;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake::kernel::{Action, Add, DataType, StructField, Transaction};
+use deltalake::kernel::{Action, DataType, StructField, Transaction};
 use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
-use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::protocol::SaveMode;
 use deltalake::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError, TableProperty, checkpoints};
 use futures::TryStreamExt;
 use spandrel_model::{PARTITION_COLUMNS, Table};
@@ -19,10 +18,11 @@ use url::Url;
 
 use crate::disk::Disk;
 use crate::durable_object_store::DurableObjectStore;
+use crate::log_entry::{LogEntry, LoggedFile};
 use crate::parquet_file::WrittenFile;
+use crate::partition::Hour;
 use crate::reader::{DataFile, TableSnapshot};
-use crate::statistics;
-use crate::{CommitKey, StoreError};
+use crate::{CommitKey, StoreError, statistics, vacuum};
 
 /// Tries to place a log entry while other programs (a compaction, say) place theirs.
 const COMMIT_RETRIES: usize = 5;
@@ -85,6 +85,10 @@ impl DeltaLog {
             .with_columns(columns)
             .with_partition_columns(PARTITION_COLUMNS)
             .with_configuration_property(TableProperty::CheckpointInterval, Some(CHECKPOINT_INTERVAL.to_string()))
+            .with_configuration_property(
+                TableProperty::DeletedFileRetentionDuration,
+                Some(vacuum::retention_property()),
+            )
             // Readers take a column of this list without statistics for one without values, and skip its files.
             .with_configuration_property(
                 TableProperty::DataSkippingStatsColumns,
@@ -107,10 +111,23 @@ impl DeltaLog {
         Ok(version.is_some_and(|version| version >= key.version))
     }
 
-    /// Adds the files to the table, in one entry. The table exists.
-    pub(crate) async fn append(&mut self, files: &[WrittenFile], key: Option<&CommitKey>) -> Result<(), StoreError> {
-        let committed = self.try_append(files, key).await;
-        let version = committed.map_err(|e| self.error("commit to", e))?;
+    /// Places one entry: the new files, and for each rewritten file its removal and its copy. The table exists.
+    ///
+    /// If that fails, the files are removed, unless the entry turns out to be in the log. An entry that removes files
+    /// is placed only if nobody else placed one since [`Self::refresh`]: their entry may have moved the rows.
+    pub(crate) async fn commit(&mut self, mut entry: LogEntry, key: Option<&CommitKey>) -> Result<(), StoreError> {
+        let actions = entry.actions();
+        if actions.is_empty() && key.is_none() {
+            return Ok(());
+        }
+        entry.new_files().for_each(WrittenFile::keep);
+        let version = match self.try_commit(&entry, actions, key).await {
+            Ok(version) => version,
+            Err(error) => {
+                self.remove_unless_committed(&mut entry).await;
+                return Err(self.error("commit to", error));
+            }
+        };
         if (version + 1).is_multiple_of(CHECKPOINT_INTERVAL)
             && let Err(error) = self.checkpoint().await
         {
@@ -120,26 +137,43 @@ impl DeltaLog {
         Ok(())
     }
 
-    async fn try_append(&mut self, files: &[WrittenFile], key: Option<&CommitKey>) -> DeltaResult<u64> {
+    pub(crate) async fn try_commit(
+        &self,
+        entry: &LogEntry,
+        actions: Vec<Action>,
+        key: Option<&CommitKey>,
+    ) -> DeltaResult<u64> {
+        let is_append = entry.rewritten.is_empty();
         // Checkpoints are ours, after the commit: as hooks of the commit they would make it fail after it succeeded.
-        let properties = CommitProperties::default()
-            .with_max_retries(COMMIT_RETRIES)
+        let mut properties = CommitProperties::default()
+            .with_max_retries(if is_append { COMMIT_RETRIES } else { 0 })
             .with_create_checkpoint(false)
             .with_cleanup_expired_logs(Some(false))
             .with_application_transactions(key.map(transaction).into_iter().collect());
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(PARTITION_COLUMNS.map(str::to_owned).to_vec()),
-            predicate: None,
-        };
+        if !is_append {
+            properties = properties.with_metadata([("operationMetrics".to_owned(), entry.merge_metrics())]);
+        }
         let state = self.delta.snapshot()?;
         let post_commit = CommitBuilder::from(properties)
-            .with_actions(files.iter().map(add_action).collect())
-            .build(Some(state), self.log_store(), operation)
+            .with_actions(actions)
+            .build(Some(state), self.log_store(), entry.operation())
             .into_prepared_commit_future()
             .await?
             .await?;
         Ok(post_commit.version)
+    }
+
+    /// A failed commit may be in the log all the same, if only the confirmation was lost.
+    pub(crate) async fn remove_unless_committed(&mut self, entry: &mut LogEntry) {
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(table = self.table.name(), %error, "files of a failed commit stay until the store is next opened");
+            return;
+        }
+        let committed = self.active_files();
+        for file in entry.new_files().filter(|file| !committed.contains(&file.path)) {
+            // What stays is swept when the store is next opened.
+            let _ = std::fs::remove_file(&file.path);
+        }
     }
 
     async fn checkpoint(&mut self) -> DeltaResult<()> {
@@ -177,19 +211,47 @@ impl DeltaLog {
         }
     }
 
-    /// Every file that the log mentions, removed ones included: readers of older versions may still use those.
-    pub(crate) async fn known_files(&self) -> Result<HashSet<PathBuf>, StoreError> {
+    /// The files with rows of these hours. The table exists.
+    pub(crate) fn files_of_hours(&self, hours: &BTreeSet<Hour>) -> Vec<LoggedFile> {
+        let (Some(state), false) = (&self.delta.state, hours.is_empty()) else {
+            return Vec::new();
+        };
+        let hours = hours
+            .iter()
+            .map(|hour| ((hour.dt(), hour.hr()), *hour))
+            .collect::<BTreeMap<_, _>>();
+        let [dt, hr] = PARTITION_COLUMNS;
+        let files = state.log_data().into_iter().filter_map(|view| {
+            let mut partition = view.partition_values_map();
+            let mut value = |column: &str| partition.remove(column).flatten().unwrap_or_default();
+            let hour = *hours.get(&(value(dt), value(hr)))?;
+            let path = self.dir.join(view.path().as_ref());
+            Some(LoggedFile { path, hour, view })
+        });
+        files.collect()
+    }
+
+    /// Every file that the log mentions.
+    pub(crate) async fn mentioned_files(&self) -> Result<MentionedFiles, StoreError> {
         let Some(state) = &self.delta.state else {
-            return Ok(HashSet::new());
+            return Ok(MentionedFiles::default());
         };
         let log_store = self.log_store();
         let removed = state.all_tombstones(&log_store).try_collect::<Vec<_>>().await;
         let removed = removed.map_err(|e| self.error("read", e))?;
-        let live = state.log_data();
-        let paths = removed.iter().map(|file| self.dir.join(file.path().as_ref()));
-        Ok(paths
-            .chain(live.iter().map(|file| self.dir.join(file.path().as_ref())))
-            .collect())
+        let removed = removed.iter().map(|file| {
+            let removed_ms = file.deletion_timestamp().unwrap_or(0);
+            (self.dir.join(file.path().as_ref()), removed_ms)
+        });
+        Ok(MentionedFiles {
+            active: self.active_files(),
+            removed: removed.collect(),
+        })
+    }
+
+    fn active_files(&self) -> HashSet<PathBuf> {
+        let files = self.delta.state.iter().flat_map(|state| state.log_data());
+        files.map(|file| self.dir.join(file.path().as_ref())).collect()
     }
 
     fn check_columns(&self) -> Result<(), StoreError> {
@@ -222,6 +284,15 @@ impl DeltaLog {
     }
 }
 
+/// Files that a log mentions, by absolute path.
+#[derive(Debug, Default)]
+pub(crate) struct MentionedFiles {
+    /// They hold the rows of the table.
+    pub(crate) active: HashSet<PathBuf>,
+    /// Removed from the table at this time, in milliseconds since the Unix epoch: older snapshots have them.
+    pub(crate) removed: BTreeMap<PathBuf, i64>,
+}
+
 /// Columns of the table and the partition columns. Fixed-size binary is plain `binary`, for Delta has no fixed size.
 fn delta_columns(table: Table) -> Result<Vec<StructField>, ArrowError> {
     let schema = table.schema();
@@ -232,28 +303,6 @@ fn delta_columns(table: Table) -> Result<Vec<StructField>, ArrowError> {
     });
     let partitions = PARTITION_COLUMNS.map(|name| Ok(StructField::not_null(name, DataType::STRING)));
     columns.chain(partitions).collect()
-}
-
-fn add_action(file: &WrittenFile) -> Action {
-    let [dt, hr] = PARTITION_COLUMNS;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Action::Add(Add {
-        path: file.relative_path.clone(),
-        partition_values: [
-            (dt.to_owned(), Some(file.hour.dt())),
-            (hr.to_owned(), Some(file.hour.hr())),
-        ]
-        .into(),
-        size: i64::try_from(file.size_bytes).expect("files are shorter than 2^63 bytes"),
-        modification_time: i64::try_from(now.as_millis()).expect("milliseconds of 2^63 are 292 million years"),
-        data_change: true,
-        stats: Some(file.statistics.clone()),
-        tags: None,
-        deletion_vector: None,
-        base_row_id: None,
-        default_row_commit_version: None,
-        clustering_provider: None,
-    })
 }
 
 fn transaction(key: &CommitKey) -> Transaction {

@@ -104,12 +104,12 @@ impl Disk {
 
 #[cfg(test)]
 #[path = "../tests/rows/mod.rs"]
-mod rows;
+pub(crate) mod rows;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Store;
+    use crate::{Store, TableChange};
     use spandrel_model::Table;
 
     /// Files below `dir`, recursively.
@@ -139,12 +139,8 @@ mod tests {
     async fn every_file_of_a_commit_survives_power_loss() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).await.unwrap();
-        let flush = [Table::Spans, Table::Attribution, Table::Matrix].map(|table| {
-            (
-                table,
-                vec![rows::rows(table, 10, 1_795_251_600_000_000_000, 600_000_000_000)],
-            )
-        });
+        let flush = [Table::Spans, Table::Attribution, Table::Matrix]
+            .map(|table| TableChange::add(table, rows::rows(table, 10, 1_795_251_600_000_000_000, 600_000_000_000)));
         store.commit(flush.to_vec(), None).await.unwrap();
 
         let journal = store.disk().journal.lock().unwrap().clone();

@@ -17,7 +17,8 @@ pub(crate) fn recoded(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
     RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
 }
 
-fn recoded_column(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+/// A column with its strings encoded as `to` says; as it is if the types differ in more than that.
+pub(crate) fn recoded_column(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     let from = column.data_type();
     if from != to && words_of(from) == words_of(to) {
         return cast(column, to);

@@ -29,8 +29,8 @@ pub enum StoreError {
         source: std::io::Error,
     },
 
-    /// A batch given to [`crate::Store::commit`] has other columns than [`Table::schema`]. Nothing was written.
-    #[error("rows for table `{}` do not have its columns", table.name())]
+    /// Rows or keys given to [`crate::Store::commit`] have other columns than [`Table::schema`]. Nothing was written.
+    #[error("rows or keys for table `{}` do not have its columns", table.name())]
     Rows {
         /// The table they were meant for.
         table: Table,
@@ -47,14 +47,16 @@ pub enum StoreError {
         source: ArrowError,
     },
 
-    /// The rows could not be encoded.
-    #[error("failed to write Parquet file `{}` of table `{}`", path.display(), table.name())]
+    /// A data file could not be encoded or decoded.
+    #[error("failed to {operation} Parquet file `{}` of table `{}`", path.display(), table.name())]
     Parquet {
+        /// What was tried, as a verb.
+        operation: &'static str,
         /// The table.
         table: Table,
-        /// The file under its temporary name.
+        /// The file; under its temporary name if it was being written.
         path: PathBuf,
-        /// What the Parquet writer says.
+        /// What the Parquet library says.
         source: ParquetError,
     },
 

@@ -1,8 +1,7 @@
-//! One flush of one table as Parquet files: sorted, encoded, and durable under their final names.
+//! Rows of one table as Parquet files: sorted, encoded, and durable under their final names.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
@@ -12,7 +11,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnDescriptor;
-use spandrel_model::{PARTITION_COLUMNS, Table};
+use spandrel_model::Table;
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -31,9 +30,10 @@ const COPY_ROWS: usize = 8 * 1024;
 /// Names of data files begin with this, so that a sweep touches no file of others.
 pub(crate) const FILE_PREFIX: &str = "part-";
 
-/// A durable file that no log entry mentions yet.
+/// A durable file that no log entry mentions yet. Dropped before [`WrittenFile::keep`], it is removed.
 #[derive(Debug)]
 pub(crate) struct WrittenFile {
+    pub(crate) path: PathBuf,
     /// Path below the directory of the table, with `/`.
     pub(crate) relative_path: String,
     pub(crate) hour: Hour,
@@ -41,76 +41,80 @@ pub(crate) struct WrittenFile {
     pub(crate) size_bytes: u64,
     /// Statistics as the Delta log holds them.
     pub(crate) statistics: String,
+    kept: bool,
 }
 
-/// Writes the rows of `batches` into one file per UTC hour. Blocks. `batches` have the [`Table::row_schema`].
-///
-/// Beside the batches, memory holds their sort keys, two indexes per row, and the row group being encoded.
-pub(crate) fn write_files(
-    disk: &Disk,
-    table: Table,
-    table_dir: &Path,
-    batches: &[RecordBatch],
-) -> Result<Vec<WrittenFile>, StoreError> {
-    let hours = sort_into_hours(table, batches).map_err(|source| StoreError::Sort { table, source })?;
-    let properties = Arc::new(writer_properties(table).map_err(|source| StoreError::Parquet {
-        table,
-        path: table_dir.to_owned(),
-        source,
-    })?);
-    hours
-        .into_iter()
-        .map(|(hour, rows)| {
-            let file = HourFile {
-                disk,
-                table,
-                table_dir,
-                hour,
-            };
-            file.write(batches, &rows, &properties)
-        })
-        .collect()
+impl WrittenFile {
+    /// Leaves the file on the disk, because a log entry may mention it from here on.
+    pub(crate) fn keep(&mut self) {
+        self.kept = true;
+    }
 }
 
-struct HourFile<'a> {
+impl Drop for WrittenFile {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What stays is swept when the store is next opened.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Writes the files of one table.
+pub(crate) struct FileWriter<'a> {
     disk: &'a Disk,
     table: Table,
     table_dir: &'a Path,
-    hour: Hour,
+    properties: WriterProperties,
 }
 
-impl HourFile<'_> {
-    fn write(
-        &self,
-        batches: &[RecordBatch],
-        rows: &[RowPlace],
-        properties: &Arc<WriterProperties>,
-    ) -> Result<WrittenFile, StoreError> {
-        let (temporary, file) = self
-            .disk
-            .create_temporary(self.table_dir)
-            .map_err(|source| StoreError::Io {
-                operation: "create a file in",
-                path: self.table_dir.to_owned(),
-                source,
-            })?;
-        let written = self
-            .encode(&temporary, &file, batches, rows, properties)
-            .and_then(|metadata| {
-                let relative_path = self.publish(&temporary, &file)?;
-                let size_bytes = file.metadata().map_err(|source| StoreError::Io {
-                    operation: "measure",
-                    path: self.table_dir.join(&relative_path),
-                    source,
-                })?;
-                Ok(WrittenFile {
-                    relative_path,
-                    hour: self.hour,
-                    rows: rows.len() as u64,
-                    size_bytes: size_bytes.len(),
-                    statistics: statistics::of_file(&self.table.schema(), &metadata),
-                })
+impl<'a> FileWriter<'a> {
+    pub(crate) fn new(disk: &'a Disk, table: Table, table_dir: &'a Path) -> Result<Self, StoreError> {
+        let properties = writer_properties(table).map_err(|source| write_error(table, table_dir, source))?;
+        Ok(Self {
+            disk,
+            table,
+            table_dir,
+            properties,
+        })
+    }
+
+    /// Writes the rows of `batches` into one file per UTC hour. Blocks. `batches` have the [`Table::row_schema`].
+    ///
+    /// Beside the batches, memory holds their sort keys, two indexes per row, and the row group being encoded.
+    pub(crate) fn write_hours(&self, batches: &[RecordBatch]) -> Result<Vec<WrittenFile>, StoreError> {
+        let sort_error = |source| StoreError::Sort {
+            table: self.table,
+            source,
+        };
+        let schema = self.table.schema();
+        let hours = sort_into_hours(self.table, batches).map_err(sort_error)?;
+        let batches = batches.iter().collect::<Vec<_>>();
+        let files = hours.into_iter().map(|(hour, rows)| {
+            let copies = rows.chunks(COPY_ROWS).map(|places: &[RowPlace]| {
+                let sorted = interleave_record_batch(&batches, places);
+                sorted.and_then(|sorted| recoded(&sorted, &schema)).map_err(sort_error)
             });
+            self.write(hour, copies)
+        });
+        files.collect()
+    }
+
+    /// Writes one file with rows in file order, in [`Table::schema`]. Blocks.
+    pub(crate) fn write(
+        &self,
+        hour: Hour,
+        batches: impl Iterator<Item = Result<RecordBatch, StoreError>>,
+    ) -> Result<WrittenFile, StoreError> {
+        let temporary = self.disk.create_temporary(self.table_dir);
+        let (temporary, file) = temporary.map_err(|source| StoreError::Io {
+            operation: "create a file in",
+            path: self.table_dir.to_owned(),
+            source,
+        })?;
+        let written = self
+            .encode(&temporary, &file, batches)
+            .and_then(|metadata| self.publish(&temporary, &file, hour, &metadata));
         if written.is_err() {
             // The error matters, not the leftover: it is swept when the store is next opened.
             let _ = std::fs::remove_file(&temporary);
@@ -122,45 +126,55 @@ impl HourFile<'_> {
         &self,
         temporary: &Path,
         file: &File,
-        batches: &[RecordBatch],
-        rows: &[RowPlace],
-        properties: &Arc<WriterProperties>,
+        batches: impl Iterator<Item = Result<RecordBatch, StoreError>>,
     ) -> Result<ParquetMetaData, StoreError> {
-        let table = self.table;
-        let parquet_error = |source: ParquetError| StoreError::Parquet {
-            table,
-            path: temporary.to_owned(),
-            source,
-        };
-        let batches = batches.iter().collect::<Vec<_>>();
-        let properties = WriterProperties::clone(properties);
-        let mut writer = ArrowWriter::try_new(file, table.schema(), Some(properties)).map_err(parquet_error)?;
-        for places in rows.chunks(COPY_ROWS) {
-            let sorted = interleave_record_batch(&batches, places)
-                .and_then(|sorted| recoded(&sorted, &table.schema()))
-                .map_err(|source| StoreError::Sort { table, source })?;
-            writer.write(&sorted).map_err(parquet_error)?;
+        let error = |source| write_error(self.table, temporary, source);
+        let properties = Some(self.properties.clone());
+        let mut writer = ArrowWriter::try_new(file, self.table.schema(), properties).map_err(error)?;
+        for batch in batches {
+            writer.write(&batch?).map_err(error)?;
         }
-        writer.close().map_err(parquet_error)
+        writer.close().map_err(error)
     }
 
-    fn publish(&self, temporary: &Path, file: &File) -> Result<String, StoreError> {
-        let [dt, hr] = PARTITION_COLUMNS;
-        let relative_path = format!(
-            "{dt}={}/{hr}={}/{FILE_PREFIX}{}.parquet",
-            self.hour.dt(),
-            self.hour.hr(),
-            Uuid::new_v4()
-        );
-        let path: PathBuf = self.table_dir.join(&relative_path);
-        self.disk
-            .publish(temporary, file, &path, IfExists::Replace)
-            .map_err(|source| StoreError::Io {
-                operation: "make durable",
+    fn publish(
+        &self,
+        temporary: &Path,
+        file: &File,
+        hour: Hour,
+        metadata: &ParquetMetaData,
+    ) -> Result<WrittenFile, StoreError> {
+        let relative_path = format!("{}/{FILE_PREFIX}{}.parquet", hour.directory(), Uuid::new_v4());
+        let path = self.table_dir.join(&relative_path);
+        let io_error = |operation| {
+            let path = path.clone();
+            move |source| StoreError::Io {
+                operation,
                 path,
                 source,
-            })?;
-        Ok(relative_path)
+            }
+        };
+        let size_bytes = file.metadata().map_err(io_error("measure"))?.len();
+        let published = self.disk.publish(temporary, file, &path, IfExists::Replace);
+        published.map_err(io_error("make durable"))?;
+        Ok(WrittenFile {
+            relative_path,
+            hour,
+            rows: u64::try_from(metadata.file_metadata().num_rows()).expect("a count of rows"),
+            size_bytes,
+            statistics: statistics::of_file(&self.table.schema(), metadata),
+            path,
+            kept: false,
+        })
+    }
+}
+
+fn write_error(table: Table, path: &Path, source: ParquetError) -> StoreError {
+    StoreError::Parquet {
+        operation: "write",
+        table,
+        path: path.to_owned(),
+        source,
     }
 }
 

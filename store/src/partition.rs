@@ -9,7 +9,7 @@ use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use jiff::Timestamp;
-use spandrel_model::Table;
+use spandrel_model::{PARTITION_COLUMNS, Table};
 
 const NS_PER_MINUTE: i64 = 60_000_000_000;
 const NS_PER_HOUR: i64 = 60 * NS_PER_MINUTE;
@@ -20,7 +20,7 @@ const SECONDS_PER_HOUR: i64 = 3600;
 pub(crate) struct Hour(i64);
 
 impl Hour {
-    fn of(time_ns: i64) -> Self {
+    pub(crate) fn of(time_ns: i64) -> Self {
         Self(time_ns.div_euclid(NS_PER_HOUR))
     }
 
@@ -32,6 +32,12 @@ impl Hour {
     /// Value of the partition column `hr`: `09`.
     pub(crate) fn hr(self) -> String {
         self.start().strftime("%H").to_string()
+    }
+
+    /// Directory below that of the table: `dt=2026-11-21/hr=09`.
+    pub(crate) fn directory(self) -> String {
+        let [dt, hr] = PARTITION_COLUMNS;
+        format!("{dt}={}/{hr}={}", self.dt(), self.hr())
     }
 
     fn start(self) -> Timestamp {
@@ -97,7 +103,7 @@ fn key_columns(table: Table, batch: &RecordBatch) -> Result<Vec<ArrayRef>, Arrow
     Ok(columns)
 }
 
-fn int64_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array, ArrowError> {
+pub(crate) fn int64_column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a Int64Array, ArrowError> {
     let column = batch.column(batch.schema_ref().index_of(name)?);
     column
         .as_primitive_opt::<Int64Type>()

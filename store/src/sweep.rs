@@ -1,6 +1,5 @@
-//! Removal of what a crash left: files without a log entry.
+//! Removal of what a crash left: files that no log entry mentions.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
 use std::io;
@@ -9,29 +8,31 @@ use std::time::{Duration, SystemTime};
 
 use spandrel_model::PARTITION_COLUMNS;
 
+use crate::delta_log::MentionedFiles;
 use crate::disk::TEMPORARY_EXTENSION;
 use crate::parquet_file::FILE_PREFIX;
 
 /// Younger leftovers stay: a program that only copies or reads the directory may hold them.
 pub(crate) const GRACE: Duration = Duration::from_secs(3600);
 
-/// Removes files of this writer that are not in `known` and older than [`GRACE`]. Blocks. Returns how many.
+/// Removes files of this writer that `mentioned` lacks and that are older than [`GRACE`]. Blocks. Returns how many.
 ///
 /// It goes only where the writer writes: the table, its log and its partitions. Files with other names stay.
-pub(crate) fn sweep(table_dir: &Path, known: &HashSet<PathBuf>) -> io::Result<usize> {
+pub(crate) fn sweep(table_dir: &Path, mentioned: &MentionedFiles) -> io::Result<usize> {
     let [dt, hr] = PARTITION_COLUMNS;
     let days = subdirectories(table_dir, dt)?;
     let mut dirs = vec![table_dir.to_owned(), table_dir.join("_delta_log")];
     for day in &days {
         dirs.extend(subdirectories(day, hr)?);
     }
+    let is_mentioned = |path: &PathBuf| mentioned.active.contains(path) || mentioned.removed.contains_key(path);
     let mut removed = 0;
     for dir in dirs {
         for entry in entries(&dir)? {
             let path = entry.path();
-            if is_ours(&path) && !known.contains(&path) && is_older_than_grace(&entry)? {
+            if is_ours(&path) && !is_mentioned(&path) && is_older_than_grace(&entry)? {
                 fs::remove_file(&path)?;
-                tracing::info!(path = %path.display(), "removed a file that a crash left uncommitted");
+                tracing::info!(path = %path.display(), "removed a file that the Delta log does not mention");
                 removed += 1;
             }
         }

@@ -1,7 +1,8 @@
 """Reads a store with engines that know nothing of it, and compares with what was written.
 
-Usage: external_readers.py DIRECTORY EXPECTED, where EXPECTED is JSON: per table its name, columns, number of rows,
-and the sum of its time column (relative to `time_origin`).
+Usage: external_readers.py [--compact] DIRECTORY EXPECTED, where EXPECTED is JSON: per table its name, columns, number of rows,
+the sum of its time column (relative to `time_origin`), and whether rows of it were replaced. With --compact first, the
+tables are compacted by the deltalake wheel after they were read.
 """
 
 import json
@@ -40,11 +41,15 @@ def check_delta(path, expected):
 
 
 def check_parquet(path, expected):
-    """DuckDB reads the files by their names alone."""
+    """DuckDB reads the files: by their names alone, or by the log if some of them are no longer in the table."""
+    files = f"'{path}/**/part-*.parquet'"
+    if expected["replaced"]:
+        files = DeltaTable(path).file_uris()
+    files = f"{files}, hive_partitioning = true, hive_types_autocast = false"
     [(rows, time_sum, nine)] = duckdb.sql(
         f"""
         SELECT count(*), sum({expected["time_column"]} - {expected["time_origin"]}), count(*) FILTER (hr = '09')
-        FROM read_parquet('{path}/**/part-*.parquet', hive_partitioning = true, hive_types_autocast = false)
+        FROM read_parquet({files})
         """
     ).fetchall()
     check("rows", rows, expected["rows"])
@@ -52,13 +57,14 @@ def check_parquet(path, expected):
     check("rows of nine", nine, expected["rows_of_nine"])
     if "attributes" in expected["columns"]:
         [(routes,)] = duckdb.sql(
-            f"SELECT count(DISTINCT attributes['http.route']) FROM read_parquet('{path}/**/part-*.parquet')"
+            f"SELECT count(DISTINCT attributes['http.route']) FROM read_parquet({files})"
         ).fetchall()
         check("routes", routes, 5)
 
 
 def main():
-    directory, tables = Path(sys.argv[1]), json.loads(sys.argv[2])
+    arguments = [argument for argument in sys.argv[1:] if argument != "--compact"]
+    directory, tables = Path(arguments[0]), json.loads(arguments[1])
     for expected in tables:
         path = directory / expected["table"]
         for reader in (check_delta, check_parquet):
@@ -66,6 +72,8 @@ def main():
                 reader(path, expected)
             except SystemExit as error:
                 sys.exit(f"{expected['table']}, {reader.__name__}: {error}")
+        if "--compact" in sys.argv:
+            DeltaTable(path).optimize.compact()
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rows::rows;
-use spandrel_model::Table;
-use spandrel_store::{CommitKey, Snapshot, Store, StoreError, StoreReader};
+use spandrel_model::{Table, UnixNanos};
+use spandrel_store::{CommitKey, Snapshot, Store, StoreError, StoreReader, TableChange};
 
 /// 2026-11-21 09:00 UTC.
 const NINE: i64 = 1_795_251_600_000_000_000;
@@ -51,12 +51,18 @@ async fn a_snapshot_sees_the_commits_before_it_and_never_changes() {
     let empty = reader.snapshot().await.unwrap();
 
     let first = store
-        .commit(vec![(Table::Logs, vec![rows(Table::Logs, 10, NINE, SECOND)])], None)
+        .commit(
+            vec![TableChange::add(Table::Logs, rows(Table::Logs, 10, NINE, SECOND))],
+            None,
+        )
         .await
         .unwrap();
     let one = reader.snapshot().await.unwrap();
     store
-        .commit(vec![(Table::Logs, vec![rows(Table::Logs, 5, NINE, SECOND)])], None)
+        .commit(
+            vec![TableChange::add(Table::Logs, rows(Table::Logs, 5, NINE, SECOND))],
+            None,
+        )
         .await
         .unwrap();
     let two = reader.snapshot().await.unwrap();
@@ -71,12 +77,46 @@ async fn a_snapshot_sees_the_commits_before_it_and_never_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_latest_rows_of_any_table_can_be_had_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    for table in Table::ALL {
+        let before = rows(table, 10, NINE - HOUR, SECOND);
+        let across = rows(table, 10, NINE - 5 * SECOND, SECOND);
+        let changes = [before, across].map(|rows| TableChange::add(table, rows));
+        store.commit(changes.to_vec(), None).await.unwrap();
+    }
+    let snapshot = store.reader().snapshot().await.unwrap();
+    for table in Table::ALL {
+        let from = |from_ns| snapshot.rows_from(table, UnixNanos(from_ns), usize::MAX).unwrap();
+        let times = |batches: Vec<RecordBatch>| {
+            let mut times: Vec<i64> = batches
+                .iter()
+                .flat_map(|batch| int64s(batch, table.time_column()))
+                .collect();
+            times.sort_unstable();
+            times
+        };
+        let found = from(NINE - 2 * SECOND);
+        assert!(
+            found.iter().all(|batch| batch.schema() == table.schema()),
+            "{}",
+            table.name()
+        );
+        let expected: Vec<i64> = (-2..5).map(|second| NINE + second * SECOND).collect();
+        assert_eq!(times(found), expected, "{}", table.name());
+        assert_eq!(times(from(i64::MIN)).len(), 20, "{}", table.name());
+        assert!(from(NINE + HOUR).is_empty(), "{}", table.name());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_are_split_by_utc_hour_and_described() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path().join("a directory/with a space")).await.unwrap();
     let batch = rows(Table::RuntimeEvents, 4, NINE + HOUR - 2 * SECOND, SECOND);
     store
-        .commit(vec![(Table::RuntimeEvents, vec![batch])], None)
+        .commit(vec![TableChange::add(Table::RuntimeEvents, batch)], None)
         .await
         .unwrap();
 
@@ -107,11 +147,9 @@ async fn rows_are_split_by_utc_hour_and_described() {
 async fn spans_are_sorted_by_minute_then_trace_then_start_across_batches() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
-    let batches = vec![
-        rows(Table::Spans, 100, NINE + 30 * SECOND, SECOND),
-        rows(Table::Spans, 100, NINE, SECOND),
-    ];
-    store.commit(vec![(Table::Spans, batches)], None).await.unwrap();
+    let batches = [NINE + 30 * SECOND, NINE].map(|start_ns| rows(Table::Spans, 100, start_ns, SECOND));
+    let changes = batches.map(|batch| TableChange::add(Table::Spans, batch));
+    store.commit(changes.to_vec(), None).await.unwrap();
 
     let snapshot = store.reader().snapshot().await.unwrap();
     let batches = read(&snapshot.table(Table::Spans).files[0].path);
@@ -132,8 +170,8 @@ async fn spans_are_sorted_by_minute_then_trace_then_start_across_batches() {
 async fn a_repeated_key_adds_no_rows_and_completes_missing_tables() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
-    let logs = (Table::Logs, vec![rows(Table::Logs, 10, NINE, SECOND)]);
-    let spans = (Table::Spans, vec![rows(Table::Spans, 20, NINE, SECOND)]);
+    let logs = TableChange::add(Table::Logs, rows(Table::Logs, 10, NINE, SECOND));
+    let spans = TableChange::add(Table::Spans, rows(Table::Spans, 20, NINE, SECOND));
 
     store.commit(vec![logs.clone()], key(7)).await.unwrap();
     let again = store.commit(vec![logs.clone(), spans], key(7)).await.unwrap();
@@ -163,8 +201,8 @@ async fn refuses_a_second_writer_until_the_first_is_gone() {
 async fn refuses_rows_of_another_schema_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
-    let good = (Table::Logs, vec![rows(Table::Logs, 1, NINE, SECOND)]);
-    let bad = (Table::Spans, vec![rows(Table::Logs, 1, NINE, SECOND)]);
+    let good = TableChange::add(Table::Logs, rows(Table::Logs, 1, NINE, SECOND));
+    let bad = TableChange::add(Table::Spans, rows(Table::Logs, 1, NINE, SECOND));
     let refused = store.commit(vec![good, bad], None).await.unwrap_err();
     assert!(
         matches!(
@@ -195,7 +233,10 @@ async fn what_a_crash_left_is_invisible_and_swept_when_old() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     store
-        .commit(vec![(Table::Logs, vec![rows(Table::Logs, 10, NINE, SECOND)])], None)
+        .commit(
+            vec![TableChange::add(Table::Logs, rows(Table::Logs, 10, NINE, SECOND))],
+            None,
+        )
         .await
         .unwrap();
     let committed = store.reader().snapshot().await.unwrap().table(Table::Logs).files[0]
@@ -236,7 +277,7 @@ async fn readers_and_keys_work_past_a_checkpoint() {
     for version in 0..105 {
         let batch = rows(Table::Stacks, 1, NINE + version, 1);
         store
-            .commit(vec![(Table::Stacks, vec![batch])], key(version))
+            .commit(vec![TableChange::add(Table::Stacks, batch)], key(version))
             .await
             .unwrap();
         if version == 50 {
@@ -262,6 +303,9 @@ async fn readers_and_keys_work_past_a_checkpoint() {
     drop(store);
     let store = Store::open(dir.path()).await.unwrap();
     let batch = rows(Table::Stacks, 1, NINE, 1);
-    let repeated = store.commit(vec![(Table::Stacks, vec![batch])], key(40)).await.unwrap();
+    let repeated = store
+        .commit(vec![TableChange::add(Table::Stacks, batch)], key(40))
+        .await
+        .unwrap();
     assert_eq!(repeated.rows, 0);
 }

@@ -28,7 +28,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("spandrel-store", &["spandrel-model"]),
-    ("spandrel-query", &["spandrel-model", "spandrel-store"]),
+    // The attribution, because it knows what a sketch is.
+    (
+        "spandrel-query",
+        &["spandrel-model", "spandrel-attribution", "spandrel-store"],
+    ),
     (
         "spandrel-exporters",
         &[

@@ -2,8 +2,8 @@
 //!
 //! | owner of the last task | | relation | layer | state |
 //! |---|---|---|---|---|
-//! | a span of the same trace | | same | the owner's | the task's |
-//! | none | the nearest waiting task on the chain that has an owner works for the same trace | helper | that owner's | the task's |
+//! | a span of the same trace | | same | the owner's, or that of the library in which the task stands | the task's |
+//! | none | the nearest waiting task on the chain that has an owner works for the same trace | helper | that owner's, or that of the nearest library in which a task stands | the task's |
 //! | none | that one works for another trace | interference | the span's | blocked on other |
 //! | a span of another trace | | interference | the span's | blocked on other |
 //! | the runtime | | runtime | like helper, or the span's | the task's |
@@ -16,6 +16,7 @@ use spandrel_model::{Cell, Culprit, Relation, State, UnknownReason, View};
 use super::RootView;
 use super::classes::Owner;
 use super::walk::Whose;
+use crate::layering::LayerNumber;
 use crate::self_view::Evidences;
 use crate::spans::SpanIndex;
 use crate::timeline::Standing;
@@ -23,24 +24,27 @@ use crate::timeline::Standing;
 /// Where time goes, whichever span of the task asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Account {
-    /// Layer of the owner of the span's task.
-    pub(super) layer: usize,
+    /// Layer of the span's task, as in the self view.
+    pub(super) layer: LayerNumber,
     /// State in which the span's task waits, if the end of the chain is another task.
     pub(super) waiting: Option<State>,
     /// What the task at the end of the chain does.
     pub(super) standing: Standing,
     /// Whose that task is.
     pub(super) whose: Whose,
+    /// Layer of the library that the chain ends in, if time at its end has that layer instead of an owner's.
+    pub(super) refinement: Option<LayerNumber>,
 }
 
 impl Account {
     /// Time of which nothing is known.
-    pub(super) fn unknown(layer: usize, reason: UnknownReason) -> Self {
+    pub(super) fn unknown(layer: LayerNumber, reason: UnknownReason) -> Self {
         Self {
             layer,
             waiting: None,
             standing: Standing::Unknown(reason),
             whose: Whose::Own,
+            refinement: None,
         }
     }
 }
@@ -74,11 +78,12 @@ impl RootView<'_> {
             Whose::Span(owner) | Whose::Helper(Some(owner)) => (Relation::Interference, Some(owner)),
             Whose::Helper(None) => (Relation::Helper, None),
         };
-        let of_owner = owner.map(|owner| layers.of_span[self.classes.example(owner)]);
+        let of_owner = owner.map(|owner| layers.of_span(self.classes.example(owner)));
+        let refinement = (account.refinement).filter(|_| account.whose.owner().as_ref().is_none_or(of_trace));
         let (state, sub_state, evidence) = self.evidences.words(account.standing);
         let mut cell = Cell {
             view: View::Root,
-            layer: layers.layers[of_owner.unwrap_or(account.layer)].clone(),
+            layer: layers.layer(refinement.or(of_owner).unwrap_or(account.layer)).clone(),
             state,
             sub_state,
             relation,
@@ -92,7 +97,7 @@ impl RootView<'_> {
                 layer: cell.layer,
                 state,
             });
-            cell.layer = layers.layers[account.layer].clone();
+            cell.layer = layers.layer(account.layer).clone();
             cell.state = State::BlockedOnOther;
             cell.sub_state = state_word(account.waiting);
         }

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use spandrel_model::TraceId;
 
-use crate::self_view::SpanLayers;
+use crate::layering::Layering;
 use crate::spans::{SpanIndex, SpanSet};
 
 /// The owner of a task at the end of a chain, told apart as far as cells do.
@@ -33,10 +33,10 @@ struct Classes {
 }
 
 impl OwnerClasses {
-    pub(crate) fn new(spans: &SpanSet<'_>, layers: &SpanLayers) -> Self {
+    pub(crate) fn new(spans: &SpanSet<'_>, layers: &Layering) -> Self {
         let request_of = requests(spans);
         let operation = |index: SpanIndex| &*spans.span(request_of[index]).name;
-        let other = Classes::new(spans, |index| (operation(index), layers.of_span[index]));
+        let other = Classes::new(spans, |index| (operation(index), layers.of_span(index)));
         let of_trace = Classes::new(spans, |index| (spans.span(index).trace_id, other.of_span[index]));
         Self {
             of_trace,

@@ -24,7 +24,7 @@ use spandrel_model::{Binding, Cell, Interval, TaskId, TraceId, UnixNanos, Unknow
 use self::account::{Account, same_but_for_time};
 pub(crate) use self::classes::OwnerClasses;
 pub use self::walk::WalkCounts;
-use self::walk::{Reached, Walker};
+use self::walk::{Reached, Walker, Whose};
 use crate::ledger::Ledger;
 use crate::owner::OwnedPiece;
 use crate::self_view::Evidences;
@@ -133,12 +133,19 @@ impl RootView<'_> {
         Walker::new(self.evidences, self.classes, self.chain_limit)
     }
 
+    /// `waiting` is the owner of the first task of the chain.
     fn account(&self, waiting: SpanIndex, reached: &Reached) -> Account {
+        let layers = self.evidences.layers;
         Account {
-            layer: self.evidences.layers.of_span[waiting],
+            layer: layers.of_time(waiting, reached.first_layer),
             waiting: reached.waiting,
             standing: reached.standing,
             whose: reached.whose,
+            refinement: match reached.whose {
+                Whose::Own => None,
+                Whose::Span(_) | Whose::Helper(Some(_)) | Whose::Runtime(Some(_)) => reached.refinement,
+                Whose::Helper(None) | Whose::Runtime(None) => layers.refinement(waiting, reached.refinement),
+            },
         }
     }
 
@@ -162,7 +169,7 @@ impl RootView<'_> {
     }
 
     fn unbound(&self, span: SpanIndex, reason: UnknownReason) -> Account {
-        Account::unknown(self.evidences.layers.of_span[span], reason)
+        Account::unknown(self.evidences.layers.of_span(span), reason)
     }
 }
 

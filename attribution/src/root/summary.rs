@@ -3,13 +3,14 @@
 //! The read loop of a connection ends the waits of all requests on it, the worker of a queue those of all who queue.
 //! While a hundred requests wait, each for a while of a hundred steps of the loop, the loop's states would be visited ten
 //! thousand times for what are a few sums. So for a task that is asked for much at once, running totals of its time by
-//! (owner, state) are kept at every [`BLOCK`]th state. Waits that another task ended are not in them: those are walked.
+//! (owner, state, library) are kept at every [`BLOCK`]th state. Waits that another task ended are not in them: those are walked.
 
 use std::collections::{HashMap, HashSet};
 
 use spandrel_model::{Interval, TraceId, UnixNanos};
 
 use super::classes::{Owner, OwnerClasses};
+use crate::layering::LayerNumber;
 use crate::self_view::Evidences;
 use crate::timeline::{LineIndex, Standing, Tile};
 
@@ -19,8 +20,15 @@ pub(super) const BLOCK: usize = 64;
 /// More kinds of time than this are not summed up.
 const KINDS_MAX: usize = 256;
 
-/// What a task did over a stretch of time, and for whom. No owner: for nobody.
-pub(super) type Kind = (Option<Owner>, Standing);
+/// What a task did over a stretch of time, and for whom.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Kind {
+    /// `None`: for nobody.
+    pub(super) owner: Option<Owner>,
+    pub(super) standing: Standing,
+    /// Layer of the library in which it stood, if it had no owner: nobody asks otherwise.
+    pub(super) stack_layer: Option<LayerNumber>,
+}
 
 /// The time of one task from its first state to its last, as tiles in which kind and owner stay the same.
 pub(super) struct Summary {
@@ -63,7 +71,11 @@ impl Summary {
                 let (owner, until) = owners.stretch(spans, line, at);
                 at = until.clamp(at.plus(1), tile.interval.end());
                 summary.traces.extend(owner.map(|owner| spans.span(owner).trace_id));
-                let kind = (owner.map(|owner| classes.other(owner)), tile.standing);
+                let kind = Kind {
+                    owner: owner.map(|owner| classes.other(owner)),
+                    standing: tile.standing,
+                    stack_layer: tile.stack_layer.filter(|_| owner.is_none()),
+                };
                 let next = numbers.len();
                 let number = tile.wake.is_none().then(|| *numbers.entry(kind).or_insert(next));
                 if number == Some(next) {

@@ -21,7 +21,8 @@ use std::rc::Rc;
 use spandrel_model::{Interval, State, TaskId, TaskKind, TraceId, UnixNanos, UnknownReason};
 
 use super::classes::{Owner, OwnerClasses};
-use super::summary::{BLOCK, Summary};
+use super::summary::{self, BLOCK, Summary};
+use crate::layering::LayerNumber;
 use crate::self_view::Evidences;
 use crate::slices::Wake;
 use crate::spans::SpanIndex;
@@ -72,6 +73,11 @@ pub(super) struct Reached {
     pub(super) whose: Whose,
     /// State in which the first task of the chain waits, if it does.
     pub(super) waiting: Option<State>,
+    /// Layer of the library in which the first task of the chain stands.
+    pub(super) first_layer: Option<LayerNumber>,
+    /// Layer of the library in which the task at the end stands, or else the nearest of those that wait for it, back to the
+    /// one that has the owner; `None` if that owner's layer is not refined. Without an owner, back to the second task.
+    pub(super) refinement: Option<LayerNumber>,
     pub(super) task: TaskId,
     /// Steps along the chain.
     pub(super) depth: u32,
@@ -103,9 +109,26 @@ struct Step<'a> {
     /// When it ended the wait of the step before, or created that one.
     acts_at: UnixNanos,
     /// The wait of the step before; `None` if this is its creator.
-    ends: Option<Standing>,
+    ends: Option<Doing>,
     /// Owner from the time looked at last until this instant.
     owner: (Option<SpanIndex>, UnixNanos),
+}
+
+/// What a task does over a stretch of time.
+#[derive(Clone, Copy)]
+struct Doing {
+    standing: Standing,
+    /// Layer of the library in which it stands.
+    stack_layer: Option<LayerNumber>,
+}
+
+impl Doing {
+    fn of(tile: Tile) -> Self {
+        Self {
+            standing: tile.standing,
+            stack_layer: tile.stack_layer,
+        }
+    }
 }
 
 /// What remains to be walked of a task's life.
@@ -120,6 +143,17 @@ enum Next {
     Unborn(Interval),
     Tile(Tile),
     Done,
+}
+
+impl Whose {
+    /// The owner that it names.
+    pub(super) fn owner(self) -> Option<Owner> {
+        match self {
+            Self::Own => None,
+            Self::Span(owner) => Some(owner),
+            Self::Helper(owner) | Self::Runtime(owner) => owner,
+        }
+    }
 }
 
 impl<'a> Walker<'a> {
@@ -164,7 +198,7 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn push(&mut self, line: LineIndex, interval: Interval, acts_at: UnixNanos, ends: Option<Standing>) {
+    fn push(&mut self, line: LineIndex, interval: Interval, acts_at: UnixNanos, ends: Option<Doing>) {
         let task = &self.timeline.tasks()[line];
         let birth = task.birth.unwrap_or(interval.start());
         let born_at = birth.clamp(interval.start(), interval.end());
@@ -202,7 +236,13 @@ impl<'a> Walker<'a> {
         let waited_for = (1..self.path.len()).rev().find(|step| self.path[*step].ends.is_some());
         match waited_for.and_then(|step| Some((step - 1, self.path[step].ends?))) {
             Some((waiting, wait)) => self.end(waiting, part, wait, each),
-            None => self.end(0, part, Standing::Unknown(UnknownReason::TaskNotAlive), each),
+            None => {
+                let never_alive = Doing {
+                    standing: Standing::Unknown(UnknownReason::TaskNotAlive),
+                    stack_layer: None,
+                };
+                self.end(0, part, never_alive, each);
+            }
         }
     }
 
@@ -210,10 +250,10 @@ impl<'a> Walker<'a> {
     fn take(&mut self, tile: Tile, each: &mut impl FnMut(Reached)) {
         let wake = tile.wake.map(|wake| self.timeline.wake(wake));
         let Some(wake) = wake.filter(|wake| !self.came_by(wake, tile.standing)) else {
-            return self.end(self.path.len() - 1, tile.interval, tile.standing, each);
+            return self.end(self.path.len() - 1, tile.interval, Doing::of(tile), each);
         };
         self.counts.waits += 1;
-        self.descend(wake.waker, tile.interval, wake.at, Some(tile.standing), each);
+        self.descend(wake.waker, tile.interval, wake.at, Some(Doing::of(tile)), each);
     }
 
     /// Whether the waker is a goroutine of the runtime that only came by and asked the poller, as a worker of the garbage
@@ -229,20 +269,20 @@ impl<'a> Walker<'a> {
         task: TaskId,
         part: Interval,
         acts_at: UnixNanos,
-        ends: Option<Standing>,
+        ends: Option<Doing>,
         each: &mut impl FnMut(Reached),
     ) {
         let Some(line) = self.timeline.line_index(task) else {
             self.counts.wakers_not_recorded += 1;
-            return self.give_up(task, part, UnknownReason::WakerNotRecorded, each);
+            return self.give_up(task, part, ends, UnknownReason::WakerNotRecorded, each);
         };
         if self.contradicts(line, acts_at) {
             self.counts.contradictions += 1;
-            return self.give_up(task, part, UnknownReason::WakesContradict, each);
+            return self.give_up(task, part, ends, UnknownReason::WakesContradict, each);
         }
         if self.depth() >= self.chain_limit {
             self.counts.too_long += 1;
-            return self.give_up(task, part, UnknownReason::ChainTooLong, each);
+            return self.give_up(task, part, ends, UnknownReason::ChainTooLong, each);
         }
         self.push(line, part, acts_at, ends);
         if self.sums {
@@ -259,7 +299,14 @@ impl<'a> Walker<'a> {
                 .any(|step| step.line == line)
     }
 
-    fn give_up(&mut self, task: TaskId, interval: Interval, reason: UnknownReason, each: &mut impl FnMut(Reached)) {
+    fn give_up(
+        &mut self,
+        task: TaskId,
+        interval: Interval,
+        ends: Option<Doing>,
+        reason: UnknownReason,
+        each: &mut impl FnMut(Reached),
+    ) {
         self.counts.pieces += 1;
         each(Reached {
             interval,
@@ -267,24 +314,28 @@ impl<'a> Walker<'a> {
             standing: Standing::Unknown(reason),
             whose: Whose::Own,
             waiting: None,
+            first_layer: self.first_layer(ends),
+            refinement: None,
             task,
             depth: self.depth().saturating_add(1),
         });
     }
 
     /// The chain ends at the step `last` of the path: finds whose work that is, which may change meanwhile.
-    fn end(&mut self, last: usize, interval: Interval, standing: Standing, each: &mut impl FnMut(Reached)) {
+    fn end(&mut self, last: usize, interval: Interval, doing: Doing, each: &mut impl FnMut(Reached)) {
         let line = &self.timeline.tasks()[self.path[last].line];
         let mut reached = Reached {
             interval,
             ns: interval.duration_ns(),
-            standing,
+            standing: doing.standing,
             whose: Whose::Own,
             waiting: self.waiting(),
+            first_layer: self.first_layer(Some(doing)),
+            refinement: None,
             task: line.id,
             depth: u32::try_from(last).unwrap_or(u32::MAX),
         };
-        if last == 0 || matches!(standing, Standing::Unknown(_)) {
+        if last == 0 || matches!(doing.standing, Standing::Unknown(_)) {
             self.counts.pieces += 1;
             reached.waiting = None;
             return each(reached);
@@ -298,14 +349,42 @@ impl<'a> Walker<'a> {
             reached.ns = reached.interval.duration_ns();
             let is_last = owner.is_some_and(|(step, _)| step == last);
             reached.whose = whose(line.kind, is_last, owner.map(|(_, owner)| owner));
+            reached.refinement = self.refinement(owner, last, doing.stack_layer);
             self.counts.pieces += 1;
             each(reached);
         }
     }
 
+    /// The layer that stacks give to time at the step `last`, in a library of layer `stack_layer`, of a chain with this
+    /// nearest owner: see [`Reached::refinement`].
+    fn refinement(
+        &self,
+        owner: Option<(usize, Owner)>,
+        last: usize,
+        stack_layer: Option<LayerNumber>,
+    ) -> Option<LayerNumber> {
+        let first = match owner {
+            // Interference, which has the layer of the first task.
+            Some((_, Owner::Other(_))) => return None,
+            Some((step, Owner::OfTrace(_))) => step,
+            None => 1,
+        };
+        let waits = self.path[first + 1..=last].iter().rev();
+        let nearest = stack_layer.or_else(|| waits.filter_map(|step| step.ends).find_map(|wait| wait.stack_layer));
+        match owner.and_then(|(step, _)| self.path[step].owner.0) {
+            Some(span) => self.evidences.layers.refinement(span, nearest),
+            None => nearest,
+        }
+    }
+
+    /// Layer of the library in which the first task of the path stands; `doing` is what the last one does.
+    fn first_layer(&self, doing: Option<Doing>) -> Option<LayerNumber> {
+        self.path.get(1).map_or(doing, |step| step.ends)?.stack_layer
+    }
+
     /// State in which the first task of the path waits.
     fn waiting(&self) -> Option<State> {
-        match self.path.get(1)?.ends? {
+        match self.path.get(1)?.ends?.standing {
             Standing::Known(state, _) => Some(state),
             Standing::Unknown(_) => None,
         }
@@ -354,7 +433,12 @@ impl<'a> Walker<'a> {
             return;
         }
         self.counts.summed += 1;
-        for ((owner, standing), ns) in summary.sums(part) {
+        for (kind, ns) in summary.sums(part) {
+            let summary::Kind {
+                owner,
+                standing,
+                stack_layer,
+            } = kind;
             let is_known = matches!(standing, Standing::Known(..));
             let behind = nearest.map(|(_, owner)| owner);
             self.counts.pieces += 1;
@@ -367,6 +451,11 @@ impl<'a> Walker<'a> {
                     false => Whose::Own,
                 },
                 waiting: self.waiting().filter(|_| is_known),
+                first_layer: self.first_layer(None),
+                refinement: match owner {
+                    None if is_known => self.refinement(nearest, last, stack_layer),
+                    _ => None,
+                },
                 task: task.id,
                 depth: self.depth(),
             });
@@ -414,6 +503,8 @@ fn own(task: TaskId, tile: Tile) -> Reached {
         standing: tile.standing,
         whose: Whose::Own,
         waiting: None,
+        first_layer: tile.stack_layer,
+        refinement: None,
         task,
         depth: 0,
     }

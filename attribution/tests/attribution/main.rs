@@ -12,6 +12,7 @@ mod invariants;
 mod load;
 #[cfg(test)]
 mod matrix;
+mod matrix_invariants;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
@@ -28,6 +29,8 @@ mod root_load;
 mod root_scenarios;
 #[cfg(test)]
 mod simulator;
+#[cfg(test)]
+mod stack_layers;
 #[cfg(test)]
 mod text;
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroI64;
 
-use spandrel_attribution::{Matrix, MatrixRow, Rules, attribute};
-use spandrel_model::View;
+use spandrel_attribution::{Matrix, MatrixRow, Rules, SpanAttribution, attribute};
+use spandrel_model::{State, View};
 
 use crate::text::parse;
 
@@ -18,24 +18,24 @@ fn matrix(timeline: &str, window_ns: i64) -> Vec<MatrixRow> {
 }
 
 fn self_rows(matrix: &Matrix) -> Vec<MatrixRow> {
-    let rows = matrix.rows().into_iter();
+    let rows = matrix.tables().cells.into_iter();
     rows.filter(|row| row.view == View::SelfView).collect()
 }
 
 fn show(row: &MatrixRow) -> String {
     format!(
         "{} {} {} {}/{}: n {} nonzero {} sum {} p50 {} p95 {} p99 {}",
-        row.window_start.0,
-        row.operation,
+        row.group.window_start.0,
+        row.group.operation,
         row.view.as_str(),
         row.layer,
         row.state,
-        row.n,
+        row.times.n,
         row.n_nonzero,
-        row.sum_ns,
-        row.p50_ns,
-        row.p95_ns,
-        row.p99_ns
+        row.times.sum_ns,
+        row.times.quantiles[0].ns,
+        row.times.quantiles[1].ns,
+        row.times.quantiles[2].ns
     )
 }
 
@@ -87,7 +87,7 @@ fn sub_states_add_up_to_their_state() {
         "g1: ready/created 0..5, run 5..10, ready/preempted 10..17, run 17..20 | span a on g1: 0..20",
         100,
     );
-    let sums: Vec<i64> = rows.iter().map(|row| row.sum_ns).collect();
+    let sums: Vec<i64> = rows.iter().map(|row| row.times.sum_ns).collect();
     assert_eq!(sums, [8, 12]);
 }
 
@@ -99,7 +99,7 @@ fn each_view_has_rows_of_its_own_that_sum_to_the_requests() {
     let mut matrix = Matrix::new(NonZeroI64::new(1_000).unwrap());
     let result = scene.world.attribute(&scene.recordings);
     result.spans.iter().for_each(|span| matrix.add(span));
-    let rows: Vec<String> = matrix.rows().iter().map(show).collect();
+    let rows: Vec<String> = matrix.tables().cells.iter().map(show).collect();
     assert_eq!(
         rows,
         [
@@ -111,4 +111,73 @@ fn each_view_has_rows_of_its_own_that_sum_to_the_requests() {
             "0 b root service/running: n 1 nonzero 1 sum 70 p50 70 p95 70 p99 70",
         ]
     );
+}
+
+fn matrix_of<'a>(spans: impl IntoIterator<Item = &'a SpanAttribution>) -> Matrix {
+    let mut matrix = Matrix::new(NonZeroI64::new(1_000).unwrap());
+    spans.into_iter().for_each(|span| matrix.add(span));
+    matrix
+}
+
+#[test]
+fn a_request_that_comes_again_replaces_itself() {
+    let spans = |timeline: &str| {
+        let scene = parse(timeline);
+        scene.world.attribute(&scene.recordings).spans
+    };
+    let early = spans("g1: run 0..40 | span a on g1: 0..100 | g2: run 0..30 | span b on g2: 0..30");
+    let late =
+        spans("g1: run 0..40, mutex 40..100 by g2 | span a on g1: 0..100 | g2: run 0..200 | span b on g2: 0..30");
+    let replaced = matrix_of(early.iter().chain(&late));
+    assert_eq!(replaced.tables(), matrix_of(&late).tables());
+    assert_ne!(replaced.tables(), matrix_of(&early).tables());
+}
+
+#[test]
+fn a_request_that_turns_out_to_be_none_counts_no_more() {
+    let scene = parse("g1: run 0..40 | span a on g1: 0..10 | span b on g1: 10..40");
+    let mut spans = scene.world.attribute(&scene.recordings).spans;
+    let mut matrix = matrix_of(&spans);
+    let group = matrix.group_of(&spans[1]);
+    assert_eq!(matrix.tables_of(&group).operations.len(), 1);
+    spans[1].is_request = false;
+    matrix.add(&spans[1]);
+    assert_eq!(matrix.tables_of(&group), Default::default());
+    assert_eq!(matrix.tables(), matrix_of(&spans[..1]).tables());
+}
+
+#[test]
+fn the_durations_of_an_operation_are_a_row_of_their_own() {
+    let scene = parse("g1: run 0..100, net 100..150 | span a on g1: 0..200");
+    let tables = matrix_of(&scene.world.attribute(&scene.recordings).spans).tables();
+    let [row] = &tables.operations[..] else {
+        panic!("{tables:?}")
+    };
+    assert_eq!(
+        (&*row.group.operation, row.durations.n, row.durations.sum_ns),
+        ("a", 1, 200)
+    );
+    assert_eq!(row.durations.quantiles.map(|quantile| quantile.ns), [200; 3]);
+    assert_eq!(row.tails.map(|tail| (tail.n, tail.mean_ns)), [(1, 200); 3]);
+    assert_eq!((row.coverage.exact_ns, row.coverage.unknown_ns), (150, 50));
+}
+
+#[test]
+fn interference_says_who_waited_where_and_for_what() {
+    let timeline = "g1: run 0..10, mutex 10..60 by g2, run 60..100 | g2: run 0..70
+                    | span a on g1: 0..100 | span b on g2: 0..70";
+    let scene = parse(timeline);
+    let tables = matrix_of(&scene.world.attribute(&scene.recordings).spans).tables();
+    let [row] = &tables.interference[..] else {
+        panic!("{tables:?}")
+    };
+    assert_eq!(
+        (&*row.group.operation, row.layer.as_str(), &*row.state),
+        ("a", "service", "mutex")
+    );
+    assert_eq!(
+        (&*row.culprit.operation, row.culprit.layer.as_str(), row.culprit.state),
+        ("b", "service", State::Running)
+    );
+    assert_eq!((row.n, row.ns), (1, 50));
 }

@@ -1,4 +1,4 @@
-//! The root view by its definition, one instant at a time: slow, and independent of the walk.
+//! Both views by their definition, one instant at a time: slow, and independent of the sweep and the walk.
 
 use std::collections::BTreeMap;
 
@@ -106,7 +106,7 @@ impl<'a> Oracle<'a> {
     pub(crate) fn answer(&self, span: &Span, task: u64, at: UnixNanos) -> Answer {
         let chain = self.chain(task, at);
         let waiting = self.owner(task, at).expect("the span itself is open");
-        let own_layer = self.spans[&SpanKey::of(waiting)].1.clone();
+        let own_layer = self.layer_of_time(waiting, self.place(task, at));
         let (last, known, _) = chain.links.last().unwrap().clone();
         let depth = chain.links.len() - 1;
         let answer = |layer, state, sub_state: &str, relation| Answer {
@@ -130,9 +130,12 @@ impl<'a> Oracle<'a> {
         let of_last = owners.last().copied().flatten();
         let nearest = owners.iter().rev().find_map(|owner| *owner);
         let is_system = self.tasks[&last].kind == TaskKind::System;
-        let layer = |owner: Option<&Span>| match owner.filter(|owner| owner.trace_id == span.trace_id) {
-            Some(owner) => self.spans[&SpanKey::of(owner)].1.clone(),
-            None => own_layer.clone(),
+        let nearest_at = 1 + owners.iter().rposition(|owner| owner.is_some()).unwrap_or_default();
+        let waiting_for = |from: usize| chain.links[from..].iter().rev().find_map(|link| self.place(link.0, at));
+        let layer = match nearest {
+            None => self.layer_of_time(waiting, waiting_for(0)),
+            Some(owner) if owner.trace_id == span.trace_id => self.layer_of_time(owner, waiting_for(nearest_at)),
+            Some(_) => own_layer.clone(),
         };
         let relation = match nearest {
             _ if is_system => Relation::Runtime,
@@ -141,7 +144,7 @@ impl<'a> Oracle<'a> {
             _ => Relation::Helper,
         };
         if relation != Relation::Interference {
-            return answer(layer(nearest), state, &sub_state, relation);
+            return answer(layer, state, &sub_state, relation);
         }
         let waits_in = match &chain.links[0].1 {
             Some(Known::State(state, _)) => state.as_str(),
@@ -155,6 +158,38 @@ impl<'a> Oracle<'a> {
                 state,
             }),
             ..answer(own_layer.clone(), State::BlockedOnOther, waits_in, relation)
+        }
+    }
+
+    /// The layer of what `task`, on which a span is open, does at `at`.
+    pub(crate) fn self_layer(&self, task: u64, at: UnixNanos) -> Layer {
+        let owner = self.owner(task, at).expect("a span is open");
+        self.layer_of_time(owner, self.place(task, at))
+    }
+
+    /// The layer of time that `owner` owns, spent in a library of layer `place`.
+    fn layer_of_time(&self, owner: &Span, place: Option<&str>) -> Layer {
+        match place {
+            Some(place) if owner.attribute("attribution.layer").is_none() => Layer::new(place),
+            _ => self.spans[&SpanKey::of(owner)].1.clone(),
+        }
+    }
+
+    /// The layer of the library in which `task` stands at `at`: by the stack of its state or, where that has none and the
+    /// task did not run since, of the one before.
+    fn place(&self, task: u64, at: UnixNanos) -> Option<&'static str> {
+        self.seen(at.0).then_some(())?;
+        let state = self
+            .states
+            .get(&task)?
+            .iter()
+            .find(|state| state.interval.contains(at))?;
+        let before = UnixNanos(state.interval.start().0 - 1);
+        match state.state {
+            State::Running | State::Unknown => None,
+            _ if !state.stack.is_empty() => state.stack.iter().find_map(|function| library(function)),
+            _ if self.covers(before, at) => self.place(task, before),
+            _ => None,
         }
     }
 
@@ -298,4 +333,15 @@ impl<'a> Oracle<'a> {
         }
         false
     }
+}
+
+/// The layer of the libraries on the stacks of random programs.
+fn library(function: &str) -> Option<&'static str> {
+    let libraries = [
+        ("database/sql", "db"),
+        ("github.com/redis", "cache"),
+        ("net/http.", "http.client"),
+    ];
+    let found = libraries.iter().find(|(library, _)| function.starts_with(library))?;
+    Some(found.1)
 }

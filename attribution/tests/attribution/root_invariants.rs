@@ -186,6 +186,21 @@ proptest! {
     }
 
     #[test]
+    fn the_self_view_has_at_every_instant_the_layer_of_the_definition(world in worlds(8), parts in parts()) {
+        let windows = windows(&world, &parts);
+        let analysis = world.analyze(&world.record(&windows));
+        let oracle = Oracle::new(&world, &windows, &analysis);
+        for span in &world.spans {
+            let Some(task) = bound_to(&analysis, span) else { continue };
+            let pieces = analysis.pieces(SpanKey::of(span)).unwrap();
+            for at in oracle.boundaries(span.interval) {
+                let piece = &pieces[pieces.partition_point(|piece| piece.interval.end() <= at)];
+                prop_assert_eq!(&piece.layer, &oracle.self_layer(task, at), "{:?} at {:?}", piece, at);
+            }
+        }
+    }
+
+    #[test]
     fn the_walk_says_at_every_instant_what_the_definition_says(
         world in worlds(6), parts in parts(), chain_limit in prop_oneof![Just(64_usize), 0_usize..4]
     ) {
@@ -358,9 +373,9 @@ proptest! {
         let windows = windows(&world, &parts);
         let analysis = world.analyze(&world.record(&windows));
         let result = analysis.attributed();
-        let mut interference = Interference::default();
-        result.spans.iter().for_each(|span| interference.add(span));
-        let rows = interference.rows();
+        let mut matrix = Matrix::new(std::num::NonZeroI64::MAX);
+        result.spans.iter().for_each(|span| matrix.add(span));
+        let rows = matrix.tables().interference;
         let requests = result.spans.iter().filter(|span| span.is_request);
         let lost: i64 = requests
             .clone()
@@ -384,7 +399,7 @@ proptest! {
         }
         let mut by_culprit: BTreeMap<(String, State), i64> = BTreeMap::new();
         for row in rows {
-            *by_culprit.entry((row.culprit_operation.to_string(), row.culprit_state)).or_default() += row.ns;
+            *by_culprit.entry((row.culprit.operation.to_string(), row.culprit.state)).or_default() += row.ns;
         }
         prop_assert_eq!(by_culprit, caused);
     }

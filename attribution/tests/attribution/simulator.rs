@@ -263,6 +263,7 @@ impl Machine {
                 state: old,
                 sub_state: old_sub.to_owned(),
                 waker: self.goroutines[goroutine].waker,
+                stack: Vec::new(),
             });
         }
         self.goroutines[goroutine].waker = Waker::None;

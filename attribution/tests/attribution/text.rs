@@ -6,6 +6,7 @@
 //! g2 from g1: run 5..10, chan/recv 10..40      goroutine 2, created by 1 at its first instant, dead after its last
 //! g3: mutex 0..9 by g2, net 9..20 by ext       who ended a wait: goroutine 2; the poller or a timer
 //! system g3: run 0..9                          goroutine of the runtime
+//! g4: net 9..20 by ext at net.Read<main.f      functions on the stack, innermost first
 //! span q in s on g1 layer db kind client: 2..8 span; its id is logged on g1 at its start
 //! span q says g1: 2..8                         span with the attribute go.goroutine.id
 //! task 4 in 3 named q on g1: 2..9              user task; `?` for a time that no recording has
@@ -111,6 +112,7 @@ fn add_goroutine(world: &mut World, words: &[&str], kind: TaskKind, body: &str) 
         .split(',')
         .map(|state| {
             let (word, time) = state.trim().split_once(' ').unwrap();
+            let (time, stack) = time.split_once(" at ").unwrap_or((time, ""));
             let (time, waker) = time.split_once(" by ").unwrap_or((time, ""));
             let (word, sub_state) = word.split_once('/').unwrap_or((word, ""));
             WorldState {
@@ -123,6 +125,11 @@ fn add_goroutine(world: &mut World, words: &[&str], kind: TaskKind, body: &str) 
                     "ext" => Waker::External,
                     waker => Waker::Task(TaskId(goroutine(waker))),
                 },
+                stack: stack
+                    .split('<')
+                    .filter(|function| !function.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
             }
         })
         .collect();

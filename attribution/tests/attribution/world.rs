@@ -1,5 +1,7 @@
 //! What really happened in a process, and what a recording of it and its spans show.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use spandrel_attribution::{Analysis, Attributed, ProcessSpans, Rules, SpanKey, attribute};
@@ -33,6 +35,8 @@ pub(crate) struct WorldState {
     pub(crate) sub_state: String,
     /// Who ended it, if it is a wait that ended.
     pub(crate) waker: Waker,
+    /// Functions on the stack at which the runtime says that it was entered, innermost first; none if it does not say.
+    pub(crate) stack: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +55,25 @@ pub(crate) struct WorldLog {
     pub(crate) at: i64,
     pub(crate) category: String,
     pub(crate) message: Vec<u8>,
+}
+
+/// The id of a stack, which is the same in every recording; `None` for no stack.
+fn stack_id(functions: &[String], stacks: &mut BTreeMap<StackId, Stack>, names: &mut Names) -> Option<StackId> {
+    let mut hasher = DefaultHasher::new();
+    functions.hash(&mut hasher);
+    let id = (!functions.is_empty()).then(|| StackId(hasher.finish()))?;
+    stacks.entry(id).or_insert_with(|| Stack {
+        id,
+        frames: functions
+            .iter()
+            .map(|function| Frame {
+                function: names.intern(function),
+                file: Names::EMPTY,
+                line: 0,
+            })
+            .collect(),
+    });
+    Some(id)
 }
 
 pub(crate) fn interval(start: i64, end: i64) -> Interval {
@@ -86,8 +109,12 @@ impl World {
     }
 
     pub(crate) fn attribute(&self, recordings: &[TaskRecording]) -> Attributed {
+        self.attribute_by(recordings, &Rules::default())
+    }
+
+    pub(crate) fn attribute_by(&self, recordings: &[TaskRecording], rules: &Rules) -> Attributed {
         let recordings: Vec<&TaskRecording> = recordings.iter().collect();
-        attribute(&self.process_spans(), &recordings, &Rules::default())
+        attribute(&self.process_spans(), &recordings, rules)
     }
 
     pub(crate) fn analyze(&self, recordings: &[TaskRecording]) -> Analysis<'_> {
@@ -102,6 +129,7 @@ impl World {
 
     fn record_one(&self, window: Interval, windows: &[Interval]) -> TaskRecording {
         let mut names = Names::new();
+        let mut stacks = BTreeMap::new();
         let inside = |at: i64| window.contains(UnixNanos(at));
         let mut states: Vec<TaskState> = self
             .states
@@ -117,7 +145,7 @@ impl World {
                     state: state.state,
                     sub_state: names.intern(&state.sub_state),
                     reason: Names::EMPTY,
-                    stack: None,
+                    stack: stack_id(&state.stack, &mut stacks, &mut names),
                     waker,
                 })
             })
@@ -164,7 +192,7 @@ impl World {
             states,
             user_tasks,
             user_logs,
-            stacks: Vec::new(),
+            stacks: stacks.into_values().collect(),
             runtime_events: Vec::new(),
             warnings: Vec::new(),
         }

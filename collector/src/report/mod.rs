@@ -4,4 +4,6 @@ pub mod color;
 pub mod columns;
 pub mod duration;
 pub mod matrix;
+pub mod meaning;
 pub mod number;
+pub mod terminal;

@@ -1,12 +1,13 @@
 //! Rows that are accepted and not yet durable.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow::record_batch::RecordBatch;
-use spandrel_model::Table;
+use spandrel_store::TableChange;
 
-/// Bounded rows in memory, by table.
+/// Bounded rows in memory, and the keys of rows that they replace, in the order in which they came.
+///
+/// Rows that are replaced while they wait are dropped by the commit; until then they take memory and count.
 #[derive(Debug)]
 pub(super) struct Buffer {
     limit_bytes: u64,
@@ -15,26 +16,22 @@ pub(super) struct Buffer {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: BTreeMap<Table, Vec<RecordBatch>>,
+    waiting: Vec<TableChange>,
     waiting_bytes: u64,
     flushing_bytes: u64,
 }
 
-/// Rows taken out of the buffer, which still count against its limit until [`Buffer::flushed`].
+/// What was taken out of the buffer, and still counts against its limit until [`Buffer::flushed`].
 #[derive(Clone, Debug)]
 pub(super) struct Flush {
-    pub(super) rows: Vec<(Table, Vec<RecordBatch>)>,
+    pub(super) changes: Vec<TableChange>,
     pub(super) bytes: u64,
 }
 
 impl Flush {
     /// Number of rows.
     pub(super) fn row_count(&self) -> usize {
-        self.rows
-            .iter()
-            .flat_map(|(_, batches)| batches)
-            .map(RecordBatch::num_rows)
-            .sum()
+        self.changes.iter().map(|change| change.rows.num_rows()).sum()
     }
 }
 
@@ -53,11 +50,11 @@ impl Buffer {
         }
     }
 
-    /// Takes all of `rows` or none. Returns the bytes that wait for the next flush.
+    /// Takes all of `changes` or none. Returns the bytes that wait for the next flush.
     ///
     /// An empty buffer takes any one batch: its size was limited at the door, and it could never be taken otherwise.
-    pub(super) fn push(&self, rows: Vec<(Table, RecordBatch)>) -> Result<u64, Full> {
-        let bytes: u64 = rows.iter().map(|(_, batch)| batch.get_array_memory_size() as u64).sum();
+    pub(super) fn push(&self, changes: Vec<TableChange>) -> Result<u64, Full> {
+        let bytes: u64 = changes.iter().map(bytes_of).sum();
         let mut state = self.lock();
         let held_bytes = state.waiting_bytes + state.flushing_bytes;
         if held_bytes > 0 && held_bytes + bytes > self.limit_bytes {
@@ -66,11 +63,7 @@ impl Buffer {
                 limit_bytes: self.limit_bytes,
             });
         }
-        for (table, batch) in rows {
-            if batch.num_rows() > 0 {
-                state.waiting.entry(table).or_default().push(batch);
-            }
-        }
+        state.waiting.extend(changes);
         state.waiting_bytes += bytes;
         Ok(state.waiting_bytes)
     }
@@ -78,13 +71,13 @@ impl Buffer {
     /// Everything that waits; `None` if nothing does.
     pub(super) fn take(&self) -> Option<Flush> {
         let mut state = self.lock();
-        let rows: Vec<_> = std::mem::take(&mut state.waiting).into_iter().collect();
+        let changes = std::mem::take(&mut state.waiting);
         let bytes = std::mem::take(&mut state.waiting_bytes);
-        if rows.is_empty() {
+        if changes.is_empty() {
             return None;
         }
         state.flushing_bytes += bytes;
-        Some(Flush { rows, bytes })
+        Some(Flush { changes, bytes })
     }
 
     /// Frees the room of a flush that has become durable.
@@ -103,4 +96,9 @@ impl Buffer {
         // The state is consistent between any two statements, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn bytes_of(change: &TableChange) -> u64 {
+    let keys = change.replaces.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+    (change.rows.get_array_memory_size() + keys) as u64
 }

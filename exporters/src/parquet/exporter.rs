@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use spandrel_model::Table;
-use spandrel_pipeline::{Batch, BuildContext, BuildError, Consumer, Exporter, Payload, Refusal, RunError, Stop};
-use spandrel_store::{CommitKey, Store};
+use spandrel_model::{Table, UnixNanos};
+use spandrel_pipeline::{
+    Batch, BuildContext, BuildError, Consumer, Exporter, Payload, Refusal, RunError, Stop, TableRows,
+};
+use spandrel_store::{CommitKey, Committed, Store, StoreError, TableChange};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
@@ -21,6 +23,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Wait after a failed commit: doubled from the first to the last.
 const RETRY_COMMIT_FIRST: Duration = Duration::from_millis(200);
 const RETRY_COMMIT_LAST: Duration = Duration::from_secs(10);
+/// About how many rows of the past are read for a component that starts again.
+const RECALLED_ROWS_MAX: usize = 2_000_000;
 /// How long a stopping exporter goes on trying to commit what it holds.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -59,12 +63,12 @@ impl ParquetExporter {
         })
     }
 
-    fn accept(&self, rows: Vec<(Table, RecordBatch)>) -> Result<(), Refusal> {
-        let counts: Vec<(Table, u64)> = rows
+    fn accept(&self, changes: Vec<TableChange>) -> Result<(), Refusal> {
+        let counts: Vec<_> = changes
             .iter()
-            .map(|(table, batch)| (*table, batch.num_rows() as u64))
+            .map(|change| (change.table, change.rows.num_rows() as u64))
             .collect();
-        let waiting_bytes = self.buffer.push(rows).map_err(
+        let waiting_bytes = self.buffer.push(changes).map_err(
             |Full {
                  held_bytes,
                  limit_bytes,
@@ -105,9 +109,9 @@ impl ParquetExporter {
                 app_id: self.run_id.clone(),
                 version,
             };
-            let error = match self.store.commit(flush.rows.clone(), Some(key)).await {
-                Ok(_) => {
-                    self.count_sent(flush);
+            let error = match self.store.commit(flush.changes.clone(), Some(key)).await {
+                Ok(committed) => {
+                    self.count_sent(flush, &committed);
                     return Ok(());
                 }
                 Err(error) => error,
@@ -125,14 +129,15 @@ impl ParquetExporter {
         }
     }
 
-    fn count_sent(&self, flush: &Flush) {
-        for (table, batches) in &flush.rows {
-            let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-            self.metrics
-                .sent_rows
-                .with_label_values(&[table.name()])
-                .inc_by(rows as u64);
+    fn count_sent(&self, flush: &Flush, committed: &Committed) {
+        let metrics = &self.metrics;
+        for change in &flush.changes {
+            let sent = metrics.sent_rows.with_label_values(&[change.table.name()]);
+            sent.inc_by(change.rows.num_rows() as u64);
         }
+        metrics.replaced_rows.inc_by(committed.replaced_rows);
+        metrics.rewritten_files.inc_by(committed.rewritten_files);
+        metrics.rewritten_bytes.inc_by(committed.rewritten_bytes);
     }
 
     fn observe_buffer(&self) {
@@ -149,19 +154,36 @@ impl Consumer for ParquetExporter {
             return Err(Refusal::Shutdown);
         }
         let signal = batch.signal();
-        let rows = match &batch.payload {
+        let changes = match &batch.payload {
             Payload::Otlp(request) => {
-                vec![(request.table(), request.rows().map_err(Refusal::permanent)?.clone())]
+                let rows = request.rows().map_err(Refusal::permanent)?;
+                vec![TableChange::add(request.table(), rows.clone())]
             }
-            Payload::Tables(tables) => tables.iter().map(|rows| (rows.table, rows.rows.clone())).collect(),
+            Payload::Tables(tables) => tables.iter().map(change_of).collect(),
             Payload::Profile(_) => {
                 return Err(Refusal::permanent(
                     "the parquet exporter takes no profiles; send them to a connector",
                 ));
             }
         };
-        self.accept(rows).inspect_err(|_| self.metrics.refused(signal))
+        self.accept(changes).inspect_err(|_| self.metrics.refused(signal))
     }
+
+    async fn recall(&self, table: Table, from: UnixNanos) -> Result<Vec<RecordBatch>, Refusal> {
+        let snapshot = self
+            .store
+            .reader()
+            .snapshot()
+            .await
+            .map_err(|error| unreadable(&error))?;
+        let read = tokio::task::spawn_blocking(move || snapshot.rows_from(table, from, RECALLED_ROWS_MAX));
+        let rows = read.await.map_err(|panic| Refusal::permanent(panic.to_string()))?;
+        rows.map_err(|error| unreadable(&error))
+    }
+}
+
+fn unreadable(error: &StoreError) -> Refusal {
+    Refusal::permanent(chain(error))
 }
 
 #[async_trait]
@@ -193,6 +215,14 @@ impl Exporter for ParquetExporter {
                     "the last commit did not end within {STOP_PATIENCE:?}"
                 )))
             })
+    }
+}
+
+fn change_of(rows: &TableRows) -> TableChange {
+    TableChange {
+        table: rows.table,
+        rows: rows.rows.clone(),
+        replaces: rows.replaces.clone(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Metrics of the `parquet` exporter.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use spandrel_pipeline::{BuildError, Signal};
 
 /// What the exporter counts, labelled with its id.
@@ -10,10 +10,16 @@ pub(super) struct Metrics {
     pub(super) accepted_rows: IntCounterVec,
     /// Rows made durable, by table.
     pub(super) sent_rows: IntCounterVec,
+    /// Rows that others replaced, of those made durable and of those made durable with them.
+    pub(super) replaced_rows: IntCounter,
+    /// Durable files that held replaced rows.
+    pub(super) rewritten_files: IntCounter,
+    /// Bytes of the files written in their place.
+    pub(super) rewritten_bytes: IntCounter,
     /// Batches refused, by signal.
     pub(super) refused_batches: IntCounterVec,
     /// Commits that failed and are tried again.
-    pub(super) failed_commits: prometheus::IntCounter,
+    pub(super) failed_commits: IntCounter,
     /// Bytes accepted and not yet durable.
     pub(super) buffered_bytes: IntGauge,
 }
@@ -28,11 +34,23 @@ impl Metrics {
                     &["table"],
                 )?,
                 sent_rows: IntCounterVec::new(opts("spandrel_exporter_sent_rows", "Rows made durable"), &["table"])?,
+                replaced_rows: IntCounter::with_opts(opts(
+                    "spandrel_exporter_replaced_rows",
+                    "Sent rows that later ones replaced",
+                ))?,
+                rewritten_files: IntCounter::with_opts(opts(
+                    "spandrel_exporter_rewritten_files",
+                    "Files written again because rows in them were replaced",
+                ))?,
+                rewritten_bytes: IntCounter::with_opts(opts(
+                    "spandrel_exporter_rewritten_bytes",
+                    "Bytes written for files whose rows were replaced in part",
+                ))?,
                 refused_batches: IntCounterVec::new(
                     opts("spandrel_exporter_refused_batches", "Batches refused, to be sent again"),
                     &["signal"],
                 )?,
-                failed_commits: prometheus::IntCounter::with_opts(opts(
+                failed_commits: IntCounter::with_opts(opts(
                     "spandrel_exporter_failed_commits",
                     "Commits that failed; each is tried again",
                 ))?,
@@ -43,6 +61,9 @@ impl Metrics {
             };
             registry.register(Box::new(metrics.accepted_rows.clone()))?;
             registry.register(Box::new(metrics.sent_rows.clone()))?;
+            registry.register(Box::new(metrics.replaced_rows.clone()))?;
+            registry.register(Box::new(metrics.rewritten_files.clone()))?;
+            registry.register(Box::new(metrics.rewritten_bytes.clone()))?;
             registry.register(Box::new(metrics.refused_batches.clone()))?;
             registry.register(Box::new(metrics.failed_commits.clone()))?;
             registry.register(Box::new(metrics.buffered_bytes.clone()))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 
-use super::Table;
+use super::{Table, matrix_columns};
 use crate::{SpanId, TraceId};
 
 /// The columns of `table`, in order.
@@ -20,7 +20,9 @@ pub(super) fn of(table: Table) -> Vec<Field> {
         Table::RuntimeEvents => runtime_events(),
         Table::Attribution => attribution(),
         Table::SpanQuality => span_quality(),
-        Table::Matrix => matrix(),
+        Table::Operations => matrix_columns::operations(),
+        Table::Matrix => matrix_columns::matrix(),
+        Table::Interference => matrix_columns::interference(),
     }
 }
 
@@ -60,11 +62,11 @@ pub const PROMOTED_ATTRIBUTES: [(&str, &str, DataType); 12] = [
     ("go.goroutine.id", "attr_go_goroutine_id", DataType::Int64),
 ];
 
-fn required(name: &str, data_type: DataType, doc: &str) -> Field {
+pub(super) fn required(name: &str, data_type: DataType, doc: &str) -> Field {
     field(name, data_type, false, doc)
 }
 
-fn optional(name: &str, data_type: DataType, doc: &str) -> Field {
+pub(super) fn optional(name: &str, data_type: DataType, doc: &str) -> Field {
     field(name, data_type, true, doc)
 }
 
@@ -84,7 +86,7 @@ fn span_id() -> Field {
     required("span_id", id_type(SpanId::LEN), "Span id, unique within its trace")
 }
 
-fn timestamp_us(name: &str, doc: &str) -> Field {
+pub(super) fn timestamp_us(name: &str, doc: &str) -> Field {
     required(
         name,
         DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
@@ -513,7 +515,24 @@ fn span_quality() -> Vec<Field> {
             "Time of the span that recordings of its process cover",
         ),
         required("exact_ns", DataType::Int64, "Time with exact evidence in the self view"),
+        required(
+            "inferred_ns",
+            DataType::Int64,
+            "Time in the self view that is inferred from the spans alone",
+        ),
         required("unknown_ns", DataType::Int64, "Time without evidence in the self view"),
+        required(
+            "truncated_ns",
+            DataType::Int64,
+            "Time in the root view at the end of chains of goroutines too long to follow; part of its `unknown` time",
+        ),
+        optional(
+            "boundaries",
+            DataType::Int64,
+            "Distinct starts and ends of spans of its goroutine within it, its own included; null if unbound. If the clock \
+             of the spans is off by e against that of the recordings, at most `2 * e * (boundaries - 1)` of the self view \
+             lie in wrong cells",
+        ),
         optional(
             "clock_error_ns",
             DataType::Int64,
@@ -522,38 +541,4 @@ fn span_quality() -> Vec<Field> {
         ),
     ]);
     fields
-}
-
-fn matrix() -> Vec<Field> {
-    vec![
-        required("window_start_ns", DataType::Int64, "Start of the window"),
-        timestamp_us("window_start", "The same, truncated to microseconds"),
-        required("window_ns", DataType::Int64, "Length of the window"),
-        required(
-            "emission",
-            DataType::Int32,
-            "Which part of the requests the row counts: those that came after the window was let go, after a restart or to \
-             another collector have other numbers. Each request is counted once: `n`, `n_nonzero` and `sum_ns` add up \
-             over emissions, quantiles do not",
-        ),
-        required("service_name", DataType::Utf8, "Resource attribute `service.name`"),
-        required("operation", DataType::Utf8, "Span name of the request"),
-        required("view", DataType::Utf8, "`self` or `root`"),
-        required("layer", DataType::Utf8, "Layer"),
-        required("state", DataType::Utf8, "State"),
-        required("n", DataType::Int64, "Requests of the operation"),
-        required("n_nonzero", DataType::Int64, "Requests with time in this cell"),
-        required("sum_ns", DataType::Int64, "Time of all requests in this cell"),
-        required("p50_ns", DataType::Int64, "Median over requests, zeros included"),
-        required(
-            "p95_ns",
-            DataType::Int64,
-            "95th percentile over requests, zeros included",
-        ),
-        required(
-            "p99_ns",
-            DataType::Int64,
-            "99th percentile over requests, zeros included",
-        ),
-    ]
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use arrow_schema::{Schema, SchemaRef};
 
 mod columns;
+mod matrix_columns;
 
 pub use columns::PROMOTED_ATTRIBUTES;
 
@@ -38,13 +39,17 @@ pub enum Table {
     Attribution,
     /// One row per span: how well its time is known.
     SpanQuality,
+    /// One row per window, service and operation.
+    Operations,
     /// One row per window, service, operation, view, layer and state.
     Matrix,
+    /// One row per window, operation that waited, operation waited for, and what either did.
+    Interference,
 }
 
 impl Table {
     /// Every table, in the order of dependence: what others refer to comes first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Stacks,
         Self::Tasks,
         Self::TaskStates,
@@ -55,7 +60,9 @@ impl Table {
         Self::TaskSpans,
         Self::Attribution,
         Self::SpanQuality,
+        Self::Operations,
         Self::Matrix,
+        Self::Interference,
     ];
 
     /// Name in SQL and directory in the store.
@@ -71,7 +78,9 @@ impl Table {
             Self::RuntimeEvents => "runtime_events",
             Self::Attribution => "attribution",
             Self::SpanQuality => "span_quality",
+            Self::Operations => "operations",
             Self::Matrix => "matrix",
+            Self::Interference => "interference",
         }
     }
 
@@ -85,7 +94,7 @@ impl Table {
         match self {
             Self::Logs | Self::Metrics => "time_ns",
             Self::Stacks | Self::Tasks => "recording_start_ns",
-            Self::Matrix => "window_start_ns",
+            Self::Operations | Self::Matrix | Self::Interference => "window_start_ns",
             _ => "start_ns",
         }
     }
@@ -103,7 +112,9 @@ impl Table {
             Self::RuntimeEvents => &["process_id", "start_ns"],
             Self::Attribution => &["service_name", "operation", "view", "trace_id", "span_id"],
             Self::SpanQuality => &["service_name", "operation", "trace_id", "span_id"],
+            Self::Operations => &["window_start_ns", "service_name", "operation"],
             Self::Matrix => &["window_start_ns", "service_name", "operation", "view", "layer", "state"],
+            Self::Interference => &["window_start_ns", "service_name", "operation", "culprit_operation"],
         }
     }
 
@@ -126,6 +137,15 @@ impl Table {
                  view is the duration of the span, to the nanosecond."
             }
             Self::SpanQuality => "One row per span: how it was bound and how much of its time is known.",
+            Self::Operations => {
+                "One row per window, service and operation: the durations of the requests (the spans without a parent in \
+                 their process) that began in the window."
+            }
+            Self::Interference => {
+                "One row per window, service, operation, layer and state in which requests waited for requests of other \
+                 traces, and operation, layer and state of those: the time of `blocked_on_other` in the root view, by who \
+                 waited and who was waited for. `ns` adds up."
+            }
             Self::Matrix => {
                 "One row per window, service, operation, view, layer and state, over the requests (the spans without a \
                  parent in their process) that began in the window. Requests with nothing in a cell count as zero."

@@ -15,6 +15,7 @@ use spandrel_profiles::go_execution_trace::StateRules;
 
 use super::AttributionConnector;
 use super::slots::Round;
+use super::stack_layers::{self, RawStackLayer};
 use super::state_rules::{self, RawStateRule};
 use super::windows::WindowRules;
 
@@ -42,6 +43,7 @@ struct RawAttribution {
     spill_directory: Option<String>,
     spill_limit: Option<ByteSize>,
     layers: Vec<RawLayerRule>,
+    stack_layers: Vec<RawStackLayer>,
     state_rules: Vec<RawStateRule>,
 }
 
@@ -84,7 +86,7 @@ pub struct AttributionConfig {
     pub spill_directory: Option<PathBuf>,
     /// Disk for recordings; beyond it the oldest is let go. Default 4 GiB.
     pub spill_limit_bytes: u64,
-    /// Layers, user rules first.
+    /// Layers of spans and of stacks, user rules first.
     pub rules: Rules,
     /// Kinds of waits and system calls, user rules first.
     pub state_rules: Arc<StateRules>,
@@ -165,6 +167,7 @@ impl AttributionConfig {
             refuse("span_limit", "must be at least 1");
         }
         let rules = layer_rules(raw.layers, section, problems);
+        let stack_layers = stack_layers::check(raw.stack_layers, section, problems);
         let state_rules = state_rules::check(raw.state_rules, section, Some("state_rules"), problems);
         if !valid {
             return None;
@@ -177,7 +180,10 @@ impl AttributionConfig {
             recording_limit_bytes: raw.recording_limit.map_or(default.recording_limit_bytes, |size| size.0),
             spill_directory: raw.spill_directory.map(PathBuf::from),
             spill_limit_bytes: raw.spill_limit.map_or(default.spill_limit_bytes, |size| size.0),
-            rules: rules?,
+            rules: Rules {
+                stack_layers: stack_layers?,
+                ..rules?
+            },
             state_rules: Arc::new(state_rules?),
         })
     }

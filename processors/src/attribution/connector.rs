@@ -18,11 +18,11 @@ use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 use super::AttributionConfig;
 use super::emitted::Changes;
 use super::join::run_join;
+use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
 use super::pending::{Pending, Room};
 use super::recording_source::RecordingSource;
 use super::recordings::RecordingId;
-use super::rows::window_rows;
 use super::slots::Round;
 use super::spill::Spill;
 use super::unanchored::{Placed, Placing};
@@ -214,6 +214,7 @@ impl AttributionConnector {
             .await
             .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
             self.metrics.left_out_recordings.inc_by(left_out);
+            self.metrics.walks.add(&result.walks);
             for violation in &result.violations {
                 self.metrics.conservation_violations.inc();
                 tracing::error!("{violation}");
@@ -335,7 +336,7 @@ impl AttributionConnector {
         };
         for window in due {
             let rows = window_rows(&window).map_err(unfit_rows)?;
-            self.send(vec![rows], outputs, is_last).await?;
+            self.send(rows, outputs, is_last).await?;
         }
         let open = i64::try_from(windows.open_count()).unwrap_or(i64::MAX);
         self.metrics.open_windows.set(open);

@@ -1,7 +1,8 @@
 //! Metrics of the `attribution` connector.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use spandrel_attribution::binding_word;
+use spandrel_attribution::{WalkCounts, binding_word};
+use spandrel_model::UnknownReason;
 use spandrel_pipeline::BuildError;
 
 use super::emitted::Changes;
@@ -50,12 +51,43 @@ pub(super) struct Metrics {
     pub(super) unanchored_recordings: IntCounter,
     /// Spans whose cells did not sum to their duration: always 0.
     pub(super) conservation_violations: IntCounter,
+    /// What was met while the root views were made.
+    pub(super) walks: WalkMetrics,
     /// Spans accepted and not yet joined and sent.
     pub(super) pending_spans: IntGauge,
     /// Windows of the matrix that are still open.
     pub(super) open_windows: IntGauge,
     /// Profiles on disk.
     pub(super) spilled_bytes: IntGauge,
+}
+
+/// [`WalkCounts`] of all joins.
+#[derive(Clone, Debug)]
+pub(super) struct WalkMetrics {
+    waits: IntCounter,
+    pieces: IntCounter,
+    summed: IntCounter,
+    /// By `reason`: a word of `sub_state`.
+    given_up: IntCounterVec,
+    depth_max: IntGauge,
+}
+
+impl WalkMetrics {
+    /// Adds those of one join.
+    pub(super) fn add(&self, counts: &WalkCounts) {
+        self.waits.inc_by(counts.waits);
+        self.pieces.inc_by(counts.pieces);
+        self.summed.inc_by(counts.summed);
+        for (reason, count) in [
+            (UnknownReason::ChainTooLong, counts.too_long),
+            (UnknownReason::WakesContradict, counts.contradictions),
+            (UnknownReason::WakerNotRecorded, counts.wakers_not_recorded),
+        ] {
+            self.given_up.with_label_values(&[reason.as_str()]).inc_by(count);
+        }
+        self.depth_max
+            .set(self.depth_max.get().max(i64::from(counts.depth_max)));
+    }
 }
 
 impl Metrics {
@@ -123,6 +155,24 @@ impl Metrics {
             &["kind"],
         )?;
         registry.register(Box::new(too_late.clone()))?;
+        let given_up = IntCounterVec::new(
+            opts(
+                "root_given_up_pieces",
+                "Stretches of root views that are unknown, by reason",
+            ),
+            &["reason"],
+        )?;
+        registry.register(Box::new(given_up.clone()))?;
+        let walks = WalkMetrics {
+            waits: counter("root_waits", "Waits followed to the goroutine that ended them")?,
+            pieces: counter("root_pieces", "Stretches of time at the ends of chains of waits")?,
+            summed: counter(
+                "root_summed_pieces",
+                "Long stretches of a goroutine summed up instead of walked",
+            )?,
+            given_up,
+            depth_max: gauge("root_chain_steps_max", "Steps of the longest chain of waits")?,
+        };
         Ok(Self {
             accepted_spans: counter("accepted_spans", "Spans accepted")?,
             duplicate_spans: counter("duplicate_spans", "Spans dropped because they had arrived before")?,
@@ -161,6 +211,7 @@ impl Metrics {
                 "Recordings without a wall clock dropped because no spans placed them",
             )?,
             conservation_violations: counter("conservation_violations", "Spans whose cells miss their duration")?,
+            walks,
             pending_spans: gauge("pending_spans", "Spans accepted and not yet joined and sent")?,
             open_windows: gauge("open_windows", "Windows of the matrix that are still open")?,
             spilled_bytes: gauge("spilled_bytes", "Profiles on disk")?,

@@ -4,8 +4,8 @@
 //! traces   --consume--> spans wait `join_delay` --.
 //!                                                 +--> join (spandrel-attribution) --> attribution, span_quality,
 //! profiles --consume--> decode --> recordings ----'                |                   task_spans
-//!                          `--> tasks, task_states, stacks,        `--> windows --> matrix
-//!                               runtime_events
+//!                          `--> tasks, task_states, stacks,        `--> windows --> operations, matrix,
+//!                               runtime_events                                           interference
 //! ```
 //!
 //! A span is joined `join_delay` after it arrived, with every recording of its process that has arrived by then.
@@ -20,6 +20,7 @@ mod duplicates;
 mod emitted;
 mod held_spans;
 mod join;
+mod matrix_rows;
 mod metrics;
 mod pending;
 mod recording_source;
@@ -27,6 +28,7 @@ mod recordings;
 mod rows;
 mod slots;
 mod spill;
+mod stack_layers;
 mod state_rules;
 #[cfg(test)]
 mod tests;
@@ -35,5 +37,6 @@ mod windows;
 
 pub use config::{AttributionConfig, FACTORY};
 pub use connector::AttributionConnector;
-pub use rows::{attribution_rows, matrix_rows};
+pub use matrix_rows::matrix_rows;
+pub use rows::attribution_rows;
 pub use state_rules::check_state_rules;

@@ -1,18 +1,16 @@
-//! Results of the join as rows of the tables `task_spans`, `attribution`, `span_quality` and `matrix`.
+//! Results of the join as rows of the tables `task_spans`, `attribution` and `span_quality`.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, FixedSizeBinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, FixedSizeBinaryBuilder, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::error::ArrowError;
-use spandrel_attribution::{MatrixRow, SpanAttribution, TaskSpan, binding_word};
+use spandrel_attribution::{SpanAttribution, TaskSpan, binding_word};
 use spandrel_model::{Binding, Cell, Culprit, SpanId, Table, TaskId, TraceId, UnixNanos};
 use spandrel_pipeline::TableRows;
 
 use super::emitted::Replaced;
-use super::windows::WindowRows;
 
 /// Rows of `task_spans`, `attribution` and `span_quality`, in this order. Tables without rows are left out.
 ///
@@ -58,25 +56,8 @@ fn span_keys(table: Table, replaced: &[Replaced]) -> Result<Option<RecordBatch>,
     )
 }
 
-/// Rows of `matrix` that take the place of those sent before for some operations.
-pub(super) fn window_rows(window: &WindowRows) -> Result<TableRows, ArrowError> {
-    let mut rows = matrix_rows(&window.rows, window.emission)?;
-    let replaced = &window.replaced;
-    rows.replaces = keys(
-        Table::Matrix,
-        &["window_start_ns", "emission", "service_name", "operation"],
-        vec![
-            int64(replaced.iter().map(|_| window.window_start.0)),
-            Arc::new(Int32Array::from_iter_values(replaced.iter().map(|_| window.emission))),
-            strings(replaced.iter().map(|group| &*group.service_name)),
-            strings(replaced.iter().map(|group| &*group.operation)),
-        ],
-    )?;
-    Ok(rows)
-}
-
 /// Some columns of a table; `None` if they have no rows.
-fn keys(table: Table, names: &[&str], columns: Vec<ArrayRef>) -> Result<Option<RecordBatch>, ArrowError> {
+pub(super) fn keys(table: Table, names: &[&str], columns: Vec<ArrayRef>) -> Result<Option<RecordBatch>, ArrowError> {
     let schema = table.schema();
     let indices: Vec<usize> = names
         .iter()
@@ -84,33 +65,6 @@ fn keys(table: Table, names: &[&str], columns: Vec<ArrayRef>) -> Result<Option<R
         .collect::<Result<_, _>>()?;
     let keys = RecordBatch::try_new(Arc::new(schema.project(&indices)?), columns)?;
     Ok(Some(keys).filter(|keys| keys.num_rows() > 0))
-}
-
-/// Rows of `matrix`.
-///
-/// # Errors
-/// Arrow refuses the columns, which means that they do not fit the schema of the table.
-pub fn matrix_rows(rows: &[MatrixRow], emission: i32) -> Result<TableRows, ArrowError> {
-    table(
-        Table::Matrix,
-        vec![
-            int64(rows.iter().map(|row| row.window_start.0)),
-            timestamps(rows.iter().map(|row| row.window_start)),
-            int64(rows.iter().map(|row| row.window_ns)),
-            Arc::new(Int32Array::from_iter_values(rows.iter().map(|_| emission))),
-            strings(rows.iter().map(|row| &*row.service_name)),
-            strings(rows.iter().map(|row| &*row.operation)),
-            strings(rows.iter().map(|row| row.view.as_str())),
-            strings(rows.iter().map(|row| row.layer.as_str())),
-            strings(rows.iter().map(|row| row.state.as_str())),
-            int64(rows.iter().map(|row| row.n)),
-            int64(rows.iter().map(|row| row.n_nonzero)),
-            int64(rows.iter().map(|row| row.sum_ns)),
-            int64(rows.iter().map(|row| row.p50_ns)),
-            int64(rows.iter().map(|row| row.p95_ns)),
-            int64(rows.iter().map(|row| row.p99_ns)),
-        ],
-    )
 }
 
 fn task_spans(rows: &[(&SpanAttribution, &TaskSpan)]) -> Result<TableRows, ArrowError> {
@@ -187,13 +141,16 @@ fn span_quality(spans: &[SpanAttribution]) -> Result<TableRows, ArrowError> {
             Arc::new(spans.iter().map(bound_task).collect::<Int64Array>()),
             int64(spans.iter().map(|span| span.recorded_ns)),
             int64(spans.iter().map(|span| span.exact_ns)),
+            int64(spans.iter().map(|span| span.inferred_ns)),
             int64(spans.iter().map(|span| span.unknown_ns)),
+            int64(spans.iter().map(|span| span.truncated_ns)),
+            Arc::new(spans.iter().map(|span| span.boundaries).collect::<Int64Array>()),
             Arc::new(spans.iter().map(|span| span.clock_error_ns).collect::<Int64Array>()),
         ],
     )
 }
 
-fn table(table: Table, columns: Vec<ArrayRef>) -> Result<TableRows, ArrowError> {
+pub(super) fn table(table: Table, columns: Vec<ArrayRef>) -> Result<TableRows, ArrowError> {
     Ok(TableRows {
         table,
         rows: RecordBatch::try_new(table.schema(), columns)?,
@@ -230,15 +187,15 @@ fn task_column(task: TaskId) -> i64 {
     i64::try_from(task.0).unwrap_or(i64::MAX)
 }
 
-fn int64(values: impl Iterator<Item = i64>) -> ArrayRef {
+pub(super) fn int64(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values))
 }
 
-fn strings<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+pub(super) fn strings<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
-fn timestamps(instants: impl Iterator<Item = UnixNanos>) -> ArrayRef {
+pub(super) fn timestamps(instants: impl Iterator<Item = UnixNanos>) -> ArrayRef {
     let micros = instants.map(|at| at.0.div_euclid(1_000));
     Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
 }

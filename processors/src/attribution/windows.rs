@@ -1,13 +1,12 @@
-//! Windows of the `matrix` table: opened by the first request, closed when no more are to be expected, and kept for a
-//! while so that corrected requests replace what they counted for.
+//! Windows of the tables `operations`, `matrix` and `interference`: opened by the first request, closed when no more are
+//! to be expected, and kept for a while so that corrected requests replace what they counted for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroI64;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spandrel_attribution::{Matrix, MatrixRow, SpanAttribution, SpanKey, window_start};
-use spandrel_model::{ProcessIdentity, UnixNanos};
+use spandrel_attribution::{Matrix, MatrixTables, RequestGroup, SpanAttribution, SpanKey, window_start};
+use spandrel_model::UnixNanos;
 
 /// How many windows that were let go are remembered, to number what arrives for them later.
 const REMEMBERED_WINDOWS: usize = 10_000;
@@ -50,39 +49,30 @@ pub(super) struct Windows {
 #[derive(Debug)]
 struct Window {
     emission: i32,
-    requests: HashMap<RequestKey, SpanAttribution>,
-    operations: BTreeMap<Operation, Rows>,
+    matrix: Matrix,
+    /// Requests that count in it.
+    counted: HashSet<(RequestGroup, SpanKey)>,
+    groups: BTreeMap<RequestGroup, Rows>,
     last_request: Instant,
     last_change: Instant,
     is_closed: bool,
 }
 
-type RequestKey = (Arc<ProcessIdentity>, SpanKey);
-
-/// The requests of one operation, and whether rows of it were sent.
+/// Whether rows of a group of requests were sent.
 #[derive(Debug, Default)]
 struct Rows {
-    requests: BTreeSet<RequestKey>,
     are_sent: bool,
     /// Since when there is something to send.
     changed_at: Option<Instant>,
 }
 
-/// Requests whose rows are summed up together: by service and span name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Operation {
-    pub(super) service_name: Arc<str>,
-    pub(super) operation: Arc<str>,
-}
-
 /// Rows of one window to send on.
 #[derive(Debug)]
 pub(super) struct WindowRows {
-    pub(super) window_start: UnixNanos,
     pub(super) emission: i32,
-    pub(super) rows: Vec<MatrixRow>,
-    /// Operations whose earlier rows go.
-    pub(super) replaced: Vec<Operation>,
+    pub(super) tables: MatrixTables,
+    /// Groups of requests whose earlier rows go.
+    pub(super) replaced: Vec<RequestGroup>,
 }
 
 impl Windows {
@@ -99,7 +89,7 @@ impl Windows {
     pub(super) fn add(&mut self, span: &SpanAttribution, now: Instant) {
         if span.is_request {
             let start = self.start_of(span);
-            self.request_count += self.open(start, now).put(span, now);
+            self.request_count += usize::from(self.open(start, now).count(span, now));
         }
     }
 
@@ -108,13 +98,11 @@ impl Windows {
     pub(super) fn correct(&mut self, span: &SpanAttribution, now: Instant) -> bool {
         let start = self.start_of(span);
         let held = self.held.get_mut(&start);
-        let Some(window) = held.filter(|window| window.requests.contains_key(&key_of(span))) else {
+        let Some(window) = held.filter(|window| window.counts(span)) else {
             return false;
         };
-        if span.is_request {
-            window.put(span, now);
-        } else {
-            window.take(span, now);
+        window.count(span, now);
+        if !span.is_request {
             self.request_count -= 1;
         }
         true
@@ -125,11 +113,13 @@ impl Windows {
     }
 
     fn open(&mut self, start: UnixNanos, now: Instant) -> &mut Window {
+        let window_ns = self.rules.window_ns;
         let emission = self.let_go.get(&start).copied().unwrap_or(self.rules.first_emission);
         self.held.entry(start).or_insert_with(|| Window {
             emission,
-            requests: HashMap::new(),
-            operations: BTreeMap::new(),
+            matrix: Matrix::new(window_ns),
+            counted: HashSet::new(),
+            groups: BTreeMap::new(),
             last_request: now,
             last_change: now,
             is_closed: false,
@@ -151,7 +141,7 @@ impl Windows {
             }
             if window.is_closed {
                 let settled = |since: Instant| since + self.rules.settle <= now;
-                due.extend(window.take_rows(*start, self.rules.window_ns, settled));
+                due.extend(window.take_rows(settled));
             }
         }
         let is_over = |window: &Window| window.is_closed && window.last_change + self.rules.retention <= now;
@@ -182,84 +172,61 @@ impl Windows {
     /// Lets a window go, and returns what is still to be sent of it.
     fn release(&mut self, start: UnixNanos) -> Option<WindowRows> {
         let mut window = self.held.remove(&start)?;
-        self.request_count -= window.requests.len();
+        self.request_count -= window.counted.len();
         self.let_go.insert(start, window.emission.wrapping_add(1));
         while self.let_go.len() > REMEMBERED_WINDOWS {
             self.let_go.pop_first();
         }
-        window.take_rows(start, self.rules.window_ns, |_| true)
+        window.take_rows(|_| true)
     }
 }
 
 impl Window {
-    /// Counts a request, and returns whether there is one more.
-    fn put(&mut self, span: &SpanAttribution, now: Instant) -> usize {
-        let key = key_of(span);
-        let before = self.requests.insert(key.clone(), span.clone());
-        let operation = self.change(span, now);
-        operation.requests.insert(key);
-        match before {
-            Some(_) => 0,
-            None => {
-                self.last_request = now;
-                1
-            }
-        }
+    fn counts(&self, span: &SpanAttribution) -> bool {
+        self.counted.contains(&(self.matrix.group_of(span), span.key()))
     }
 
-    /// Counts a span no longer.
-    fn take(&mut self, span: &SpanAttribution, now: Instant) {
-        let key = key_of(span);
-        self.requests.remove(&key);
-        self.change(span, now).requests.remove(&key);
-    }
-
-    fn change(&mut self, span: &SpanAttribution, now: Instant) -> &mut Rows {
+    /// Counts a span as it is now: in place of what it counted for before, or no longer if it is not a request. Returns
+    /// whether there is one more.
+    fn count(&mut self, span: &SpanAttribution, now: Instant) -> bool {
+        self.matrix.add(span);
+        let (group, key) = (self.matrix.group_of(span), span.key());
         self.last_change = now;
-        let rows = self.operations.entry(operation_of(span)).or_default();
+        let rows = self.groups.entry(group.clone()).or_default();
         rows.changed_at.get_or_insert(now);
-        rows
+        if !span.is_request {
+            self.counted.remove(&(group, key));
+            return false;
+        }
+        let is_new = self.counted.insert((group, key));
+        if is_new {
+            self.last_request = now;
+        }
+        is_new
     }
 
-    /// The rows of the operations in which something has changed: those that were never sent, and of the others those that
-    /// have settled.
-    fn take_rows(
-        &mut self,
-        window_start: UnixNanos,
-        window_ns: NonZeroI64,
-        is_settled: impl Fn(Instant) -> bool,
-    ) -> Option<WindowRows> {
-        let (mut matrix, mut replaced, mut any) = (Matrix::new(window_ns), Vec::new(), false);
-        for (operation, rows) in &mut self.operations {
+    /// The rows of the groups in which something has changed: those that were never sent, and of the others those that have
+    /// settled.
+    fn take_rows(&mut self, is_settled: impl Fn(Instant) -> bool) -> Option<WindowRows> {
+        let (mut tables, mut replaced, mut any) = (MatrixTables::default(), Vec::new(), false);
+        for (group, rows) in &mut self.groups {
             if !rows.changed_at.is_some_and(|since| !rows.are_sent || is_settled(since)) {
                 continue;
             }
             any = true;
             rows.changed_at = None;
-            if std::mem::replace(&mut rows.are_sent, !rows.requests.is_empty()) {
-                replaced.push(operation.clone());
+            let of_group = self.matrix.tables_of(group);
+            if std::mem::replace(&mut rows.are_sent, !of_group.operations.is_empty()) {
+                replaced.push(group.clone());
             }
-            for request in rows.requests.iter().filter_map(|key| self.requests.get(key)) {
-                matrix.add(request);
-            }
+            tables.operations.extend(of_group.operations);
+            tables.cells.extend(of_group.cells);
+            tables.interference.extend(of_group.interference);
         }
-        any.then(|| WindowRows {
-            window_start,
+        any.then_some(WindowRows {
             emission: self.emission,
-            rows: matrix.rows(),
+            tables,
             replaced,
         })
-    }
-}
-
-fn key_of(span: &SpanAttribution) -> RequestKey {
-    let (trace_id, span_id) = (span.trace_id, span.span_id);
-    (span.process.clone(), SpanKey { trace_id, span_id })
-}
-
-fn operation_of(span: &SpanAttribution) -> Operation {
-    Operation {
-        service_name: span.process.service_name.clone(),
-        operation: span.operation.clone(),
     }
 }

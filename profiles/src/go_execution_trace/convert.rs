@@ -13,6 +13,7 @@ use spandrel_model::{
 use super::refine::{LiveRefiner, raw_reason};
 use super::rows::{Converted, Rows};
 use super::rules::StateRules;
+use crate::stack_hash::StackHash;
 
 /// Converts the facts of one trace while it is read.
 #[derive(Debug)]
@@ -459,21 +460,10 @@ fn waker(state: GoroutineState) -> Waker {
     }
 }
 
-/// FNV-1a (64 bits) over functions, files and lines: fixed for all time, because tables of different days are joined
-/// by it.
 fn hash(symbols: &Symbols, frames: &[gotrace::Frame]) -> StackId {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
+    let mut hash = StackHash::new();
     for frame in frames {
-        add(symbols.bytes(frame.function));
-        add(&[0]);
-        add(symbols.bytes(frame.file));
-        add(&[0]);
-        add(&frame.line.to_le_bytes());
+        hash.frame(symbols.bytes(frame.function), symbols.bytes(frame.file), frame.line);
     }
-    StackId(hash)
+    hash.id()
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, ListArray, MapArray,
-    RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, ListArray,
+    MapArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
@@ -39,6 +39,10 @@ fn values(field: &Field, count: usize) -> ArrayRef {
         DataType::Utf8 => {
             let texts = indexes().map(|i| i.map(|i| format!("{}-{}", field.name(), i % 7)));
             Arc::new(StringArray::from_iter(texts))
+        }
+        DataType::Binary => {
+            let bytes = indexes().map(|i| i.map(|i| id(i, i % 9)));
+            Arc::new(BinaryArray::from_iter(bytes))
         }
         DataType::FixedSizeBinary(len) => {
             let ids = indexes().map(|i| i.map(|i| id(i, *len as usize)));

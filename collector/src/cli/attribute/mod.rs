@@ -11,13 +11,13 @@ use anyhow::{Context, anyhow, bail};
 use arrow::record_batch::RecordBatch;
 use clap::ValueEnum;
 use serde::Serialize;
-use spandrel_attribution::{Attributed, Matrix, MatrixRow, ProcessSpans, SpanAttribution, attribute};
+use spandrel_attribution::{Attributed, Matrix, MatrixRow, MatrixTables, ProcessSpans, SpanAttribution, attribute};
 use spandrel_config::Problems;
 use spandrel_model::{Binding, ProcessIdentity, Span, Table, TaskRecording, UnknownReason, View};
 use spandrel_pipeline::{OtlpRequest, Signal, TableRows, otlp};
 use spandrel_processors::attribution::{AttributionConfig, attribution_rows, matrix_rows};
 use spandrel_profiles::columns;
-use spandrel_store::Store;
+use spandrel_store::{Store, TableChange};
 
 use self::profiles::Profile;
 use super::progress::Step;
@@ -113,10 +113,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // One window holds everything: an analyst who wants windows groups the attribution table by time.
     let mut matrix = Matrix::new(NonZeroI64::MAX);
     results.iter().for_each(|span| matrix.add(span));
-    let matrix = matrix.rows();
+    let matrix = matrix.tables();
     write_tables(&args.out, span_rows, &profiles, &results, &matrix)?;
     match args.format {
-        Output::Json => print_json(&matrix),
+        Output::Json => print_json(&matrix.cells),
         Output::Text => {
             print_text(&results, args.top);
             Ok(())
@@ -209,23 +209,20 @@ fn write_tables(
     span_rows: Vec<RecordBatch>,
     profiles: &[Profile],
     results: &[SpanAttribution],
-    matrix: &[MatrixRow],
+    matrix: &MatrixTables,
 ) -> anyhow::Result<()> {
     let step = Step::waiting("write tables");
     let mut tables: Vec<(Table, RecordBatch)> = span_rows.into_iter().map(|rows| (Table::Spans, rows)).collect();
     for profile in profiles {
         tables.extend(columns::tables(&profile.recording)?);
     }
-    let joined = attribution_rows(results)?.into_iter().chain([matrix_rows(matrix, 0)?]);
+    let joined = attribution_rows(results)?.into_iter().chain(matrix_rows(matrix, 0)?);
     tables.extend(joined.map(|TableRows { table, rows, .. }| (table, rows)));
-    let mut grouped: BTreeMap<Table, Vec<RecordBatch>> = BTreeMap::new();
-    for (table, rows) in tables {
-        grouped.entry(table).or_default().push(rows);
-    }
+    let changes = tables.into_iter().map(|(table, rows)| TableChange::add(table, rows));
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     let committed = runtime.block_on(async {
         let store = Store::open(out).await?;
-        store.commit(grouped.into_iter().collect(), None).await
+        store.commit(changes.collect(), None).await
     })?;
     step.finish(&format!(
         "{} rows in {} files under {}",
@@ -310,23 +307,35 @@ struct JsonRow<'a> {
     p50_ns: i64,
     p95_ns: i64,
     p99_ns: i64,
+    tail_p50_ns: i64,
+    tail_p95_ns: i64,
+    tail_p99_ns: i64,
+    cov_share: Option<f64>,
 }
 
 fn print_json(matrix: &[MatrixRow]) -> anyhow::Result<()> {
     let rows: Vec<JsonRow<'_>> = matrix
         .iter()
-        .map(|row| JsonRow {
-            service_name: &row.service_name,
-            operation: &row.operation,
-            view: row.view.as_str(),
-            layer: row.layer.as_str(),
-            state: row.state.as_str(),
-            n: row.n,
-            n_nonzero: row.n_nonzero,
-            sum_ns: row.sum_ns,
-            p50_ns: row.p50_ns,
-            p95_ns: row.p95_ns,
-            p99_ns: row.p99_ns,
+        .map(|row| {
+            let [p50_ns, p95_ns, p99_ns] = row.times.quantiles.map(|quantile| quantile.ns);
+            let [tail_p50_ns, tail_p95_ns, tail_p99_ns] = row.tail_ns;
+            JsonRow {
+                service_name: &row.group.service_name,
+                operation: &row.group.operation,
+                view: row.view.as_str(),
+                layer: row.layer.as_str(),
+                state: row.state.as_str(),
+                n: row.times.n,
+                n_nonzero: row.n_nonzero,
+                sum_ns: row.times.sum_ns,
+                p50_ns,
+                p95_ns,
+                p99_ns,
+                tail_p50_ns,
+                tail_p95_ns,
+                tail_p99_ns,
+                cov_share: row.cov_share,
+            }
         })
         .collect();
     println!(

@@ -1,6 +1,7 @@
 //! A cell of the attribution, as a cause that a person can read.
 
 use serde::Serialize;
+use spandrel_model::State;
 
 use super::super::answers::Value;
 use super::other_types;
@@ -61,6 +62,18 @@ impl Cause {
             relation: relation.clone(),
             culprit,
         })
+    }
+
+    /// Whether nothing is known of the time.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.state == State::Unknown.as_str()
+    }
+
+    /// The states in what [`Self::shown`] says.
+    pub(super) fn states(&self) -> impl Iterator<Item = &str> {
+        let culprit = self.culprit.iter().map(|culprit| culprit.state.as_str());
+        let own = self.culprit.is_none().then_some(self.state.as_str());
+        culprit.chain(own)
     }
 
     /// `db/network`, `db/network (helper)`, `cache blocked by GET /report (db/network)`.

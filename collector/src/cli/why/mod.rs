@@ -14,6 +14,10 @@ use spandrel_query::{Limits, SessionContext};
 use super::answers::{Value, rows};
 use super::sql::newest;
 use super::view::Shown;
+use crate::report::terminal::Terminal;
+
+/// Where a collector without a configuration stores.
+const DEFAULT_DATA: &str = "./spandrel-data";
 
 /// Options of `spandrel why`.
 #[derive(Debug, clap::Args)]
@@ -47,7 +51,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// Directory of the tables.
-    #[arg(long, value_name = "DIR", default_value = "./spandrel-data")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
     pub data: PathBuf,
 }
 
@@ -66,7 +70,7 @@ pub enum Format {
 /// The directory holds no tables, or nothing of that trace or operation.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
-    let color = crate::report::color::is_welcome();
+    let terminal = Terminal::of_output();
     let page = runtime.block_on(async {
         let tables = Tables {
             data: &args.data,
@@ -75,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         match (&args.trace, &args.operation) {
             (Some(trace), _) => {
                 let explained = trace::explain(&tables, trace).await?;
-                written(&explained, args.format, || trace::render(&explained, color))
+                written(&explained, args.format, || trace::render(&explained, terminal.color))
             }
             (None, operation) => {
                 let question = operation::Question {
@@ -85,7 +89,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                     view: args.view.map(Shown::view),
                 };
                 let explained = operation::explain(&tables, &question).await?;
-                written(&explained, args.format, || operation::render(&explained, color))
+                written(&explained, args.format, || {
+                    operation::render(&explained, &args.data, terminal)
+                })
             }
         }
     })?;

@@ -48,6 +48,7 @@ fn recording(start: i64, end: i64) -> TaskRecording {
         state,
         sub_state: String::new(),
         waker: Waker::External,
+        stack: Vec::new(),
     };
     World {
         process: process(),

@@ -161,6 +161,7 @@ fn slow_job(world: &mut World, random: &mut Random) {
             state,
             sub_state: String::new(),
             waker: Waker::External,
+            stack: Vec::new(),
         });
         at = end;
     }

@@ -6,9 +6,8 @@
 //! How many frames a rule looks at keeps it to the wait itself: a mutex is a mutex, even where a `sync.Once` calls the
 //! function that locks it. [`WIRE`] frames reach from the poller through TLS and buffers to what is being read.
 
-use spandrel_model::State;
+use spandrel_model::{FunctionPattern, State};
 
-use super::pattern::FunctionPattern;
 use super::{COROUTINE, Reason, Rule, SubStates};
 
 /// A rule as it stands in the tables.

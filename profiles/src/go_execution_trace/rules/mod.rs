@@ -17,7 +17,6 @@
 
 mod built_in;
 mod parking;
-mod pattern;
 mod sub_state;
 mod system_calls;
 #[cfg(test)]
@@ -27,7 +26,7 @@ mod user_rule;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use spandrel_model::State;
+use spandrel_model::{FunctionPattern, State};
 
 pub use self::sub_state::SubStateId;
 pub use self::user_rule::{
@@ -35,7 +34,6 @@ pub use self::user_rule::{
 };
 
 use self::parking::{LEFT_OUT_MAX, parking};
-use self::pattern::{FunctionPattern, without_type_arguments};
 use self::sub_state::SubStates;
 
 /// In a user's rule: any reason.
@@ -168,7 +166,10 @@ impl StateRules {
             },
             Blocked::InSystemCall { .. } => (SYSCALL, false),
         };
-        let functions: Vec<Cow<'_, str>> = functions.iter().map(|name| without_type_arguments(name)).collect();
+        let functions: Vec<Cow<'_, str>> = functions
+            .iter()
+            .map(|name| FunctionPattern::without_type_arguments(name))
+            .collect();
         let outcome = self.first_match(reason, ended_externally, &functions);
         match (blocked, outcome) {
             (Blocked::InSystemCall { has_p: true }, Some(outcome)) => outcome.with_p,

@@ -1,8 +1,7 @@
 //! Rules that a user adds.
 
-use spandrel_model::State;
+use spandrel_model::{FunctionPattern, State};
 
-use super::pattern::FunctionPattern;
 use super::{ANY, Reason, Rule, SubStates};
 
 /// Most rules of a user. Each is tried for each distinct stack.
@@ -13,8 +12,8 @@ pub const WITHIN_MAX: usize = 128;
 pub const WITHIN_DEFAULT: usize = 8;
 /// Most patterns in a rule.
 const PATTERNS_MAX: usize = 16;
-/// Longest pattern, in bytes: Go cuts function names there.
-const PATTERN_BYTES_MAX: usize = 1_024;
+/// Longest pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = FunctionPattern::BYTES_MAX;
 /// Longest reason and longest sub-state, in bytes.
 const WORD_BYTES_MAX: usize = 64;
 

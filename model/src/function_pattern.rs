@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A star stands for any run of characters; right after an opening parenthesis it is Go's own star of `(*T)`. Type
-//! arguments, which Go writes `[...]`, do not count.
+//! arguments, which Go writes `[...]`, do not count. All rules over stacks share these patterns: those that name the states
+//! of goroutines, and those that name layers.
 
 use std::borrow::Cow;
 
@@ -18,7 +19,7 @@ const TYPE_ARGUMENTS: &str = "[...]";
 
 /// A pattern, cut at its stars.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FunctionPattern {
+pub struct FunctionPattern {
     /// What a name begins with.
     beginning: Box<str>,
     /// What follows in this order, after any run of characters each.
@@ -26,8 +27,12 @@ pub(super) struct FunctionPattern {
 }
 
 impl FunctionPattern {
-    pub(super) fn new(text: &str) -> Self {
-        let text = without_type_arguments(text);
+    /// Longest pattern that can match, in bytes: Go cuts function names there.
+    pub const BYTES_MAX: usize = 1_024;
+
+    /// A pattern. Every string is one; the empty one matches everything.
+    pub fn new(text: &str) -> Self {
+        let text = Self::without_type_arguments(text);
         let mut pieces = Vec::new();
         let mut begun = 0;
         for (star, _) in text.match_indices('*') {
@@ -44,8 +49,8 @@ impl FunctionPattern {
         }
     }
 
-    /// Whether `function`, a name [`without_type_arguments`], matches.
-    pub(super) fn matches(&self, function: &str) -> bool {
+    /// Whether `function`, a name [without type arguments](Self::without_type_arguments), matches.
+    pub fn matches(&self, function: &str) -> bool {
         let Some(mut tail) = function.strip_prefix(&*self.beginning) else {
             return false;
         };
@@ -64,6 +69,15 @@ impl FunctionPattern {
                 .match_indices(&**last)
                 .any(|(at, _)| is_word_end(last, &tail[at + last.len()..]))
     }
+
+    /// `iter.Pull` for `iter.Pull[...]`: Go does not print type arguments, only that there are some.
+    pub fn without_type_arguments(function: &str) -> Cow<'_, str> {
+        if function.contains(TYPE_ARGUMENTS) {
+            Cow::Owned(function.replace(TYPE_ARGUMENTS, ""))
+        } else {
+            Cow::Borrowed(function)
+        }
+    }
 }
 
 /// Whether a name that continues with `tail` after `matched` has a word that ends between them.
@@ -72,21 +86,12 @@ fn is_word_end(matched: &str, tail: &str) -> bool {
     !matched.ends_with(is_word) || !tail.starts_with(is_word)
 }
 
-/// `iter.Pull` for `iter.Pull[...]`: Go does not print type arguments, only that there are some.
-pub(super) fn without_type_arguments(function: &str) -> Cow<'_, str> {
-    if function.contains(TYPE_ARGUMENTS) {
-        Cow::Owned(function.replace(TYPE_ARGUMENTS, ""))
-    } else {
-        Cow::Borrowed(function)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(pattern: &str, function: &str, expected: bool) {
-        let found = FunctionPattern::new(pattern).matches(&without_type_arguments(function));
+        let found = FunctionPattern::new(pattern).matches(&FunctionPattern::without_type_arguments(function));
         assert_eq!(found, expected, "`{pattern}` on `{function}`");
     }
 

@@ -1,0 +1,64 @@
+//! The layers of the spans of one process, by number, so that they compare fast; and the layer of an instant, which is
+//! that of the span that owns the task, or that of the library in which the task stands.
+
+use std::collections::HashMap;
+
+use spandrel_model::Layer;
+
+use crate::Rules;
+use crate::spans::{SpanIndex, SpanSet};
+use crate::stack_layers::may_refine;
+
+/// Number of a layer.
+pub(crate) type LayerNumber = usize;
+
+/// Layers by number. Those of [`StackLayers`](crate::StackLayers) come first, under the numbers that they have there.
+pub(crate) struct Layering {
+    layers: Vec<Layer>,
+    of_span: Vec<LayerNumber>,
+    // By span: whether stacks may name the layer of its time.
+    refined: Vec<bool>,
+}
+
+impl Layering {
+    pub(crate) fn new(spans: &SpanSet<'_>, rules: &Rules) -> Self {
+        let mut layers = rules.stack_layers.layers().to_vec();
+        let numbered = layers.iter().cloned().zip(0..);
+        let mut numbers: HashMap<Layer, LayerNumber> = numbered.collect();
+        let of_span = (0..spans.len())
+            .map(|span| {
+                let layer = rules.layers.layer_of(spans.span(span));
+                *numbers.entry(layer).or_insert_with_key(|layer| {
+                    layers.push(layer.clone());
+                    layers.len() - 1
+                })
+            })
+            .collect();
+        let refined = (0..spans.len()).map(|span| may_refine(spans.span(span))).collect();
+        Self {
+            layers,
+            of_span,
+            refined,
+        }
+    }
+
+    /// The layer with this number.
+    pub(crate) fn layer(&self, number: LayerNumber) -> &Layer {
+        &self.layers[number]
+    }
+
+    /// The layer of the span itself.
+    pub(crate) fn of_span(&self, span: SpanIndex) -> LayerNumber {
+        self.of_span[span]
+    }
+
+    /// The layer of time that `span` owns, while a task stands in a library of layer `stack_layer`.
+    pub(crate) fn of_time(&self, span: SpanIndex, stack_layer: Option<LayerNumber>) -> LayerNumber {
+        self.refinement(span, stack_layer).unwrap_or(self.of_span[span])
+    }
+
+    /// `stack_layer`, if stacks may name the layer of time that `span` owns.
+    pub(crate) fn refinement(&self, span: SpanIndex, stack_layer: Option<LayerNumber>) -> Option<LayerNumber> {
+        stack_layer.filter(|_| self.refined[span])
+    }
+}

@@ -1,0 +1,260 @@
+//! CPU profiles in the format of pprof: gzip, or nothing, around one `Profile` message.
+//!
+//! ```text
+//! Profile.sample --.                                   labels --> LabeledSpan
+//!                  +--> samples of one stack and span: values --> count, CPU time
+//! locations, -----'                                    locations --> Stack
+//! functions, strings
+//! ```
+//!
+//! A sample says where and for whom, not when. So a CPU profile says nothing of a single span; it divides the running time
+//! of many.
+
+mod labels;
+mod proto;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use prost::Message;
+use spandrel_model::{
+    CpuProfile, CpuSamples, Frame, Interval, LabeledSpan, Names, ProcessIdentity, Stack, StackId, UnixNanos,
+};
+use thiserror::Error;
+
+use self::labels::labeled_span;
+use self::proto::{Function, Location, Profile, Sample, each_sample};
+use crate::stack_hash::StackHash;
+
+/// Longest profile, decompressed. Those of a minute have one or two MB.
+pub const MAX_PROFILE_BYTES: u64 = 16 << 20;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Why a file is not a CPU profile.
+#[derive(Debug, Error)]
+pub enum PprofError {
+    /// The compression is damaged, or the file ends early.
+    #[error("the profile is not whole gzip data")]
+    Gzip(#[source] std::io::Error),
+    /// Longer than [`MAX_PROFILE_BYTES`].
+    #[error("the profile has more than {MAX_PROFILE_BYTES} bytes without compression; record for a shorter time")]
+    TooLong,
+    /// Not a `Profile` message.
+    #[error("not a profile in the format of pprof")]
+    Message(#[from] prost::DecodeError),
+    /// A reference into one of the profile's own tables leads nowhere.
+    #[error("{what} {id} is referred to and not in the profile")]
+    Dangling {
+        /// The table.
+        what: &'static str,
+        /// The reference.
+        id: i128,
+    },
+    /// A profile of something else, such as memory.
+    #[error(
+        "a profile of {found}, expected one of processor time, with a sample type `cpu` in nanoseconds; Go serves it at \
+         /debug/pprof/profile"
+    )]
+    NotCpu {
+        /// The sample types.
+        found: String,
+    },
+    /// The profile does not say when it was made.
+    #[error("the profile does not say when it was recorded (time_nanos is {time_nanos})")]
+    NoTime {
+        /// `Profile.time_nanos`.
+        time_nanos: i64,
+    },
+}
+
+/// Reads a CPU profile.
+///
+/// # Errors
+/// The bytes are not a CPU profile; see [`PprofError`].
+pub fn decode(bytes: &[u8], process: Arc<ProcessIdentity>, source: Arc<str>) -> Result<CpuProfile, PprofError> {
+    let bytes = decompressed(bytes)?;
+    let profile = Profile::decode(bytes.as_slice())?;
+    let values = Values::of(&profile)?;
+    let mut stacks = Stacks::new(&profile);
+    let mut totals: BTreeMap<(Option<StackId>, Option<LabeledSpan>), (i64, i64)> = BTreeMap::new();
+    each_sample(&bytes, |sample| {
+        let (count, cpu_ns) = values.read(&sample);
+        if count > 0 {
+            let total = totals
+                .entry((stacks.stack(&sample)?, span_of(&profile, &sample)?))
+                .or_default();
+            total.0 = total.0.saturating_add(count);
+            total.1 = total.1.saturating_add(cpu_ns);
+        }
+        Ok::<_, PprofError>(())
+    })?;
+    let Stacks { names, known, .. } = stacks;
+    let mut stacks: Vec<Stack> = known.into_values().collect();
+    stacks.sort_unstable_by_key(|stack| stack.id);
+    stacks.dedup_by_key(|stack| stack.id);
+    Ok(CpuProfile {
+        process,
+        source,
+        window: window(&profile)?,
+        period_ns: profile.period.max(1),
+        names,
+        stacks,
+        samples: (totals.into_iter())
+            .map(|((stack, span), (count, cpu_ns))| CpuSamples {
+                stack,
+                count,
+                cpu_ns,
+                span,
+            })
+            .collect(),
+    })
+}
+
+fn decompressed(bytes: &[u8]) -> Result<Vec<u8>, PprofError> {
+    if !bytes.starts_with(&GZIP_MAGIC) {
+        let is_short = u64::try_from(bytes.len()).is_ok_and(|len| len <= MAX_PROFILE_BYTES);
+        return if is_short {
+            Ok(bytes.to_vec())
+        } else {
+            Err(PprofError::TooLong)
+        };
+    }
+    let mut plain = Vec::new();
+    let mut reader = MultiGzDecoder::new(bytes).take(MAX_PROFILE_BYTES + 1);
+    let len = reader.read_to_end(&mut plain).map_err(PprofError::Gzip)?;
+    if u64::try_from(len).is_ok_and(|len| len <= MAX_PROFILE_BYTES) {
+        Ok(plain)
+    } else {
+        Err(PprofError::TooLong)
+    }
+}
+
+fn window(profile: &Profile) -> Result<Interval, PprofError> {
+    let start = UnixNanos(profile.time_nanos);
+    let end = UnixNanos(profile.time_nanos.saturating_add(profile.duration_nanos.max(0)));
+    let window = Interval::new(start, end).filter(|_| profile.time_nanos > 0);
+    window.ok_or(PprofError::NoTime {
+        time_nanos: profile.time_nanos,
+    })
+}
+
+/// Which of a sample's values are what.
+struct Values {
+    count: Option<usize>,
+    cpu_ns: usize,
+    period_ns: i64,
+}
+
+impl Values {
+    /// Go has `samples/count` and `cpu/nanoseconds`.
+    fn of(profile: &Profile) -> Result<Self, PprofError> {
+        let types = (profile.sample_type.iter())
+            .map(|each| Ok((text(profile, each.r#type)?, text(profile, each.unit)?)))
+            .collect::<Result<Vec<_>, PprofError>>()?;
+        let position = |wanted: (&str, &str)| types.iter().position(|each| *each == wanted);
+        let Some(cpu_ns) = position(("cpu", "nanoseconds")) else {
+            let found: Vec<String> = types.iter().map(|(kind, unit)| format!("{kind}/{unit}")).collect();
+            return Err(PprofError::NotCpu {
+                found: if found.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    found.join(", ")
+                },
+            });
+        };
+        Ok(Self {
+            count: position(("samples", "count")),
+            cpu_ns,
+            period_ns: profile.period.max(1),
+        })
+    }
+
+    /// How many samples, and the CPU time that they stand for.
+    fn read(&self, sample: &Sample) -> (i64, i64) {
+        let value = |index: usize| sample.value.get(index).copied().unwrap_or(0).max(0);
+        let cpu_ns = value(self.cpu_ns);
+        let count = match self.count {
+            Some(count) => value(count),
+            None => cpu_ns / self.period_ns,
+        };
+        (count, cpu_ns)
+    }
+}
+
+fn text(profile: &Profile, id: i64) -> Result<&str, PprofError> {
+    let text = usize::try_from(id).ok().and_then(|id| profile.string_table.get(id));
+    text.map(String::as_str).ok_or(PprofError::Dangling {
+        what: "string",
+        id: id.into(),
+    })
+}
+
+/// Numbers as labels name no span: ids of 64 bits do not fit.
+fn span_of(profile: &Profile, sample: &Sample) -> Result<Option<LabeledSpan>, PprofError> {
+    let labels = (sample.label.iter())
+        .filter(|label| label.str != 0)
+        .map(|label| Ok((text(profile, label.key)?, text(profile, label.str)?)))
+        .collect::<Result<Vec<_>, PprofError>>()?;
+    Ok(labeled_span(labels.into_iter()))
+}
+
+/// The stacks of samples under ids that are the same everywhere.
+struct Stacks<'a> {
+    profile: &'a Profile,
+    locations: HashMap<u64, &'a Location>,
+    functions: HashMap<u64, &'a Function>,
+    names: Names,
+    /// By location ids.
+    known: HashMap<Vec<u64>, Stack>,
+}
+
+impl<'a> Stacks<'a> {
+    fn new(profile: &'a Profile) -> Self {
+        Self {
+            profile,
+            locations: profile.location.iter().map(|each| (each.id, each)).collect(),
+            functions: profile.function.iter().map(|each| (each.id, each)).collect(),
+            names: Names::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// The stack of a sample; `None` if it has none.
+    fn stack(&mut self, sample: &Sample) -> Result<Option<StackId>, PprofError> {
+        if sample.location_id.is_empty() {
+            return Ok(None);
+        }
+        if let Some(stack) = self.known.get(&sample.location_id) {
+            return Ok(Some(stack.id));
+        }
+        let mut hash = StackHash::new();
+        let mut frames = Vec::new();
+        for id in &sample.location_id {
+            let dangling = |what, id: u64| PprofError::Dangling { what, id: id.into() };
+            let location = self.locations.get(id).ok_or_else(|| dangling("location", *id))?;
+            for line in &location.line {
+                let function = self.functions.get(&line.function_id);
+                let function = function.ok_or_else(|| dangling("function", line.function_id))?;
+                let (name, file) = (
+                    text(self.profile, function.name)?,
+                    text(self.profile, function.filename)?,
+                );
+                let line = u32::try_from(line.line).unwrap_or(0);
+                hash.frame(name.as_bytes(), file.as_bytes(), line.into());
+                frames.push(Frame {
+                    function: self.names.intern(name),
+                    file: self.names.intern(file),
+                    line,
+                });
+            }
+        }
+        let id = hash.id();
+        self.known.insert(sample.location_id.clone(), Stack { id, frames });
+        Ok(Some(id))
+    }
+}

@@ -1,0 +1,99 @@
+//! Profiles that no program would write.
+
+use super::*;
+use proto::ValueType;
+
+fn decoded(bytes: &[u8]) -> Result<CpuProfile, String> {
+    decode(bytes, Arc::default(), "test".into()).map_err(|error| error.to_string())
+}
+
+/// A profile of processor time, made at second 1, without samples.
+fn profile() -> Profile {
+    Profile {
+        sample_type: vec![ValueType { r#type: 1, unit: 2 }],
+        string_table: ["", "cpu", "nanoseconds", "main", "main.go"]
+            .map(str::to_owned)
+            .to_vec(),
+        time_nanos: 1_000_000_000,
+        duration_nanos: 5_000_000,
+        period: 10_000_000,
+        ..Profile::default()
+    }
+}
+
+fn with_sample(mut profile: Vec<u8>, sample: &Sample) -> Vec<u8> {
+    profile.extend([0x12, u8::try_from(sample.encoded_len()).unwrap()]);
+    profile.extend(sample.encode_to_vec());
+    profile
+}
+
+#[test]
+fn a_profile_without_counts_has_one_sample_for_each_period() {
+    let sample = Sample {
+        value: vec![30_000_000],
+        ..Sample::default()
+    };
+    let decoded = decoded(&with_sample(profile().encode_to_vec(), &sample)).unwrap();
+    assert_eq!(
+        decoded.window,
+        Interval::new(UnixNanos(1_000_000_000), UnixNanos(1_005_000_000)).unwrap()
+    );
+    let [samples] = &decoded.samples[..] else {
+        panic!("{:?}", decoded.samples)
+    };
+    assert_eq!(
+        (samples.count, samples.cpu_ns, samples.stack, samples.span),
+        (3, 30_000_000, None, None)
+    );
+}
+
+#[test]
+fn says_what_is_wrong() {
+    let memory = Profile {
+        string_table: ["", "inuse_space", "bytes"].map(str::to_owned).to_vec(),
+        ..profile()
+    };
+    let timeless = Profile {
+        time_nanos: 0,
+        ..profile()
+    };
+    let nameless = Profile {
+        sample_type: vec![ValueType { r#type: 1, unit: 9 }],
+        ..profile()
+    };
+    let lost = Sample {
+        location_id: vec![7],
+        value: vec![10_000_000],
+        ..Sample::default()
+    };
+    for (bytes, complaint) in [
+        (
+            memory.encode_to_vec(),
+            "a profile of inuse_space/bytes, expected one of processor time",
+        ),
+        (Vec::new(), "a profile of nothing"),
+        (timeless.encode_to_vec(), "does not say when it was recorded"),
+        (
+            nameless.encode_to_vec(),
+            "string 9 is referred to and not in the profile",
+        ),
+        (
+            with_sample(profile().encode_to_vec(), &lost),
+            "location 7 is referred to",
+        ),
+        (vec![0xff; 20], "not a profile in the format of pprof"),
+        (GZIP_MAGIC.to_vec(), "not whole gzip data"),
+    ] {
+        let error = decoded(&bytes).unwrap_err();
+        assert!(error.contains(complaint), "{error}, expected {complaint}");
+    }
+}
+
+#[test]
+fn a_bomb_is_not_blown_up() {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::copy(&mut std::io::repeat(0).take(MAX_PROFILE_BYTES + 1), &mut bomb).unwrap();
+    let bomb = bomb.finish().unwrap();
+    assert!(bomb.len() < 100_000);
+    assert!(decoded(&bomb).unwrap_err().contains("record for a shorter time"));
+}

@@ -1,0 +1,83 @@
+//! A CPU profile as Go wrote it, from the program in `programs/labels`. `go tool pprof -tags` shows the same numbers.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use spandrel_model::CpuProfile;
+use spandrel_profiles::pprof;
+
+const PROFILE: &[u8] = include_bytes!("programs/labels/labels.pprof");
+
+fn decode(bytes: &[u8]) -> Result<CpuProfile, pprof::PprofError> {
+    pprof::decode(bytes, Arc::default(), "labels.pprof".into())
+}
+
+fn plain() -> Vec<u8> {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(PROFILE).read_to_end(&mut plain).unwrap();
+    plain
+}
+
+#[test]
+fn samples_count_for_the_span_that_labels_name() {
+    let profile = decode(PROFILE).unwrap();
+    let mut by_span: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for samples in &profile.samples {
+        let name = samples.span.map_or_else(String::new, |span| {
+            let trace = span.trace_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+            format!("{trace} {}", span.span_id)
+        });
+        let total = by_span.entry(name).or_default();
+        *total = (total.0 + samples.count, total.1 + samples.cpu_ns);
+    }
+    let expected = [
+        ("", (3, 30_000_000)),
+        ("- fffffffffffffffe", (4, 40_000_000)),
+        ("4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7", (4, 40_000_000)),
+    ];
+    assert_eq!(by_span, expected.map(|(name, total)| (name.to_owned(), total)).into());
+    assert_eq!(profile.period_ns, 10_000_000);
+    assert!(profile.window.duration_ns() > 300_000_000);
+}
+
+#[test]
+fn stacks_lead_from_the_innermost_function_outwards() {
+    let profile = decode(PROFILE).unwrap();
+    for samples in &profile.samples {
+        let id = samples.stack.unwrap();
+        let stack = &profile.stacks[profile.stacks.binary_search_by_key(&id, |stack| stack.id).unwrap()];
+        let functions: Vec<&str> = stack
+            .frames
+            .iter()
+            .map(|frame| &**profile.names.resolve(frame.function))
+            .collect();
+        assert!(functions.contains(&"main.burn"), "{functions:?}");
+        assert_eq!(functions.last(), Some(&"runtime/pprof.Do"), "{functions:?}");
+    }
+}
+
+#[test]
+fn compression_makes_no_difference() {
+    assert_eq!(decode(&plain()).unwrap().samples, decode(PROFILE).unwrap().samples);
+}
+
+#[test]
+fn damage_is_an_error_or_another_profile_and_never_a_panic() {
+    let plain = plain();
+    for len in 0..plain.len() {
+        let _ = decode(&plain[..len]);
+    }
+    for position in 0..plain.len() {
+        for bit in 0..8 {
+            let mut damaged = plain.clone();
+            damaged[position] ^= 1 << bit;
+            let _ = decode(&damaged);
+        }
+    }
+    for len in 0..PROFILE.len() {
+        assert!(decode(&PROFILE[..len]).is_err(), "{len} bytes");
+    }
+}
