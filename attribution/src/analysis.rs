@@ -57,7 +57,7 @@ pub struct Attributed {
 }
 
 /// A span with its time given out: what the tables `attribution`, `span_quality`, `task_spans` and `matrix` need.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SpanAttribution {
     /// Trace that the span belongs to.
     pub trace_id: TraceId,
@@ -117,7 +117,7 @@ impl SpanAttribution {
 }
 
 /// A stretch of a task in which a span bound to it was open: a row of the table `task_spans`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskSpan {
     /// The task.
     pub task: TaskId,

@@ -163,7 +163,7 @@ impl UnknownReason {
 }
 
 /// Which task a span ran on, and how that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binding {
     /// The span ran on this task.
     Bound {

@@ -28,6 +28,14 @@ impl RecordingClock {
             Self::Estimated(estimate) => Some(estimate.error_ns),
         }
     }
+
+    /// The estimate, if the recorder read its own clock only.
+    pub const fn estimate(self) -> Option<OffsetEstimate> {
+        match self {
+            Self::Recorded => None,
+            Self::Estimated(estimate) => Some(estimate),
+        }
+    }
 }
 
 /// How much the wall clock is ahead of the clock of a recording, as spans show it.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use spandrel_model::*;
 
-use crate::random::Random;
-use crate::world::*;
+use super::random::Random;
+use super::world::*;
 
 /// What to simulate.
 #[derive(Clone, Copy, Debug)]

@@ -15,8 +15,9 @@ fn group() -> Vec<Field> {
         required(
             "emission",
             DataType::Int32,
-            "0 for the requests known when the window closed; 1, 2 ... for requests that arrived later, each counted \
-             once: counts, sums and sketches add up over emissions, quantiles and tails do not",
+            "Which part of the requests: those that came after the window was let go, after a restart or to another \
+             collector have another number. Each counts once: counts, sums and sketches add up over emissions, \
+             quantiles and tails do not",
         ),
         required("service_name", DataType::Utf8, "Resource attribute `service.name`"),
         required("operation", DataType::Utf8, "Span name of the request"),

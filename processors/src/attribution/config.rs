@@ -1,8 +1,9 @@
 //! Configuration of the `attribution` connector.
 
 use std::num::NonZeroI64;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -13,8 +14,10 @@ use spandrel_pipeline::{BuildContext, BuildError, Connector, ConnectorConfig, Co
 use spandrel_profiles::go_execution_trace::StateRules;
 
 use super::AttributionConnector;
+use super::slots::Round;
 use super::stack_layers::{self, RawStackLayer};
 use super::state_rules::{self, RawStateRule};
+use super::windows::WindowRules;
 
 /// The row of this component in the collector's table.
 pub static FACTORY: ConnectorFactory = ConnectorFactory {
@@ -37,6 +40,8 @@ struct RawAttribution {
     window: Option<HumanDuration>,
     span_limit: Option<usize>,
     recording_limit: Option<ByteSize>,
+    spill_directory: Option<String>,
+    spill_limit: Option<ByteSize>,
     layers: Vec<RawLayerRule>,
     stack_layers: Vec<RawStackLayer>,
     state_rules: Vec<RawStateRule>,
@@ -75,8 +80,12 @@ pub struct AttributionConfig {
     pub window_ns: NonZeroI64,
     /// Spans held, waiting and joined, beyond which batches are refused. Default 500 000.
     pub span_limit: usize,
-    /// Memory for recordings; beyond it the oldest is let go. Default 1 GiB.
+    /// Memory for recordings; beyond it the oldest go to disk. Default 1 GiB.
     pub recording_limit_bytes: u64,
+    /// Where a directory for recordings on disk is made when it is needed. Default: where the system has temporary files.
+    pub spill_directory: Option<PathBuf>,
+    /// Disk for recordings; beyond it the oldest is let go. Default 4 GiB.
+    pub spill_limit_bytes: u64,
     /// Layers of spans and of stacks, user rules first.
     pub rules: Rules,
     /// Kinds of waits and system calls, user rules first.
@@ -91,13 +100,45 @@ impl Default for AttributionConfig {
             window_ns: NonZeroI64::new(60_000_000_000).expect("60 s is not zero"),
             span_limit: 500_000,
             recording_limit_bytes: 1 << 30,
+            spill_directory: None,
+            spill_limit_bytes: 4 << 30,
             rules: Rules::default(),
             state_rules: Arc::default(),
         }
     }
 }
 
+/// The most that a slot waits for more of what comes late.
+const LONGEST_SETTLE: Duration = Duration::from_millis(2_500);
+
 impl AttributionConfig {
+    /// A round of work at `now`.
+    pub(super) fn round(&self, now: Instant, is_last: bool) -> Round {
+        Round {
+            now,
+            join_delay: self.join_delay,
+            retention: self.retention,
+            settle: self.settle(),
+            is_last,
+        }
+    }
+
+    /// How windows come and go. Closed ones are kept for as long as requests in them can be corrected.
+    pub(super) fn window_rules(&self, first_emission: i32) -> WindowRules {
+        WindowRules {
+            window_ns: self.window_ns,
+            patience: self.join_delay,
+            settle: self.settle(),
+            retention: self.retention + self.join_delay,
+            request_limit: self.span_limit,
+            first_emission,
+        }
+    }
+
+    fn settle(&self) -> Duration {
+        (self.join_delay / 4).min(LONGEST_SETTLE)
+    }
+
     /// Checks a section; every problem goes to `problems`.
     pub fn check(section: &Section, problems: &mut Problems) -> Option<Self> {
         let raw: RawAttribution = section.parse(problems)?;
@@ -137,6 +178,8 @@ impl AttributionConfig {
             window_ns: window?,
             span_limit,
             recording_limit_bytes: raw.recording_limit.map_or(default.recording_limit_bytes, |size| size.0),
+            spill_directory: raw.spill_directory.map(PathBuf::from),
+            spill_limit_bytes: raw.spill_limit.map_or(default.spill_limit_bytes, |size| size.0),
             rules: Rules {
                 stack_layers: stack_layers?,
                 ..rules?

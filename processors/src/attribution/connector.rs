@@ -1,12 +1,12 @@
 //! Accepting spans and profiles, and the worker that joins them.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arrow::error::ArrowError;
 use async_trait::async_trait;
-use spandrel_attribution::{Attributed, NotAnchored, ProcessSpans, Rules, attribute, binding_word};
+use spandrel_attribution::NotAnchored;
 use spandrel_model::{TaskRecording, UnixNanos};
 use spandrel_pipeline::{
     Batch, BuildContext, BuildError, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal,
@@ -16,18 +16,25 @@ use spandrel_profiles::columns;
 use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 
 use super::AttributionConfig;
-use super::matrix_rows::matrix_rows;
+use super::emitted::Changes;
+use super::join::run_join;
+use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
-use super::pending::{Join, Pending};
-use super::rows::attribution_rows;
+use super::pending::{Pending, Room};
+use super::recording_source::RecordingSource;
+use super::recordings::RecordingId;
+use super::slots::Round;
+use super::spill::Spill;
 use super::unanchored::{Placed, Placing};
-use super::windows::{Closed, Windows};
+use super::windows::Windows;
 
 /// How often due spans are looked for.
 const JOIN_INTERVAL: Duration = Duration::from_millis(500);
-/// After the spans were asked in vain when a recording was made, they are left in peace for so many times as long as that
-/// took.
-const PLACING_PAUSE: u32 = 4;
+/// After the spans were asked in vain when a recording was made or of which process it is, they are left in peace for so
+/// many times as long as that took.
+const ASKING_PAUSE: u32 = 4;
+/// How often room is made on disk for one recording, while others come and take it.
+const SPILL_ATTEMPTS: u32 = 8;
 /// Wait before rows are offered again to a consumer that was busy and named no time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long a stopping connector goes on offering rows to a busy consumer.
@@ -35,10 +42,11 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Joins spans with runtime profiles.
 pub struct AttributionConnector {
-    config: AttributionConfig,
+    config: Arc<AttributionConfig>,
     id: Arc<str>,
     metrics: Metrics,
     state: Mutex<State>,
+    spill: Arc<Spill>,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +62,10 @@ impl AttributionConnector {
     /// Its metrics are registered already.
     pub fn new(config: AttributionConfig, context: &BuildContext) -> Result<Self, BuildError> {
         let metrics = Metrics::register(&context.id, &context.registry)?;
+        let spill_directory = config.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
         Ok(Self {
-            config,
+            spill: Arc::new(Spill::new(spill_directory, config.spill_limit_bytes)),
+            config: Arc::new(config),
             id: context.id.clone(),
             metrics,
             state: Mutex::default(),
@@ -77,7 +87,7 @@ impl AttributionConnector {
         if state.stopped {
             return Err(Refusal::Shutdown);
         }
-        if !state.pending.make_room(spans.len(), self.config.span_limit) {
+        let Some(released) = state.pending.make_room(spans.len(), self.config.span_limit) else {
             self.metrics.refused_batches.inc();
             return Err(Refusal::Refused {
                 reason: format!(
@@ -87,19 +97,16 @@ impl AttributionConnector {
                 ),
                 retry_after: Some(self.config.join_delay),
             });
-        }
-        let added = state.pending.add_spans(spans, Instant::now());
-        self.metrics.accepted_spans.inc_by(added.accepted);
-        self.metrics.duplicate_spans.inc_by(added.duplicates);
+        };
+        self.metrics.count_released(&released);
         self.metrics
-            .pending_spans
-            .add(i64::try_from(added.accepted).unwrap_or(i64::MAX));
+            .count_added(&state.pending.add_spans(spans, Instant::now()));
         Ok(())
     }
 
     async fn consume_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
         let digest = digest(&profile);
-        if !self.lock().pending.is_new_profile(digest, Instant::now()) {
+        if !self.lock().pending.is_new_profile(digest) {
             self.metrics.duplicate_recordings.inc();
             return Ok(());
         }
@@ -111,8 +118,8 @@ impl AttributionConnector {
     }
 
     async fn accept_profile(&self, profile: Arc<RuntimeProfile>, digest: u64) -> Result<(), Refusal> {
-        let rules = self.config.state_rules.clone();
-        let decoded = off_executor(move || decode_profile(&profile, &rules)).await?;
+        let (rules, raw) = (self.config.state_rules.clone(), profile.clone());
+        let decoded = off_executor(move || decode_profile(&raw, &rules)).await?;
         let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
         let (process, warnings) = match &decoded {
             Decoded::Anchored(recording) => (&recording.process, recording.warnings.as_slice()),
@@ -121,75 +128,134 @@ impl AttributionConnector {
         for warning in warnings {
             tracing::warn!(%process, "{warning}");
         }
-        let mut state = self.lock();
-        if state.stopped {
-            return Err(Refusal::Shutdown);
+        let bytes = size_bytes(&decoded) + profile.bytes.len() as u64;
+        let mut state = self.room_for_recording(bytes).await?;
+        match decoded {
+            Decoded::Anchored(recording) => state.pending.add_recording(recording, profile, Instant::now()),
+            Decoded::Unanchored(recording) => {
+                let pending = &mut state.pending;
+                pending.add_unanchored(recording, profile, digest, Instant::now());
+            }
         }
-        let limit_bytes = self.config.recording_limit_bytes;
-        let (pending, now) = (&mut state.pending, Instant::now());
-        let added = match decoded {
-            Decoded::Anchored(recording) => pending.add_recording(recording, now, limit_bytes),
-            Decoded::Unanchored(recording) => pending.add_unanchored(recording, digest, now, limit_bytes),
-        };
-        let Some(evicted) = added else {
-            self.metrics.refused_batches.inc();
-            return Err(Refusal::Refused {
-                reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
-                retry_after: Some(self.config.join_delay),
-            });
-        };
         self.metrics.accepted_recordings.inc();
-        self.metrics.evicted_recordings.inc_by(evicted);
         Ok(())
     }
 
-    /// Joins the spans that are due, or all of them, and returns their rows.
-    async fn join(&self, windows: &mut Windows, everything: bool) -> Result<Joined, RunError> {
-        let now = Instant::now();
-        let due = if everything {
-            Some(now)
-        } else {
-            now.checked_sub(self.config.join_delay)
-        };
-        let (joins, settled) = match due {
-            Some(due) => {
-                self.place_recordings(due).await?;
+    /// Waits until `bytes` of memory are free for a recording, others having been written to disk or let go if need be.
+    async fn room_for_recording(&self, bytes: u64) -> Result<MutexGuard<'_, State>, Refusal> {
+        let limit_bytes = self.config.recording_limit_bytes;
+        let mut attempts = SPILL_ATTEMPTS;
+        loop {
+            let to_spill = {
                 let mut state = self.lock();
-                let joins = state.pending.take_due(due, now, &self.config.rules);
-                let settled = state.pending.take_settled(due, &self.config.rules);
-                state.pending.forget(now, self.config.retention);
-                (joins, settled)
-            }
-            None => Default::default(),
+                if state.stopped {
+                    return Err(Refusal::Shutdown);
+                }
+                match state.pending.make_room_for_recording(bytes, limit_bytes, attempts > 0) {
+                    Room::Free(evicted) => {
+                        self.metrics.count_evicted(&evicted);
+                        return Ok(state);
+                    }
+                    Room::AfterSpilling(recordings) => recordings,
+                    Room::None => break,
+                }
+            };
+            attempts = match self.spill(to_spill).await {
+                Ok(()) => attempts - 1,
+                Err(error) => {
+                    tracing::warn!("a recording stays in memory: {error}");
+                    0
+                }
+            };
+        }
+        self.metrics.refused_batches.inc();
+        Err(Refusal::Refused {
+            reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
+            retry_after: Some(self.config.join_delay),
+        })
+    }
+
+    async fn spill(&self, recordings: Vec<(RecordingId, Arc<RuntimeProfile>)>) -> Result<(), Refusal> {
+        for (id, profile) in recordings {
+            let spill = self.spill.clone();
+            let file = off_executor(move || spill.store(&profile.bytes)).await?;
+            let file = file.map_err(permanent_chain)?;
+            self.lock().pending.spilled(id, file);
+            self.metrics.spilled_recordings.inc();
+        }
+        Ok(())
+    }
+
+    /// Joins the slots that are due and returns what there is to say.
+    async fn join(&self, windows: &mut Windows, round: &Round) -> Result<Joined, RunError> {
+        self.place_recordings(round).await?;
+        self.choose_processes(round).await?;
+        let (settled, due) = {
+            let mut state = self.lock();
+            (state.pending.take_settled(round), state.pending.due(round))
         };
         let mut joined = Joined::default();
         for recording in settled {
-            let rows = off_executor(move || recording_rows(&recording)).await;
-            let rows = rows.map_err(|refusal| RunError::caused_by("a recording has no rows", refusal))?;
-            joined.recordings.push(rows.map_err(unfit_rows)?);
-        }
-        for join in joins {
-            let rules = self.config.rules.clone();
-            let spans = join.due.len();
-            let attributed = off_executor(move || run_join(&join, &rules))
-                .await
-                .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
-            self.count(&attributed);
-            for span in &attributed.spans {
-                windows.add(span, now);
+            if let Some(rows) = self.recording_rows(recording).await? {
+                joined.recordings.push(rows);
             }
-            joined.spans += spans;
-            joined
-                .rows
-                .extend(attribution_rows(&attributed.spans).map_err(unfit_rows)?);
         }
+        for place in due {
+            let Some(join) = self.lock().pending.begin_join(place, round) else {
+                continue;
+            };
+            let (config, started) = (self.config.clone(), Instant::now());
+            let (join, left_out, result) = off_executor(move || {
+                let mut join = join;
+                let (recordings, left_out) = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
+                let result = run_join(&join, &recordings, &config.rules);
+                (join, left_out, result)
+            })
+            .await
+            .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
+            self.metrics.left_out_recordings.inc_by(left_out);
+            self.metrics.walks.add(&result.walks);
+            for violation in &result.violations {
+                self.metrics.conservation_violations.inc();
+                tracing::error!("{violation}");
+            }
+            joined.span_count += join.spans.due;
+            let (pending, took) = (&mut self.lock().pending, started.elapsed());
+            pending.end_join(&join, result, round, took, windows, &mut joined.changes);
+        }
+        let released = self.lock().pending.forget(round, self.config.span_limit);
+        self.metrics.count_released(&released);
+        self.metrics.count_changes(&joined.changes);
+        let spilled_bytes = self.spill.used_bytes();
+        self.metrics
+            .spilled_bytes
+            .set(i64::try_from(spilled_bytes).unwrap_or(i64::MAX));
         Ok(joined)
     }
 
-    /// Asks the spans when the recordings without a wall clock were made, before those that arrived at or before `due` are
-    /// joined.
-    async fn place_recordings(&self, due: Instant) -> Result<(), RunError> {
-        let placings = self.lock().pending.placings(due, Instant::now());
+    /// The rows of a recording; `None` if it is on disk and cannot be read.
+    async fn recording_rows(&self, recording: RecordingSource) -> Result<Option<Vec<TableRows>>, RunError> {
+        let (source, config) = (recording.name().clone(), self.config.clone());
+        let rows = off_executor(move || {
+            let opened = recording.open(&config.state_rules);
+            opened.map(|recording| recording_rows(&recording))
+        });
+        let rows = rows
+            .await
+            .map_err(|refusal| RunError::caused_by("a recording has no rows", refusal))?;
+        match rows {
+            Ok(rows) => Ok(Some(rows.map_err(unfit_rows)?)),
+            Err(error) => {
+                self.metrics.left_out_recordings.inc();
+                tracing::error!(%source, "the rows of a runtime profile are lost: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Asks the spans when the recordings without a wall clock were made.
+    async fn place_recordings(&self, round: &Round) -> Result<(), RunError> {
+        let placings = self.lock().pending.placings(round);
         for placing in placings {
             let asked_at = Instant::now();
             let (placing, answer) = off_executor(move || {
@@ -199,8 +265,33 @@ impl AttributionConnector {
             .await
             .map_err(|refusal| RunError::caused_by("the search for a clock offset ended early", refusal))?;
             self.report(&placing, &answer);
-            let again_at = Instant::now() + asked_at.elapsed() * PLACING_PAUSE;
-            self.lock().pending.place(placing, answer, again_at);
+            let again_at = Instant::now() + asked_at.elapsed() * ASKING_PAUSE;
+            let lateness = self.lock().pending.place(placing, answer, round.now, again_at);
+            self.metrics.count_recording(lateness);
+        }
+        Ok(())
+    }
+
+    /// Asks the spans of which process recordings are.
+    async fn choose_processes(&self, round: &Round) -> Result<(), RunError> {
+        let choosings = self.lock().pending.choosings(round);
+        for choosing in choosings {
+            let (asked_at, config) = (Instant::now(), self.config.clone());
+            let (choosing, answer) = off_executor(move || {
+                let answer = choosing.answer(&config.rules, &config.state_rules);
+                (choosing, answer)
+            })
+            .await
+            .map_err(|refusal| RunError::caused_by("the search for the recorded process ended early", refusal))?;
+            if let Err(why) = &answer
+                && choosing.is_last
+            {
+                let source = choosing.source.name();
+                tracing::warn!(%source, "a runtime profile is joined with no spans so far: {why}");
+            }
+            let again_at = Instant::now() + asked_at.elapsed() * ASKING_PAUSE;
+            let lateness = (self.lock().pending).assign(choosing, answer.ok(), round.now, again_at);
+            self.metrics.count_recording(lateness);
         }
         Ok(())
     }
@@ -228,42 +319,27 @@ impl AttributionConnector {
         }
     }
 
-    fn count(&self, attributed: &Attributed) {
-        for span in &attributed.spans {
-            self.metrics
-                .joined_spans
-                .with_label_values(&[binding_word(span.binding)])
-                .inc();
-        }
-        self.metrics.walks.add(&attributed.walks);
-        for violation in &attributed.violations {
-            self.metrics.conservation_violations.inc();
-            tracing::error!("{violation}");
-        }
-    }
-
-    /// One round of work: rows of recordings, joined spans and closed windows, sent on.
-    async fn round(&self, windows: &mut Windows, outputs: &Outputs, last: bool) -> Result<(), RunError> {
-        let joined = self.join(windows, last).await?;
+    /// One round of work: rows of recordings, joined and corrected spans, windows, sent on.
+    async fn round(&self, windows: &mut Windows, outputs: &Outputs, is_last: bool) -> Result<(), RunError> {
+        let round = self.config.round(Instant::now(), is_last);
+        let joined = self.join(windows, &round).await?;
         for rows in joined.recordings {
-            self.send(rows, outputs, last).await?;
+            self.send(rows, outputs, is_last).await?;
         }
-        self.send(joined.rows, outputs, last).await?;
-        self.metrics
-            .pending_spans
-            .sub(i64::try_from(joined.spans).unwrap_or(i64::MAX));
-        let closed = if last {
-            windows.close_all()
-        } else {
-            windows.close_due(Instant::now(), wall_clock())
+        let rows = joined.changes.into_rows().map_err(unfit_rows)?;
+        self.send(rows, outputs, is_last).await?;
+        let span_count = i64::try_from(joined.span_count).unwrap_or(i64::MAX);
+        self.metrics.pending_spans.sub(span_count);
+        let due = match is_last {
+            true => windows.take_all(),
+            false => windows.take_due(Instant::now(), wall_clock()),
         };
-        for Closed { tables, emission } in closed {
-            let rows = matrix_rows(&tables, emission).map_err(unfit_rows)?;
-            self.send(rows, outputs, last).await?;
+        for window in due {
+            let rows = window_rows(&window).map_err(unfit_rows)?;
+            self.send(rows, outputs, is_last).await?;
         }
-        self.metrics
-            .open_windows
-            .set(i64::try_from(windows.open_count()).unwrap_or(i64::MAX));
+        let open = i64::try_from(windows.open_count()).unwrap_or(i64::MAX);
+        self.metrics.open_windows.set(open);
         Ok(())
     }
 
@@ -307,18 +383,9 @@ impl AttributionConnector {
 struct Joined {
     /// Rows of recordings, one entry for each.
     recordings: Vec<Vec<TableRows>>,
-    rows: Vec<TableRows>,
-    spans: usize,
-}
-
-fn run_join(join: &Join, rules: &Rules) -> Attributed {
-    let spans = ProcessSpans {
-        process: join.process.clone(),
-        spans: join.due.iter().map(AsRef::as_ref).collect(),
-        context: join.context.iter().map(AsRef::as_ref).collect(),
-    };
-    let recordings: Vec<&TaskRecording> = join.recordings.iter().map(AsRef::as_ref).collect();
-    attribute(&spans, &recordings, rules)
+    changes: Changes,
+    /// Spans that waited.
+    span_count: usize,
 }
 
 fn decode_profile(profile: &RuntimeProfile, rules: &StateRules) -> Result<Decoded, Refusal> {
@@ -327,6 +394,13 @@ fn decode_profile(profile: &RuntimeProfile, rules: &StateRules) -> Result<Decode
         ProfileFormat::GoExecutionTrace => {
             go_execution_trace::decode(&profile.bytes, process, profile.source.clone(), rules).map_err(permanent_chain)
         }
+    }
+}
+
+fn size_bytes(decoded: &Decoded) -> u64 {
+    match decoded {
+        Decoded::Anchored(recording) => recording.size_bytes(),
+        Decoded::Unanchored(recording) => recording.size_bytes(),
     }
 }
 
@@ -373,6 +447,12 @@ fn unfit_rows(error: ArrowError) -> RunError {
     RunError::caused_by("rows do not fit their table", error)
 }
 
+/// A number that other runs and other collectors hardly have.
+fn run_number() -> i32 {
+    let random = RandomState::new().build_hasher().finish();
+    i32::try_from(random >> 34).expect("30 bits fit")
+}
+
 fn wall_clock() -> UnixNanos {
     let since_epoch = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -396,7 +476,7 @@ impl Consumer for AttributionConnector {
 #[async_trait]
 impl Connector for AttributionConnector {
     async fn run(self: Arc<Self>, outputs: Outputs, stop: Stop) -> Result<(), RunError> {
-        let mut windows = Windows::new(self.config.window_ns, self.config.join_delay);
+        let mut windows = Windows::new(self.config.window_rules(run_number()));
         let mut ticks = tokio::time::interval(JOIN_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_requested() {

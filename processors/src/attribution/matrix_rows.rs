@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Float64Array, Int32Array, Int64Array};
+use arrow::array::{ArrayRef, BinaryArray, Float64Array, Int32Array, Int64Array, RecordBatch};
 use arrow::error::ArrowError;
 use spandrel_attribution::{
     Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup,
@@ -10,19 +10,51 @@ use spandrel_attribution::{
 use spandrel_model::Table;
 use spandrel_pipeline::TableRows;
 
-use super::rows::{int64, strings, table, timestamps};
+use super::rows::{int64, keys, strings, table, timestamps};
+use super::windows::WindowRows;
 
 /// Rows of `operations`, `matrix` and `interference`, in this order. Tables without rows are left out.
 ///
 /// # Errors
 /// Arrow refuses the columns, which means that they do not fit the schema of the table.
 pub fn matrix_rows(tables: &MatrixTables, emission: i32) -> Result<Vec<TableRows>, ArrowError> {
-    let tables = [
+    replacing_rows(tables, emission, &[])
+}
+
+/// The rows of a window, in the place of those sent before.
+pub(super) fn window_rows(window: &WindowRows) -> Result<Vec<TableRows>, ArrowError> {
+    replacing_rows(&window.tables, window.emission, &window.replaced)
+}
+
+fn replacing_rows(
+    tables: &MatrixTables,
+    emission: i32,
+    replaced: &[RequestGroup],
+) -> Result<Vec<TableRows>, ArrowError> {
+    let mut tables = [
         operations(&tables.operations, emission)?,
         matrix(&tables.cells, emission)?,
         interference(&tables.interference, emission)?,
     ];
-    Ok(tables.into_iter().filter(|table| table.rows.num_rows() > 0).collect())
+    for table in &mut tables {
+        table.replaces = group_keys(table.table, replaced, emission)?;
+    }
+    let is_empty = |table: &TableRows| table.rows.num_rows() == 0 && table.replaces.is_none();
+    Ok(tables.into_iter().filter(|table| !is_empty(table)).collect())
+}
+
+/// Keys of all rows of some operations.
+fn group_keys(table: Table, groups: &[RequestGroup], emission: i32) -> Result<Option<RecordBatch>, ArrowError> {
+    keys(
+        table,
+        &["window_start_ns", "emission", "service_name", "operation"],
+        vec![
+            int64(groups.iter().map(|group| group.window_start.0)),
+            Arc::new(Int32Array::from_iter_values(groups.iter().map(|_| emission))),
+            strings(groups.iter().map(|group| &*group.service_name)),
+            strings(groups.iter().map(|group| &*group.operation)),
+        ],
+    )
 }
 
 fn operations(rows: &[OperationRow], emission: i32) -> Result<TableRows, ArrowError> {

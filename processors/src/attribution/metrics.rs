@@ -1,9 +1,13 @@
 //! Metrics of the `attribution` connector.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use spandrel_attribution::WalkCounts;
+use spandrel_attribution::{WalkCounts, binding_word};
 use spandrel_model::UnknownReason;
 use spandrel_pipeline::BuildError;
+
+use super::emitted::Changes;
+use super::held_spans::{Added, Lateness, Released};
+use super::pending::Evicted;
 
 /// What the connector counts, labelled with its id.
 #[derive(Clone, Debug)]
@@ -12,7 +16,20 @@ pub(super) struct Metrics {
     pub(super) accepted_spans: IntCounter,
     /// Spans that had arrived before.
     pub(super) duplicate_spans: IntCounter,
-    /// Spans joined, by `binding`: the evidence, or the reason why a span is unbound.
+    /// Spans accepted when spans of the same stretch of time had been joined already.
+    pub(super) late_spans: IntCounter,
+    /// Recordings that spans had been joined without.
+    pub(super) late_recordings: IntCounter,
+    /// What came for a stretch of time whose rows are final, by `kind`: `span`, `recording`, or `request` for a corrected
+    /// request whose window of the matrix has been let go.
+    pub(super) too_late: IntCounterVec,
+    /// Spans whose rows were replaced because something came late.
+    pub(super) corrected_spans: IntCounter,
+    /// Spans whose rows became final before their time because of a limit.
+    pub(super) sealed_early_spans: IntCounter,
+    /// Spans that would not be recognized if they were sent again.
+    pub(super) forgotten_spans: IntCounter,
+    /// Spans joined for the first time, by `binding`: the evidence, or the reason why a span is unbound.
     pub(super) joined_spans: IntCounterVec,
     /// Batches refused because a limit was reached.
     pub(super) refused_batches: IntCounter,
@@ -24,6 +41,10 @@ pub(super) struct Metrics {
     pub(super) rejected_recordings: IntCounter,
     /// Recordings let go before their time because of `recording_limit`.
     pub(super) evicted_recordings: IntCounter,
+    /// Recordings written to disk because of `recording_limit`.
+    pub(super) spilled_recordings: IntCounter,
+    /// Times that a recording on disk was left out of a join, because it could not be read or too many were needed.
+    pub(super) left_out_recordings: IntCounter,
     /// Recordings without a wall clock that spans have placed.
     pub(super) anchored_recordings: IntCounter,
     /// Recordings without a wall clock that spans have not placed, so that they are lost.
@@ -36,6 +57,8 @@ pub(super) struct Metrics {
     pub(super) pending_spans: IntGauge,
     /// Windows of the matrix that are still open.
     pub(super) open_windows: IntGauge,
+    /// Profiles on disk.
+    pub(super) spilled_bytes: IntGauge,
 }
 
 /// [`WalkCounts`] of all joins.
@@ -68,6 +91,41 @@ impl WalkMetrics {
 }
 
 impl Metrics {
+    pub(super) fn count_added(&self, added: &Added) {
+        self.accepted_spans.inc_by(added.accepted);
+        self.duplicate_spans.inc_by(added.duplicates);
+        self.late_spans.inc_by(added.late);
+        self.too_late.with_label_values(&["span"]).inc_by(added.too_late);
+        let accepted = i64::try_from(added.accepted).unwrap_or(i64::MAX);
+        self.pending_spans.add(accepted);
+    }
+
+    pub(super) fn count_recording(&self, lateness: Lateness) {
+        self.late_recordings.inc_by(u64::from(lateness.is_late));
+        let too_late = self.too_late.with_label_values(&["recording"]);
+        too_late.inc_by(u64::from(lateness.is_too_late));
+    }
+
+    pub(super) fn count_changes(&self, changes: &Changes) {
+        for span in &changes.first {
+            let binding = binding_word(span.binding);
+            self.joined_spans.with_label_values(&[binding]).inc();
+        }
+        self.corrected_spans.inc_by(changes.corrected.len() as u64);
+        let too_late = self.too_late.with_label_values(&["request"]);
+        too_late.inc_by(changes.too_late_requests);
+    }
+
+    pub(super) fn count_released(&self, released: &Released) {
+        self.sealed_early_spans.inc_by(released.sealed_early);
+        self.forgotten_spans.inc_by(released.forgotten_ids);
+    }
+
+    pub(super) fn count_evicted(&self, evicted: &Evicted) {
+        self.evicted_recordings.inc_by(evicted.recordings);
+        self.sealed_early_spans.inc_by(evicted.sealed_spans);
+    }
+
     pub(super) fn register(id: &str, registry: &Registry) -> Result<Self, BuildError> {
         Self::try_register(id, registry)
             .map_err(|error| BuildError::caused_by(format!("cannot register the metrics of connector `{id}`"), error))
@@ -92,6 +150,11 @@ impl Metrics {
             &["binding"],
         )?;
         registry.register(Box::new(joined_spans.clone()))?;
+        let too_late = IntCounterVec::new(
+            opts("too_late", "What came for a stretch of time whose rows are final"),
+            &["kind"],
+        )?;
+        registry.register(Box::new(too_late.clone()))?;
         let given_up = IntCounterVec::new(
             opts(
                 "root_given_up_pieces",
@@ -113,6 +176,15 @@ impl Metrics {
         Ok(Self {
             accepted_spans: counter("accepted_spans", "Spans accepted")?,
             duplicate_spans: counter("duplicate_spans", "Spans dropped because they had arrived before")?,
+            late_spans: counter("late_spans", "Spans whose stretch of time had been joined already")?,
+            late_recordings: counter("late_recordings", "Recordings that spans had been joined without")?,
+            too_late,
+            corrected_spans: counter("corrected_spans", "Spans whose rows were replaced")?,
+            sealed_early_spans: counter("sealed_early_spans", "Spans whose rows became final because of a limit")?,
+            forgotten_spans: counter(
+                "forgotten_spans",
+                "Spans not recognized any more if they are sent again",
+            )?,
             joined_spans,
             refused_batches: counter("refused_batches", "Batches refused because a limit was reached")?,
             accepted_recordings: counter("accepted_recordings", "Runtime profiles decoded")?,
@@ -125,6 +197,11 @@ impl Metrics {
                 "evicted_recordings",
                 "Recordings let go early because of recording_limit",
             )?,
+            spilled_recordings: counter(
+                "spilled_recordings",
+                "Recordings written to disk because of recording_limit",
+            )?,
+            left_out_recordings: counter("left_out_recordings", "Recordings on disk that a join did without")?,
             anchored_recordings: counter(
                 "anchored_recordings",
                 "Recordings without a wall clock that spans have placed",
@@ -137,6 +214,7 @@ impl Metrics {
             walks,
             pending_spans: gauge("pending_spans", "Spans accepted and not yet joined and sent")?,
             open_windows: gauge("open_windows", "Windows of the matrix that are still open")?,
+            spilled_bytes: gauge("spilled_bytes", "Profiles on disk")?,
         })
     }
 }

@@ -8,18 +8,26 @@
 //!                               runtime_events                                           interference
 //! ```
 //!
-//! A span is joined `join_delay` after it arrived, with every recording of its process that has arrived by then; it
-//! then stays as context for its neighbors for `retention`. Each span is joined once: a duplicate that arrives within
-//! the retention is dropped, a recording that arrives later than the delay is not used for spans joined already.
-//! A recording without a wall clock (Go before 1.25) is joined once its process's spans show when it was made.
+//! A span is joined `join_delay` after it arrived, with every recording of its process that has arrived by then.
+//! What comes later and touches it makes it due again, until `retention` after the join; rows that come out differently
+//! replace the earlier ones. So the tables do not depend on the order in which things arrive. A recording without a wall clock
+//! (Go before 1.25) is joined once its process's spans show when it was made.
 //! Everything held is bounded; beyond the bound batches are refused, so senders wait.
 
 mod config;
 mod connector;
+mod duplicates;
+mod emitted;
+mod held_spans;
+mod join;
 mod matrix_rows;
 mod metrics;
 mod pending;
+mod recording_source;
+mod recordings;
 mod rows;
+mod slots;
+mod spill;
 mod stack_layers;
 mod state_rules;
 #[cfg(test)]

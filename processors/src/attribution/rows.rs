@@ -10,11 +10,18 @@ use spandrel_attribution::{SpanAttribution, TaskSpan, binding_word};
 use spandrel_model::{Binding, Cell, Culprit, SpanId, Table, TaskId, TraceId, UnixNanos};
 use spandrel_pipeline::TableRows;
 
+use super::emitted::Replaced;
+
 /// Rows of `task_spans`, `attribution` and `span_quality`, in this order. Tables without rows are left out.
 ///
 /// # Errors
 /// Arrow refuses the columns, which means that they do not fit the schema of the table.
 pub fn attribution_rows(spans: &[SpanAttribution]) -> Result<Vec<TableRows>, ArrowError> {
+    replacing_rows(spans, &[])
+}
+
+/// The same, in the place of the rows that `replaced` names.
+pub(super) fn replacing_rows(spans: &[SpanAttribution], replaced: &[Replaced]) -> Result<Vec<TableRows>, ArrowError> {
     let on_task: Vec<(&SpanAttribution, &TaskSpan)> = spans
         .iter()
         .filter_map(|span| Some((span, span.on_task.as_ref()?)))
@@ -23,8 +30,41 @@ pub fn attribution_rows(spans: &[SpanAttribution]) -> Result<Vec<TableRows>, Arr
         .iter()
         .flat_map(|span| span.cells.iter().map(move |cell| (span, cell)))
         .collect();
-    let tables = [task_spans(&on_task)?, attribution(&cells)?, span_quality(spans)?];
-    Ok(tables.into_iter().filter(|table| table.rows.num_rows() > 0).collect())
+    let mut tables = [task_spans(&on_task)?, attribution(&cells)?, span_quality(spans)?];
+    for table in &mut tables {
+        table.replaces = span_keys(table.table, replaced)?;
+    }
+    let is_empty = |table: &TableRows| table.rows.num_rows() == 0 && table.replaces.is_none();
+    Ok(tables.into_iter().filter(|table| !is_empty(table)).collect())
+}
+
+/// Keys of the rows of spans in one of their tables.
+fn span_keys(table: Table, replaced: &[Replaced]) -> Result<Option<RecordBatch>, ArrowError> {
+    let start = |span: &Replaced| match table {
+        Table::TaskSpans => span.task_start,
+        _ => Some(span.start),
+    };
+    let spans: Vec<(&Replaced, UnixNanos)> = replaced.iter().filter_map(|span| Some((span, start(span)?))).collect();
+    keys(
+        table,
+        &["trace_id", "span_id", "start_ns"],
+        vec![
+            trace_ids(spans.iter().map(|(span, _)| span.trace_id))?,
+            span_ids(spans.iter().map(|(span, _)| span.span_id))?,
+            int64(spans.iter().map(|(_, start)| start.0)),
+        ],
+    )
+}
+
+/// Some columns of a table; `None` if they have no rows.
+pub(super) fn keys(table: Table, names: &[&str], columns: Vec<ArrayRef>) -> Result<Option<RecordBatch>, ArrowError> {
+    let schema = table.schema();
+    let indices: Vec<usize> = names
+        .iter()
+        .map(|name| schema.index_of(name))
+        .collect::<Result<_, _>>()?;
+    let keys = RecordBatch::try_new(Arc::new(schema.project(&indices)?), columns)?;
+    Ok(Some(keys).filter(|keys| keys.num_rows() > 0))
 }
 
 fn task_spans(rows: &[(&SpanAttribution, &TaskSpan)]) -> Result<TableRows, ArrowError> {

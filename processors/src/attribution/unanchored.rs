@@ -8,12 +8,20 @@ use std::time::Instant;
 
 use spandrel_attribution::{Anchor, NotAnchored, ProcessSpans, choose_anchor};
 use spandrel_model::{OffsetEstimate, ProcessIdentity, Span, UnanchoredRecording};
+use spandrel_pipeline::RuntimeProfile;
+
+use super::recordings::RecordingId;
 
 /// One that waits.
 #[derive(Debug)]
 pub(super) struct HeldUnanchored {
+    pub(super) id: RecordingId,
     pub(super) at: Instant,
     pub(super) recording: Arc<UnanchoredRecording>,
+    /// As it came.
+    pub(super) profile: Arc<RuntimeProfile>,
+    /// Memory that both take.
+    pub(super) bytes: u64,
     /// Earliest time of the next question, but for the last.
     pub(super) asked_again_at: Instant,
     /// Digest of the profile, which may be sent again if no spans place it.
@@ -62,7 +70,15 @@ mod tests {
         Interval, Names, RecordingClock, SpanId, SpanKind, TaskId, TaskRecording, TraceId, UnixNanos, UserTask,
     };
 
-    use super::super::pending::Pending;
+    use spandrel_profiles::go_execution_trace::StateRules;
+
+    use super::super::AttributionConfig;
+    use super::super::emitted::Changes;
+    use super::super::join::run_join;
+    use super::super::pending::{Pending, Room};
+    use super::super::slots::Round;
+    use super::super::tests::no_profile;
+    use super::super::windows::Windows;
     use super::*;
 
     const OFFSET_NS: i64 = 1_795_000_000_000_000_000;
@@ -140,14 +156,31 @@ mod tests {
         requests().map(span).collect()
     }
 
-    /// Answers what there is to answer before the spans that arrived until `due` are joined.
-    fn place(pending: &mut Pending, due: Instant) -> Vec<Result<Placed, NotAnchored>> {
-        let placings = pending.placings(due, due + DELAY);
+    /// The round in which what arrived until `due` is due.
+    fn round(due: Instant) -> Round {
+        Round {
+            now: due + DELAY,
+            join_delay: DELAY,
+            retention: DELAY,
+            settle: Duration::ZERO,
+            is_last: false,
+        }
+    }
+
+    /// Answers what there is to answer in a round.
+    fn place(pending: &mut Pending, round: &Round) -> Vec<Result<Placed, NotAnchored>> {
+        let placings = pending.placings(round);
         let answers: Vec<_> = placings.iter().map(Placing::answer).collect();
         for (placing, answer) in placings.into_iter().zip(&answers) {
-            pending.place(placing, answer.clone(), due);
+            pending.place(placing, answer.clone(), round.now, round.now);
         }
         answers
+    }
+
+    fn add(pending: &mut Pending, at: Instant) {
+        let recording = recording();
+        let profile = no_profile(recording.process());
+        pending.add_unanchored(recording, profile, DIGEST, at);
     }
 
     #[test]
@@ -155,54 +188,54 @@ mod tests {
         let (mut pending, start) = (Pending::default(), Instant::now());
         let arrival = start + Duration::from_secs(1);
         pending.add_spans(spans("1"), start);
-        pending.add_unanchored(recording(), DIGEST, arrival, u64::MAX).unwrap();
-        assert!(
-            place(&mut pending, start - Duration::from_nanos(1)).is_empty(),
-            "nothing is due"
-        );
+        add(&mut pending, arrival);
+        let early = round(start - Duration::from_nanos(1));
+        assert!(place(&mut pending, &early).is_empty(), "nothing is due");
 
-        let [Ok(placed)] = &place(&mut pending, start)[..] else {
+        let [Ok(placed)] = &place(&mut pending, &round(start))[..] else {
             panic!("the spans show the offset");
         };
         let error_ns = (placed.estimate.offset_ns - OFFSET_NS).abs();
         assert!(error_ns <= placed.estimate.error_ns, "{}", placed.estimate);
-        let joins = pending.take_due(start, start + DELAY, &Rules::default());
-        assert_eq!(joins[0].due.len(), spans("1").len());
-        let [joined] = &joins[0].recordings[..] else {
+        let due = pending.due(&round(start)).remove(0);
+        let join = pending.begin_join(due, &round(start)).unwrap();
+        assert_eq!(join.spans.due, spans("1").len());
+        let [joined] = &join.recordings[..] else {
             panic!("one recording");
         };
+        let joined = joined.open(&StateRules::default()).unwrap();
         assert_eq!(joined.process, process("1"));
         assert_eq!(joined.window.start(), UnixNanos(placed.estimate.offset_ns));
         assert_eq!(joined.clock, RecordingClock::Estimated(placed.estimate));
 
-        assert!(place(&mut pending, arrival).is_empty(), "it is placed once");
-        assert_eq!(pending.take_settled(start, &Rules::default()).len(), 0);
-        assert_eq!(pending.take_settled(arrival, &Rules::default()).len(), 1);
+        assert!(place(&mut pending, &round(arrival)).is_empty(), "it is placed once");
+        assert_eq!(pending.take_settled(&round(start)).len(), 0);
+        assert_eq!(pending.take_settled(&round(arrival)).len(), 1);
     }
 
     #[test]
     fn a_recording_that_no_spans_place_waits_then_goes_and_may_come_again() {
         let (mut pending, start) = (Pending::default(), Instant::now());
         let bytes = recording().size_bytes();
-        assert!(pending.is_new_profile(DIGEST, start));
+        assert!(pending.is_new_profile(DIGEST));
         pending.add_spans(spans("1").split_off(REQUESTS as usize - 3), start);
         let arrival = start + Duration::from_secs(1);
-        pending.add_unanchored(recording(), DIGEST, arrival, bytes).unwrap();
+        add(&mut pending, arrival);
 
         for due in [start, arrival] {
-            assert_eq!(
-                pending.add_unanchored(recording(), 0, start, bytes),
-                None,
-                "it takes its room"
-            );
-            let [Err(NotAnchored::NoOffset(_))] = place(&mut pending, due)[..] else {
+            let room = pending.make_room_for_recording(bytes, bytes, false);
+            assert!(matches!(room, Room::None), "it takes its room");
+            let [Err(NotAnchored::NoOffset(_))] = place(&mut pending, &round(due))[..] else {
                 panic!("three spans are not enough");
             };
         }
-        assert!(place(&mut pending, arrival).is_empty());
-        assert!(pending.take_settled(arrival, &Rules::default()).is_empty());
-        assert!(pending.is_new_profile(DIGEST, arrival));
-        assert_eq!(pending.add_unanchored(recording(), DIGEST, arrival, bytes), Some(0));
+        assert!(place(&mut pending, &round(arrival)).is_empty());
+        assert!(pending.take_settled(&round(arrival)).is_empty());
+        assert!(pending.is_new_profile(DIGEST));
+        assert!(matches!(
+            pending.make_room_for_recording(bytes, bytes, false),
+            Room::Free(_)
+        ));
     }
 
     #[test]
@@ -211,10 +244,10 @@ mod tests {
         let mut early = spans("1");
         let late = early.split_off(3);
         pending.add_spans(early, start);
-        pending.add_unanchored(recording(), DIGEST, start, u64::MAX).unwrap();
+        add(&mut pending, start);
         pending.add_spans(spans("2").split_off(55), start);
         pending.add_spans(late, start + DELAY);
-        let [Ok(placed)] = &place(&mut pending, start)[..] else {
+        let [Ok(placed)] = &place(&mut pending, &round(start))[..] else {
             panic!("the late spans count");
         };
         assert_eq!(placed.process, process("1"));
@@ -223,41 +256,42 @@ mod tests {
     #[test]
     fn between_two_questions_is_a_pause_but_not_before_the_last() {
         let (mut pending, start) = (Pending::default(), Instant::now());
-        let (arrival, pause_end) = (start + DELAY, start + DELAY * 2);
+        let (arrival, nanosecond) = (start + DELAY, Duration::from_nanos(1));
+        let (pause_end, last) = (arrival + DELAY / 2, arrival + DELAY);
         pending.add_spans(spans("1").split_off(55), start);
-        pending.add_unanchored(recording(), DIGEST, arrival, u64::MAX).unwrap();
-        let placing = pending.placings(start, arrival).remove(0);
-        let answer = placing.answer();
-        assert!(answer.is_err());
-        pending.place(placing, answer, pause_end);
-        let count = |due, now| pending.placings(due, now).len();
-        assert_eq!(count(start, pause_end - Duration::from_nanos(1)), 0);
-        assert_eq!(count(start, pause_end), 1);
-        assert_eq!(count(arrival, arrival), 1, "the last");
+        add(&mut pending, arrival);
+        let count = |pending: &Pending, now: Instant| pending.placings(&round(now - DELAY)).len();
+        let ask = |pending: &mut Pending, now: Instant, again_at: Instant| {
+            let placing = pending.placings(&round(now - DELAY)).remove(0);
+            let answer = placing.answer();
+            assert!(answer.is_err());
+            pending.place(placing, answer, now, again_at);
+        };
+        ask(&mut pending, arrival, pause_end);
+        assert_eq!(count(&pending, pause_end - nanosecond), 0);
+        assert_eq!(count(&pending, pause_end), 1);
+        ask(&mut pending, pause_end, last + DELAY);
+        assert_eq!(count(&pending, last - nanosecond), 0);
+        assert_eq!(count(&pending, last), 1, "the last");
     }
 
     #[test]
-    fn recordings_stay_in_the_order_of_their_arrival() {
+    fn a_recording_placed_after_the_join_makes_the_spans_due_again() {
         let (mut pending, start) = (Pending::default(), Instant::now());
-        let later = start + DELAY;
-        pending.add_unanchored(recording(), DIGEST, start, u64::MAX).unwrap();
-        let other = recording().anchored(OffsetEstimate {
-            offset_ns: 0,
-            error_ns: 1,
-            witnesses: 8,
-            asked: 8,
-        });
-        pending.add_recording(other, later, u64::MAX).unwrap();
         pending.add_spans(spans("1"), start);
-        assert_eq!(place(&mut pending, start).len(), 1);
-        assert_eq!(pending.take_settled(start, &Rules::default()).len(), 1);
-        let retention = Duration::from_secs(1);
-        pending.forget(start + Duration::from_secs(2), retention);
-        let bytes = recording().size_bytes();
-        assert_eq!(
-            pending.add_unanchored(recording(), DIGEST, later, 2 * bytes),
-            Some(0),
-            "the earlier one is gone"
+        let due = pending.due(&round(start)).remove(0);
+        let join = pending.begin_join(due, &round(start)).unwrap();
+        let (mut windows, mut changes) = (
+            Windows::new(AttributionConfig::default().window_rules(0)),
+            Changes::default(),
         );
+        let result = run_join(&join, &[], &Rules::default());
+        pending.end_join(&join, result, &round(start), Duration::ZERO, &mut windows, &mut changes);
+        assert_eq!(changes.first.len(), spans("1").len());
+        add(&mut pending, start);
+        assert!(pending.due(&round(start)).is_empty());
+        assert_eq!(place(&mut pending, &round(start)).len(), 1);
+        let join = pending.begin_join(pending.due(&round(start)).remove(0), &round(start));
+        assert_eq!(join.unwrap().recordings.len(), 1);
     }
 }

@@ -1,102 +1,232 @@
-//! Windows of the tables `operations`, `matrix` and `interference`: opened by the first request, closed when no more are to be expected.
+//! Windows of the tables `operations`, `matrix` and `interference`: opened by the first request, closed when no more are
+//! to be expected, and kept for a while so that corrected requests replace what they counted for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroI64;
 use std::time::{Duration, Instant};
 
-use spandrel_attribution::{Matrix, MatrixTables, SpanAttribution, window_start};
+use spandrel_attribution::{Matrix, MatrixTables, RequestGroup, SpanAttribution, SpanKey, window_start};
 use spandrel_model::UnixNanos;
 
-/// How many closed windows are remembered, to number what arrives for them later.
+/// How many windows that were let go are remembered, to number what arrives for them later.
 const REMEMBERED_WINDOWS: usize = 10_000;
+
+/// How windows come and go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WindowRules {
+    /// Length of a window.
+    pub(super) window_ns: NonZeroI64,
+    /// How long an open window waits for a further request.
+    pub(super) patience: Duration,
+    /// How long a closed one waits for further corrections before it is sent again.
+    pub(super) settle: Duration,
+    /// How long a closed window can be corrected after its last change.
+    pub(super) retention: Duration,
+    /// Requests held in all windows. Beyond, the oldest window goes.
+    pub(super) request_limit: usize,
+    /// `emission` of the first rows of every window. Rows of other runs of the collector, and of other collectors, must
+    /// not have the same, or corrections would replace them too.
+    pub(super) first_emission: i32,
+}
 
 /// Requests collected by window.
 ///
 /// A window closes when no request has joined it for `patience` and it is not the one that the wall clock is in; so one
-/// of the future, by a service's wrong clock, closes too. What arrives for it later opens it again; its rows then carry
-/// the next `emission` number and count only the late requests.
+/// of the future, by a service's wrong clock, closes too. Then its rows are sent. Where requests are added or corrected
+/// later, the rows of their operation are sent again, to replace the earlier ones. `retention` after its last change the
+/// window is let go. What arrives for it still later opens it again; its rows then carry the next `emission` number and
+/// count only these requests.
 #[derive(Debug)]
 pub(super) struct Windows {
-    window_ns: NonZeroI64,
-    patience: Duration,
-    open: BTreeMap<UnixNanos, Open>,
-    /// Next emission of windows that have closed.
-    closed: BTreeMap<UnixNanos, i32>,
+    rules: WindowRules,
+    held: BTreeMap<UnixNanos, Window>,
+    /// In all of them.
+    request_count: usize,
+    /// Next emission of windows that were let go.
+    let_go: BTreeMap<UnixNanos, i32>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct Window {
+    emission: i32,
     matrix: Matrix,
+    /// Requests that count in it.
+    counted: HashSet<(RequestGroup, SpanKey)>,
+    groups: BTreeMap<RequestGroup, Rows>,
     last_request: Instant,
+    last_change: Instant,
+    is_closed: bool,
 }
 
-/// The rows of one closed window.
+/// Whether rows of a group of requests were sent.
+#[derive(Debug, Default)]
+struct Rows {
+    are_sent: bool,
+    /// Since when there is something to send.
+    changed_at: Option<Instant>,
+}
+
+/// Rows of one window to send on.
 #[derive(Debug)]
-pub(super) struct Closed {
-    pub(super) tables: MatrixTables,
+pub(super) struct WindowRows {
     pub(super) emission: i32,
+    pub(super) tables: MatrixTables,
+    /// Groups of requests whose earlier rows go.
+    pub(super) replaced: Vec<RequestGroup>,
 }
 
 impl Windows {
-    pub(super) fn new(window_ns: NonZeroI64, patience: Duration) -> Self {
+    pub(super) fn new(rules: WindowRules) -> Self {
         Self {
-            window_ns,
-            patience,
-            open: BTreeMap::new(),
-            closed: BTreeMap::new(),
+            rules,
+            held: BTreeMap::new(),
+            request_count: 0,
+            let_go: BTreeMap::new(),
         }
     }
 
-    /// Adds a span to its window; spans that are not requests are ignored.
+    /// Counts a span in its window if it is a request.
     pub(super) fn add(&mut self, span: &SpanAttribution, now: Instant) {
-        if !span.is_request {
-            return;
+        if span.is_request {
+            let start = self.start_of(span);
+            self.request_count += usize::from(self.open(start, now).count(span, now));
         }
-        let start = window_start(span.interval.start(), self.window_ns);
-        let open = self.open.entry(start).or_insert_with(|| Open {
-            matrix: Matrix::new(self.window_ns),
+    }
+
+    /// Counts a span that was a request as it is now, instead of what it counted for before. `false` if its window has
+    /// been let go, so that nothing can be changed.
+    pub(super) fn correct(&mut self, span: &SpanAttribution, now: Instant) -> bool {
+        let start = self.start_of(span);
+        let held = self.held.get_mut(&start);
+        let Some(window) = held.filter(|window| window.counts(span)) else {
+            return false;
+        };
+        window.count(span, now);
+        if !span.is_request {
+            self.request_count -= 1;
+        }
+        true
+    }
+
+    fn start_of(&self, span: &SpanAttribution) -> UnixNanos {
+        window_start(span.interval.start(), self.rules.window_ns)
+    }
+
+    fn open(&mut self, start: UnixNanos, now: Instant) -> &mut Window {
+        let window_ns = self.rules.window_ns;
+        let emission = self.let_go.get(&start).copied().unwrap_or(self.rules.first_emission);
+        self.held.entry(start).or_insert_with(|| Window {
+            emission,
+            matrix: Matrix::new(window_ns),
+            counted: HashSet::new(),
+            groups: BTreeMap::new(),
             last_request: now,
-        });
-        open.matrix.add(span);
-        open.last_request = now;
+            last_change: now,
+            is_closed: false,
+        })
     }
 
-    /// Number of open windows.
+    /// Number of windows whose rows have not been sent.
     pub(super) fn open_count(&self) -> usize {
-        self.open.len()
+        self.held.values().filter(|window| !window.is_closed).count()
     }
 
-    /// Closes the windows that are over.
-    pub(super) fn close_due(&mut self, now: Instant, wall: UnixNanos) -> Vec<Closed> {
-        let due: Vec<UnixNanos> = self
-            .open
-            .iter()
-            .filter(|(start, open)| {
-                let is_current = **start <= wall && wall < start.plus(self.window_ns.get());
-                !is_current && now.saturating_duration_since(open.last_request) >= self.patience
-            })
+    /// The rows that are to be sent, and lets go of windows whose time is over.
+    pub(super) fn take_due(&mut self, now: Instant, wall: UnixNanos) -> Vec<WindowRows> {
+        let mut due = Vec::new();
+        for (start, window) in &mut self.held {
+            let is_current = *start <= wall && wall < start.plus(self.rules.window_ns.get());
+            if !is_current && now.saturating_duration_since(window.last_request) >= self.rules.patience {
+                window.is_closed = true;
+            }
+            if window.is_closed {
+                let settled = |since: Instant| since + self.rules.settle <= now;
+                due.extend(window.take_rows(settled));
+            }
+        }
+        let is_over = |window: &Window| window.is_closed && window.last_change + self.rules.retention <= now;
+        let over: Vec<UnixNanos> = (self.held.iter())
+            .filter(|(_, window)| is_over(window))
             .map(|(start, _)| *start)
             .collect();
-        due.into_iter().filter_map(|start| self.close(start)).collect()
-    }
-
-    /// Closes every window.
-    pub(super) fn close_all(&mut self) -> Vec<Closed> {
-        let all: Vec<UnixNanos> = self.open.keys().copied().collect();
-        all.into_iter().filter_map(|start| self.close(start)).collect()
-    }
-
-    fn close(&mut self, start: UnixNanos) -> Option<Closed> {
-        let open = self.open.remove(&start)?;
-        let next = self.closed.entry(start).or_insert(0);
-        let emission = *next;
-        *next += 1;
-        while self.closed.len() > REMEMBERED_WINDOWS {
-            self.closed.pop_first();
+        due.extend(over.into_iter().filter_map(|start| self.release(start)));
+        while self.request_count > self.rules.request_limit
+            && let Some(start) = self.oldest()
+        {
+            due.extend(self.release(start));
         }
-        Some(Closed {
-            tables: open.matrix.tables(),
-            emission,
+        due
+    }
+
+    /// The rows of every window that have not been sent.
+    pub(super) fn take_all(&mut self) -> Vec<WindowRows> {
+        let all: Vec<UnixNanos> = self.held.keys().copied().collect();
+        all.into_iter().filter_map(|start| self.release(start)).collect()
+    }
+
+    fn oldest(&self) -> Option<UnixNanos> {
+        let oldest = self.held.iter().min_by_key(|(_, window)| window.last_change);
+        oldest.map(|(start, _)| *start)
+    }
+
+    /// Lets a window go, and returns what is still to be sent of it.
+    fn release(&mut self, start: UnixNanos) -> Option<WindowRows> {
+        let mut window = self.held.remove(&start)?;
+        self.request_count -= window.counted.len();
+        self.let_go.insert(start, window.emission.wrapping_add(1));
+        while self.let_go.len() > REMEMBERED_WINDOWS {
+            self.let_go.pop_first();
+        }
+        window.take_rows(|_| true)
+    }
+}
+
+impl Window {
+    fn counts(&self, span: &SpanAttribution) -> bool {
+        self.counted.contains(&(self.matrix.group_of(span), span.key()))
+    }
+
+    /// Counts a span as it is now: in place of what it counted for before, or no longer if it is not a request. Returns
+    /// whether there is one more.
+    fn count(&mut self, span: &SpanAttribution, now: Instant) -> bool {
+        self.matrix.add(span);
+        let (group, key) = (self.matrix.group_of(span), span.key());
+        self.last_change = now;
+        let rows = self.groups.entry(group.clone()).or_default();
+        rows.changed_at.get_or_insert(now);
+        if !span.is_request {
+            self.counted.remove(&(group, key));
+            return false;
+        }
+        let is_new = self.counted.insert((group, key));
+        if is_new {
+            self.last_request = now;
+        }
+        is_new
+    }
+
+    /// The rows of the groups in which something has changed: those that were never sent, and of the others those that have
+    /// settled.
+    fn take_rows(&mut self, is_settled: impl Fn(Instant) -> bool) -> Option<WindowRows> {
+        let (mut tables, mut replaced, mut any) = (MatrixTables::default(), Vec::new(), false);
+        for (group, rows) in &mut self.groups {
+            if !rows.changed_at.is_some_and(|since| !rows.are_sent || is_settled(since)) {
+                continue;
+            }
+            any = true;
+            rows.changed_at = None;
+            let of_group = self.matrix.tables_of(group);
+            if std::mem::replace(&mut rows.are_sent, !of_group.operations.is_empty()) {
+                replaced.push(group.clone());
+            }
+            tables.operations.extend(of_group.operations);
+            tables.cells.extend(of_group.cells);
+            tables.interference.extend(of_group.interference);
+        }
+        any.then_some(WindowRows {
+            emission: self.emission,
+            tables,
+            replaced,
         })
     }
 }

@@ -20,7 +20,10 @@ use spandrel_pipeline::{
     RuntimeProfile, Signal, StopSource,
 };
 
-use super::{AttributionConfig, AttributionConnector};
+use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
+
+use super::super::{AttributionConfig, AttributionConnector};
+use super::stream::{Row, text};
 
 /// Takes tables and remembers them.
 #[derive(Default)]
@@ -93,16 +96,9 @@ fn spans(first: u64, count: u64) -> Batch {
 }
 
 fn spans_of(instance: &str, first: u64, count: u64) -> Batch {
-    let attribute = |key: &str, value: &str| KeyValue {
-        key: key.into(),
-        value: Some(AnyValue {
-            value: Some(any_value::Value::StringValue(value.into())),
-        }),
-        ..KeyValue::default()
-    };
     let attributes = vec![
-        attribute("service.name", "shop"),
-        attribute("service.instance.id", instance),
+        string_attribute("service.name", "shop"),
+        string_attribute("service.instance.id", instance),
     ];
     let span = |id: u64| Span {
         trace_id: vec![1; 16],
@@ -113,6 +109,20 @@ fn spans_of(instance: &str, first: u64, count: u64) -> Batch {
         end_time_unix_nano: 1_001_000 + id,
         ..Span::default()
     };
+    traces_of(attributes, (first..first + count).map(span).collect())
+}
+
+fn string_attribute(key: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: key.into(),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(value.into())),
+        }),
+        ..KeyValue::default()
+    }
+}
+
+fn traces_of(attributes: Vec<KeyValue>, spans: Vec<Span>) -> Batch {
     let request = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(Resource {
@@ -120,7 +130,7 @@ fn spans_of(instance: &str, first: u64, count: u64) -> Batch {
                 ..Resource::default()
             }),
             scope_spans: vec![ScopeSpans {
-                spans: (first..first + count).map(span).collect(),
+                spans,
                 ..ScopeSpans::default()
             }],
             ..ResourceSpans::default()
@@ -235,7 +245,7 @@ async fn what_is_no_trace_is_refused_with_the_reason_and_the_source() {
 fn real_profile() -> Batch {
     batch(Payload::Profile(Arc::new(RuntimeProfile {
         format: ProfileFormat::GoExecutionTrace,
-        bytes: include_bytes!("../../../profiles/gotrace/tests/fixtures/mix.trace")
+        bytes: include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix.trace")
             .as_slice()
             .into(),
         process: ProcessIdentity {
@@ -293,4 +303,98 @@ fn user_rules_come_before_the_default_ones() {
         format!("{:?}", config.rules.layers.rules[0].layer),
         "Named(Layer(\"warehouse\"))"
     );
+}
+
+/// The real trace and one of Go 1.25, spans of their goroutines, and how the rows come out with so much memory.
+async fn rows_with_memory(recording_limit: &str, spill_limit: &str, directory: &std::path::Path) -> Arc<Sink> {
+    let earlier = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.25.trace").as_slice();
+    let mut batches = Vec::new();
+    for profile in [real_profile(), with_bytes(earlier)] {
+        let Payload::Profile(raw) = &profile.payload else {
+            panic!("a profile");
+        };
+        batches.extend([spans_within(raw), profile]);
+    }
+    let directory = directory.display();
+    let yaml = format!("recording_limit: {recording_limit}\nspill_limit: {spill_limit}\nspill_directory: {directory}");
+    run(&yaml, batches).await
+}
+
+fn with_bytes(bytes: &'static [u8]) -> Batch {
+    let Payload::Profile(profile) = real_profile().payload else {
+        panic!("a profile");
+    };
+    batch(Payload::Profile(Arc::new(RuntimeProfile {
+        bytes: bytes.into(),
+        ..(*profile).clone()
+    })))
+}
+
+/// A span on every goroutine of a profile, for all of its time.
+fn spans_within(profile: &RuntimeProfile) -> Batch {
+    let rules = StateRules::default();
+    let decoded = go_execution_trace::decode(&profile.bytes, Arc::default(), "test".into(), &rules).unwrap();
+    let Decoded::Anchored(recording) = decoded else {
+        panic!("it holds the wall clock");
+    };
+    let bounds = [recording.window.start(), recording.window.end()].map(|at| u64::try_from(at.0).unwrap());
+    let spans = recording.tasks.iter().map(|task| Span {
+        trace_id: task.id.0.to_be_bytes().repeat(2),
+        span_id: (bounds[0] ^ task.id.0).to_be_bytes().into(),
+        name: "GET /".into(),
+        start_time_unix_nano: bounds[0],
+        end_time_unix_nano: bounds[1],
+        attributes: vec![KeyValue {
+            key: "go.goroutine.id".into(),
+            value: Some(AnyValue {
+                value: Some(any_value::Value::IntValue(i64::try_from(task.id.0).unwrap())),
+            }),
+            ..KeyValue::default()
+        }],
+        ..Span::default()
+    });
+    traces_of(vec![string_attribute("service.name", "shop")], spans.collect())
+}
+
+fn sorted_rows(sink: &Sink, table: Table) -> Vec<Row> {
+    let tables = sink.0.lock().unwrap();
+    let batches = tables.iter().filter(|(name, _)| *name == table);
+    let mut rows: Vec<Row> = batches.flat_map(|(_, rows)| text(rows)).collect();
+    rows.sort();
+    rows
+}
+
+#[tokio::test]
+async fn recordings_that_do_not_fit_into_memory_go_to_disk_and_no_row_is_different() {
+    let directory = tempfile::tempdir().unwrap();
+    let memory = rows_with_memory("1GiB", "1GiB", directory.path()).await;
+    let disk = rows_with_memory("1KiB", "1GiB", directory.path()).await;
+    for table in [
+        Table::Attribution,
+        Table::SpanQuality,
+        Table::TaskSpans,
+        Table::TaskStates,
+    ] {
+        let rows = sorted_rows(&memory, table);
+        assert!(rows.len() > 10, "{table:?}");
+        assert!(rows == sorted_rows(&disk, table), "{table:?}");
+    }
+    assert!(memory.sum(Table::SpanQuality, "exact_ns") > 0);
+    assert_eq!(
+        std::fs::read_dir(directory.path()).unwrap().count(),
+        0,
+        "nothing is left on disk"
+    );
+}
+
+#[tokio::test]
+async fn a_recording_for_which_there_is_room_nowhere_is_refused() {
+    let connector = connector("recording_limit: 1KiB\nspill_limit: 1KiB");
+    connector
+        .consume(real_profile())
+        .await
+        .expect("one recording always fits");
+    let second = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.25.trace").as_slice();
+    let refusal = connector.consume(with_bytes(second)).await.unwrap_err();
+    assert!(refusal.to_string().contains("recording_limit"), "{refusal}");
 }

@@ -1,0 +1,216 @@
+//! What comes late corrects rows, until it is too late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spandrel_model::*;
+
+use super::super::AttributionConfig;
+use super::super::held_spans::Lateness;
+use super::stream::Stream;
+use super::world::{World, WorldState, WorldTask, interval};
+
+const SECOND: i64 = 1_000_000_000;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn process() -> Arc<ProcessIdentity> {
+    Arc::new(ProcessIdentity {
+        service_name: Arc::from("shop"),
+        ..ProcessIdentity::default()
+    })
+}
+
+/// A span on goroutine 1, by its id and that of its parent.
+fn span(id: u8, parent: Option<u8>, start: i64, end: i64) -> Span {
+    Span {
+        trace_id: TraceId::new([1; 16]),
+        span_id: SpanId::new([id; 8]),
+        parent_span_id: parent.map(|id| SpanId::new([id; 8])),
+        parent_is_remote: None,
+        process: process(),
+        name: Arc::from(format!("span {id}")),
+        kind: SpanKind::Internal,
+        scope_name: Arc::from(""),
+        interval: interval(start, end),
+        attributes: vec![("go.goroutine.id".to_owned(), AttributeValue::Int(1))],
+    }
+}
+
+/// Goroutine 1 runs for half of the window and then waits for the network.
+fn recording(start: i64, end: i64) -> TaskRecording {
+    let middle = start + (end - start) / 2;
+    let state = |state, interval| WorldState {
+        task: 1,
+        interval,
+        state,
+        sub_state: String::new(),
+        waker: Waker::External,
+        stack: Vec::new(),
+    };
+    World {
+        process: process(),
+        tasks: vec![WorldTask {
+            id: 1,
+            creator: None,
+            birth: 0,
+            death: None,
+            kind: TaskKind::Application,
+        }],
+        states: vec![
+            state(State::Running, interval(start, middle)),
+            state(State::Network, interval(middle, end)),
+        ],
+        ..World::default()
+    }
+    .record_all()
+}
+
+fn stream() -> Stream {
+    Stream::new(AttributionConfig::default())
+}
+
+fn bindings(stream: &Stream) -> Vec<String> {
+    stream.column(Table::SpanQuality, "binding")
+}
+
+#[test]
+fn a_recording_that_arrives_after_the_join_corrects_what_was_not_recorded() {
+    let mut stream = stream();
+    stream.spans(vec![span(1, None, 0, 2_000)]);
+    stream.advance(seconds(12));
+    assert_eq!(bindings(&stream), ["not_recorded"]);
+    assert_eq!(stream.column(Table::Attribution, "state"), ["unknown", "unknown"]);
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(30));
+    assert_eq!(bindings(&stream), ["task_attribute"]);
+    let states = stream.column(Table::Attribution, "state");
+    assert_eq!(
+        states.iter().filter(|state| *state == "running").count(),
+        2,
+        "{states:?}"
+    );
+    assert!(!states.contains(&"unknown".to_owned()), "{states:?}");
+    assert_eq!(stream.table(Table::TaskSpans).len(), 1);
+    assert!(stream.late_recordings.contains(&Lateness {
+        is_late: true,
+        is_too_late: false
+    }));
+}
+
+#[test]
+fn a_corrected_request_replaces_what_it_counted_for_in_the_matrix() {
+    let mut stream = stream();
+    stream.spans(vec![span(1, None, 0, 2_000)]);
+    stream.advance(seconds(25));
+    assert_eq!(
+        stream.column(Table::Matrix, "state"),
+        ["unknown", "unknown"],
+        "one row in each view"
+    );
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(45));
+    let matrix = stream.table(Table::Matrix);
+    assert_eq!(matrix.len(), 4);
+    for row in matrix {
+        assert_eq!([&*row["n"], &*row["sum_ns"], &*row["emission"]], ["1", "1000", "0"]);
+    }
+}
+
+#[test]
+fn a_request_whose_parent_arrives_late_is_none() {
+    let mut stream = stream();
+    stream.spans(vec![span(2, Some(1), 20 * SECOND, 20 * SECOND + 5)]);
+    stream.advance(seconds(25));
+    assert_eq!(stream.column(Table::SpanQuality, "is_request"), ["true"]);
+    assert_eq!(stream.column(Table::Matrix, "operation"), ["span 2", "span 2"]);
+    // It had ended long before its child began.
+    stream.spans(vec![span(1, None, 0, 5)]);
+    stream.advance(seconds(55));
+    let mut is_request = stream.column(Table::SpanQuality, "is_request");
+    is_request.sort();
+    assert_eq!(is_request, ["false", "true"]);
+    assert_eq!(stream.column(Table::Matrix, "operation"), ["span 1", "span 1"]);
+}
+
+#[test]
+fn what_comes_after_the_retention_is_counted_and_corrects_nothing() {
+    let mut stream = stream();
+    stream.spans(vec![span(1, None, 0, 2_000)]);
+    stream.advance(seconds(80));
+    let before = stream.table(Table::Attribution);
+    stream.recording(recording(0, 2_000));
+    assert_eq!(stream.spans(vec![span(2, Some(1), 500, 1_500)]).too_late, 1);
+    stream.advance(seconds(120));
+    assert!(stream.late_recordings.contains(&Lateness {
+        is_late: false,
+        is_too_late: true
+    }));
+    assert_eq!(
+        bindings(&stream),
+        ["not_recorded", "task_attribute"],
+        "the late span is joined with what is held"
+    );
+    let after = stream.table(Table::Attribution);
+    assert!(before.iter().all(|row| after.contains(row)), "what was final stays");
+}
+
+#[test]
+fn a_correction_loses_nothing_that_was_known_before() {
+    let mut stream = stream();
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(50));
+    stream.spans(vec![span(1, None, 0, 2_000)]);
+    stream.advance(seconds(100));
+    assert_eq!(bindings(&stream), ["task_attribute"]);
+    // The recording is older than the retention, but the span is not.
+    stream.spans(vec![span(2, Some(1), 500, 1_500)]);
+    stream.advance(seconds(115));
+    assert_eq!(bindings(&stream), ["task_attribute"; 2]);
+}
+
+#[test]
+fn several_late_arrivals_make_one_correction() {
+    let mut stream = stream();
+    stream.spans(vec![span(1, None, 0, 4_000)]);
+    stream.advance(seconds(20));
+    for part in 0..4 {
+        stream.recording(recording(part * 1_000, part * 1_000 + 1_000));
+        stream.advance(seconds(20) + Duration::from_millis(500));
+    }
+    stream.advance(seconds(40));
+    assert_eq!(stream.sent[&Table::SpanQuality], 2);
+}
+
+#[test]
+fn spans_that_go_for_want_of_room_are_final_and_not_taken_twice() {
+    let mut stream = Stream::new(AttributionConfig {
+        span_limit: 4,
+        ..AttributionConfig::default()
+    });
+    stream.spans(vec![span(1, None, 0, 2_000), span(2, None, 0, 2_000)]);
+    stream.advance(seconds(12));
+    let added = stream.spans((3..=6).map(|id| span(id, None, 100 * SECOND, 101 * SECOND)).collect());
+    assert_eq!(added.accepted, 4);
+    assert_eq!(
+        stream
+            .released
+            .iter()
+            .map(|released| released.sealed_early)
+            .sum::<u64>(),
+        2
+    );
+    assert_eq!(stream.spans(vec![]).duplicates, 0);
+    assert_eq!(
+        stream
+            .pending
+            .add_spans(vec![span(1, None, 0, 2_000)], std::time::Instant::now())
+            .duplicates,
+        1
+    );
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(30));
+    assert_eq!(bindings(&stream)[..2], ["not_recorded", "not_recorded"]);
+}

@@ -1,0 +1,32 @@
+//! The connector from the outside, and what it makes of things that come late, twice or in another order.
+
+mod connector;
+mod late;
+mod order;
+mod program;
+#[allow(dead_code, reason = "the tests of the attribution crate need the rest")]
+#[path = "../../../../attribution/tests/attribution/random.rs"]
+mod random;
+#[allow(dead_code, reason = "the tests of the attribution crate need the rest")]
+#[path = "../../../../attribution/tests/attribution/simulator.rs"]
+mod simulator;
+mod stream;
+#[allow(dead_code, reason = "the tests of the attribution crate need the rest")]
+#[path = "../../../../attribution/tests/attribution/world.rs"]
+mod world;
+
+use std::sync::Arc;
+
+use spandrel_model::ProcessIdentity;
+use spandrel_pipeline::{ProfileFormat, RuntimeProfile};
+
+/// What a recording made in memory was decoded from: nothing.
+pub(super) fn no_profile(process: &ProcessIdentity) -> Arc<RuntimeProfile> {
+    Arc::new(RuntimeProfile {
+        format: ProfileFormat::GoExecutionTrace,
+        bytes: Default::default(),
+        process: process.clone(),
+        source: "test.trace".into(),
+        fetched: None,
+    })
+}

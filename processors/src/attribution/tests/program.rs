@@ -1,0 +1,208 @@
+//! Random programs of several processes over half a minute, with long spans, gaps between recordings, and children that
+//! begin after their parents have ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spandrel_attribution::SpanKey;
+use spandrel_model::*;
+
+use super::random::Random;
+use super::simulator::{Setup, simulate};
+use super::world::{World, WorldState, WorldTask, interval};
+
+const SECOND: i64 = 1_000_000_000;
+/// Bursts of requests of one process.
+const BURSTS: i64 = 9;
+/// From one burst to the next.
+const BURST_PERIOD_NS: i64 = 1_700_000_000;
+
+/// What arrives.
+#[derive(Clone)]
+pub(super) enum Arrival {
+    Spans(Vec<Span>),
+    Recording(TaskRecording),
+}
+
+/// All that processes report.
+pub(super) struct Program {
+    pub(super) spans: Vec<Span>,
+    pub(super) recordings: Vec<TaskRecording>,
+}
+
+impl Program {
+    pub(super) fn random(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let (mut spans, mut recordings) = (Vec::new(), Vec::new());
+        for instance in ["1", "2"] {
+            let world = process(instance, &mut random);
+            let windows = windows(&mut random);
+            recordings.extend(world.record(&windows));
+            spans.extend(world.spans);
+        }
+        spans.sort_by_key(|span| (span.interval, SpanKey::of(span)));
+        Self { spans, recordings }
+    }
+
+    /// Everything at once, in the order of time.
+    pub(super) fn sorted(&self) -> Vec<(Duration, Arrival)> {
+        let recordings = self.recordings.iter().cloned().map(Arrival::Recording);
+        let all = std::iter::once(Arrival::Spans(self.spans.clone())).chain(recordings);
+        all.map(|arrival| (Duration::ZERO, arrival)).collect()
+    }
+
+    /// The same in any order, in small batches over `period`, some of them twice.
+    pub(super) fn shuffled(&self, random: &mut Random, period: Duration) -> Vec<(Duration, Arrival)> {
+        let mut spans = self.spans.clone();
+        for index in (1..spans.len()).rev() {
+            let other = random.below(index as u64 + 1) as usize;
+            spans.swap(index, other);
+        }
+        let mut arrivals = Vec::new();
+        let mut rest = &spans[..];
+        while !rest.is_empty() {
+            let (batch, others) = rest.split_at(rest.len().min(1 + random.below(60) as usize));
+            for _ in 0..1 + random.below(2) {
+                arrivals.push(Arrival::Spans(batch.to_vec()));
+            }
+            rest = others;
+        }
+        arrivals.extend(self.recordings.iter().cloned().map(Arrival::Recording));
+        let millis = u64::try_from(period.as_millis()).unwrap();
+        let mut arrivals: Vec<(Duration, Arrival)> = (arrivals.into_iter())
+            .map(|arrival| (Duration::from_millis(random.below(millis)), arrival))
+            .collect();
+        arrivals.sort_by_key(|(at, _)| *at);
+        arrivals
+    }
+}
+
+/// One process: bursts of requests, and a slow job.
+fn process(instance: &str, random: &mut Random) -> World {
+    let process = Arc::new(ProcessIdentity {
+        service_name: Arc::from("shop"),
+        service_instance_id: Some(Arc::from(instance)),
+        ..ProcessIdentity::default()
+    });
+    let mut world = World {
+        process: process.clone(),
+        ..World::default()
+    };
+    for burst in 0..BURSTS {
+        let setup = Setup {
+            seed: random.next(),
+            processors: 2,
+            requests: 3 + random.below(5),
+            renamed_percent: 10,
+            lost_percent: 5,
+            servers: 2,
+        };
+        let simulated = simulate(setup).world;
+        append(&mut world, simulated, burst);
+    }
+    slow_job(&mut world, random);
+    for span in &mut world.spans {
+        span.process = process.clone();
+    }
+    world
+}
+
+/// Adds a burst as if it had happened later, with ids of its own.
+fn append(world: &mut World, other: World, burst: i64) {
+    let (by_ns, ids) = (burst * BURST_PERIOD_NS, 10_000 * (burst as u64 + 1));
+    world.tasks.extend(other.tasks.into_iter().map(|task| WorldTask {
+        id: task.id + ids,
+        creator: task.creator.map(|id| id + ids),
+        birth: task.birth + by_ns,
+        death: task.death.map(|at| at + by_ns),
+        ..task
+    }));
+    world.states.extend(other.states.into_iter().map(|state| WorldState {
+        task: state.task + ids,
+        interval: state.interval.shifted(by_ns),
+        waker: match state.waker {
+            Waker::Task(task) => Waker::Task(TaskId(task.0 + ids)),
+            none => none,
+        },
+        ..state
+    }));
+    for mut task in other.user_tasks {
+        task.id += ids;
+        task.parent = task.parent.map(|id| id + ids);
+        task.begin = (task.begin.0 + ids, task.begin.1 + by_ns);
+        task.end = task.end.map(|(id, at)| (id + ids, at + by_ns));
+        world.user_tasks.push(task);
+    }
+    for mut span in other.spans {
+        span.interval = span.interval.shifted(by_ns);
+        world.spans.push(span);
+    }
+}
+
+/// A goroutine that lives through everything, in spans of many lengths: a long one, in which the others lie, and some that
+/// begin after their parent has ended.
+fn slow_job(world: &mut World, random: &mut Random) {
+    const TASK: u64 = 7;
+    let (birth, death) = (SECOND, 20 * SECOND);
+    world.tasks.push(WorldTask {
+        id: TASK,
+        creator: None,
+        birth,
+        death: Some(death),
+        kind: TaskKind::Application,
+    });
+    let mut at = birth;
+    while at < death {
+        let end = (at + random.between(100_000_000, 900_000_000)).min(death);
+        let state = [State::Running, State::Network, State::Sleep][random.below(3) as usize];
+        world.states.push(WorldState {
+            task: TASK,
+            interval: interval(at, end),
+            state,
+            sub_state: String::new(),
+            waker: Waker::External,
+            stack: Vec::new(),
+        });
+        at = end;
+    }
+    let trace_id = TraceId::new(u128::from(random.next()).to_be_bytes());
+    let mut ids: Vec<SpanId> = Vec::new();
+    for index in 0..12 {
+        let start = random.between(birth, death - SECOND);
+        let lengths = [SECOND / 1_000, SECOND / 2, 6 * SECOND, 15 * SECOND];
+        let end = (start + random.between(0, lengths[index % 4])).min(death);
+        let span_id = SpanId::new(random.next().to_be_bytes());
+        let parent = random.below(ids.len() as u64 + 1) as usize;
+        world.spans.push(Span {
+            trace_id,
+            span_id,
+            parent_span_id: ids.get(parent).copied(),
+            parent_is_remote: None,
+            process: world.process.clone(),
+            name: Arc::from(["job", "step"][index % 2]),
+            kind: SpanKind::Internal,
+            scope_name: Arc::from(""),
+            interval: interval(start, end),
+            attributes: vec![
+                ("go.goroutine.id".to_owned(), AttributeValue::Int(7)),
+                (
+                    "attribution.layer".to_owned(),
+                    AttributeValue::String(format!("layer {index}")),
+                ),
+            ],
+        });
+        ids.push(span_id);
+    }
+}
+
+/// Recordings of a second or more, with and without gaps, and two that overlap.
+fn windows(random: &mut Random) -> Vec<Interval> {
+    let mut windows = vec![interval(2 * SECOND, 2 * SECOND + SECOND / 2)];
+    let mut at = SECOND;
+    while at < 18 * SECOND {
+        let end = at + random.between(SECOND, 4 * SECOND);
+        windows.push(interval(at, end));
+        at = end + [0, SECOND / 3][random.below(2) as usize];
+    }
+    windows
+}

@@ -1,0 +1,161 @@
+//! The connector's work without its timers: things arrive at given instants, and rows end in tables in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use spandrel_model::{Span, Table, TaskRecording, UnixNanos};
+use spandrel_pipeline::TableRows;
+
+use super::super::AttributionConfig;
+use super::super::emitted::Changes;
+use super::super::held_spans::{Added, Lateness, Released};
+use super::super::join::run_join;
+use super::super::matrix_rows::window_rows;
+use super::super::pending::Pending;
+use super::super::windows::Windows;
+use super::no_profile;
+
+/// How often rounds take place.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A row as text, by column.
+pub(super) type Row = BTreeMap<String, String>;
+
+/// A connector in slow motion.
+pub(super) struct Stream {
+    config: AttributionConfig,
+    start: Instant,
+    now: Instant,
+    pub(super) pending: Pending,
+    windows: Windows,
+    tables: BTreeMap<Table, Vec<Row>>,
+    /// Counts rows that were sent, per table, those that replace others among them.
+    pub(super) sent: BTreeMap<Table, usize>,
+    /// Recordings that came after a join, and too late.
+    pub(super) late_recordings: Vec<Lateness>,
+    pub(super) released: Vec<Released>,
+}
+
+impl Stream {
+    pub(super) fn new(config: AttributionConfig) -> Self {
+        let start = Instant::now();
+        Self {
+            windows: Windows::new(config.window_rules(0)),
+            config,
+            start,
+            now: start,
+            pending: Pending::default(),
+            tables: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            late_recordings: Vec::new(),
+            released: Vec::new(),
+        }
+    }
+
+    pub(super) fn spans(&mut self, spans: Vec<Span>) -> Added {
+        let room = self.pending.make_room(spans.len(), self.config.span_limit);
+        self.released.push(room.expect("there is room"));
+        self.pending.add_spans(spans, self.now)
+    }
+
+    pub(super) fn recording(&mut self, recording: TaskRecording) {
+        let profile = no_profile(&recording.process);
+        self.pending.add_recording(recording, profile, self.now);
+    }
+
+    /// Lets time pass, up to `at` since the start.
+    pub(super) fn advance(&mut self, at: Duration) {
+        while self.now + TICK <= self.start + at {
+            self.now += TICK;
+            self.round(false);
+        }
+    }
+
+    /// Stops the connector.
+    pub(super) fn finish(&mut self) {
+        self.round(true);
+    }
+
+    fn round(&mut self, is_last: bool) {
+        let round = self.config.round(self.now, is_last);
+        for choosing in self.pending.choosings(&round) {
+            let answer = choosing.answer(&self.config.rules, &self.config.state_rules).ok();
+            let lateness = self.pending.assign(choosing, answer, self.now, self.now);
+            self.late_recordings.push(lateness);
+        }
+        self.pending.take_settled(&round);
+        let mut changes = Changes::default();
+        for place in self.pending.due(&round) {
+            let mut join = self.pending.begin_join(place, &round).expect("the slot is there");
+            let limit_bytes = self.config.recording_limit_bytes;
+            let (recordings, left_out) = join.open_recordings(&self.config.state_rules, limit_bytes);
+            assert_eq!(left_out, 0);
+            let result = run_join(&join, &recordings, &self.config.rules);
+            assert_eq!(result.violations, []);
+            let (windows, took) = (&mut self.windows, Duration::ZERO);
+            self.pending
+                .end_join(&join, result, &round, took, windows, &mut changes);
+        }
+        self.released.push(self.pending.forget(&round, self.config.span_limit));
+        for rows in changes.into_rows().unwrap() {
+            self.store(&rows);
+        }
+        let due = match is_last {
+            true => self.windows.take_all(),
+            false => self.windows.take_due(self.now, UnixNanos(i64::MAX)),
+        };
+        for window in due {
+            for rows in window_rows(&window).unwrap() {
+                self.store(&rows);
+            }
+        }
+    }
+
+    fn store(&mut self, rows: &TableRows) {
+        let stored = self.tables.entry(rows.table).or_default();
+        if let Some(keys) = &rows.replaces {
+            let time = keys.column_by_name(rows.table.time_column());
+            assert!(time.is_some(), "keys name the partition");
+            let keys: BTreeSet<Row> = text(keys).into_iter().collect();
+            let names: Vec<String> = keys.first().unwrap().keys().cloned().collect();
+            let key_of = |row: &Row| -> Row { names.iter().map(|name| (name.clone(), row[name].clone())).collect() };
+            let known: BTreeSet<Row> = stored.iter().map(key_of).collect();
+            // An operation that nobody disturbed has no rows of interference.
+            let may_miss = rows.table == Table::Interference;
+            assert!(may_miss || keys.is_subset(&known), "only what was sent is replaced");
+            stored.retain(|row| !keys.contains(&key_of(row)));
+        }
+        stored.extend(text(&rows.rows));
+        *self.sent.entry(rows.table).or_default() += rows.rows.num_rows();
+    }
+
+    /// The rows of a table that are valid now, sorted.
+    pub(super) fn table(&self, table: Table) -> Vec<Row> {
+        let mut rows = self.tables.get(&table).cloned().unwrap_or_default();
+        rows.sort();
+        rows
+    }
+
+    /// One column of a table, in the order of its rows.
+    pub(super) fn column(&self, table: Table, name: &str) -> Vec<String> {
+        self.table(table).iter().map(|row| row[name].clone()).collect()
+    }
+}
+
+/// The rows of a batch.
+pub(super) fn text(batch: &RecordBatch) -> Vec<Row> {
+    let options = FormatOptions::default();
+    let schema = batch.schema();
+    let columns: Vec<(&String, ArrayFormatter<'_>)> = (schema.fields().iter().zip(batch.columns()))
+        .map(|(field, column)| (field.name(), ArrayFormatter::try_new(column, &options).unwrap()))
+        .collect();
+    let row = |index: usize| -> Row {
+        let values = columns
+            .iter()
+            .map(|(name, column)| ((*name).clone(), column.value(index).to_string()));
+        values.collect()
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
