@@ -178,7 +178,18 @@ fn waits_have_the_place_in_the_code_at_which_the_request_stood() {
         mutex["at"]["function"].as_str().unwrap().contains("(*Service).Reserve"),
         "{mutex}"
     );
+    // And so is all that it was waited for: one request, asleep while it held the mutex.
+    let cells = request["root"].as_array().unwrap();
+    let blocked = cells.iter().find(|cell| cell["state"] == "blocked_on_other").unwrap();
+    assert_eq!(blocked["culprit"]["operation"], "POST /stock/audit");
+    assert_eq!(blocked["by"]["ns"], blocked["ns"]);
+    let function = blocked["at"]["function"].as_str().unwrap();
+    assert!(function.contains("(*Service).AuditStock"), "{blocked}");
+    let culprit = blocked["by"]["trace_id"].as_str().unwrap();
+    let operation = format!("SELECT operation FROM span_quality WHERE is_request AND trace_id = '{culprit}'");
+    assert_eq!(text(&REPLAYED.row(&operation), "operation"), "POST /stock/audit");
     let page = why(&[text(&row, "trace")]).success();
+    assert!(page.contains(&format!("by trace {culprit}")), "{page}");
     assert!(
         page.contains("at service.(*Service).Reserve.func1 mutex_convoy.go:"),
         "{page}"

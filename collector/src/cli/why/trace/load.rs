@@ -125,6 +125,7 @@ async fn load_cells(tables: &Tables<'_>, trace_id: &str, spans: &mut Spans) -> a
             sub_state: sub_state.clone(),
             ns: *ns,
             at: None,
+            by: None,
         };
         if let Some(span) = spans.get_mut(&(process.clone(), id.clone())) {
             match view == View::Root.as_str() {

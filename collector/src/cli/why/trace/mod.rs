@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! tables --load--> spans with their cells --order--> parents before children --page--> text
-//!    `---states--> states of their goroutines --places--> cells with places ---^
+//!    `---states--> states of their goroutines --places----> cells with places ---^
+//!           `----> and of those who woke them --culprits--> traces of those that held them up
 //! ```
 
+mod culprits;
 mod load;
 mod order;
 mod page;
@@ -34,7 +36,7 @@ pub(super) struct Explained {
 }
 
 /// A span of it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Span {
     span_id: String,
     parent_span_id: Option<String>,
@@ -68,8 +70,18 @@ struct Cell {
     /// Finer than the state. Of time that was waited for another request the state of the span's own goroutine.
     sub_state: String,
     ns: i64,
-    /// Where in the code most of it was spent, if that is known.
+    /// Where in the code most of it was spent, if that is known; of time that was waited for another request where that one
+    /// stood.
     at: Option<Place>,
+    /// The other request's trace, if that is known.
+    by: Option<Blocker>,
+}
+
+/// The trace for which most of a cell's time was waited, and how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Blocker {
+    trace_id: String,
+    ns: i64,
 }
 
 /// A place in the code, and how much of a cell's time was spent there.

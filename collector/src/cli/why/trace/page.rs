@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Cell, Explained, Span};
+use super::{Blocker, Cell, Explained, Place, Span};
 use crate::report::duration::human;
 use crate::report::meaning::legend;
 use crate::report::number::share;
@@ -16,7 +16,7 @@ const SHOWN_PER_MILLE_MIN: i64 = 10;
 /// Nested deeper than this, spans are shown at this depth: a chain of parents that somebody made up has no end.
 const DEPTH_SHOWN_MAX: usize = 16;
 /// A place is said to be that of the whole cell from so much of it on.
-const WHOLE_PERCENT: i64 = 95;
+const WHOLE_PERCENT: i32 = 95;
 
 /// What the rows of a span are.
 const VIEWS: &str = "self: what the span's own goroutine did, also in spans inside it; root: what it was really waiting \
@@ -99,7 +99,7 @@ fn lines(view: &str, cells: &[Cell], duration_ns: i64, indent: &str, terminal: T
         |cell: &Cell| 1_000 * i128::from(cell.ns) >= i128::from(SHOWN_PER_MILLE_MIN) * i128::from(duration_ns.max(1));
     let large = cells.iter().take_while(|cell| is_large(cell)).count();
     let (shown, rest) = cells.split_at(large.clamp(1, CELLS_SHOWN_MAX).min(cells.len()));
-    let columns = terminal.width / 8;
+    let columns = terminal.width / 12;
     let numbers = |label: &str, ns: i64, bar: String| {
         let gap = " ".repeat(columns - bar.chars().count());
         (
@@ -113,16 +113,13 @@ fn lines(view: &str, cells: &[Cell], duration_ns: i64, indent: &str, terminal: T
         let label = if at == 0 { view } else { "" };
         let (numbers, bar, gap) = numbers(label, cell.ns, terminal.bar(cell.ns, duration_ns, columns));
         let bar = terminal.painted(&bar, palette::code(&cell.cause.state));
-        let name = cell.cause.shown_with(&cell.sub_state);
-        let place = place(cell);
         let start = numbers.chars().count() + columns + 2;
-        // A place that does not fit stands below.
-        let place = match start + name.chars().count() + place.chars().count() <= terminal.width {
-            _ if place.is_empty() => place,
-            true => format!("  {place}"),
-            false => format!("\n{}{place}", " ".repeat(start)),
-        };
-        let _ = writeln!(page, "{numbers}{bar}{gap}  {name}{place}");
+        let told = told(cell, terminal.width.saturating_sub(start));
+        let _ = writeln!(
+            page,
+            "{numbers}{bar}{gap}  {}",
+            told.replace('\n', &format!("\n{}", " ".repeat(start)))
+        );
     }
     if !rest.is_empty() {
         let ns = rest.iter().map(|cell| cell.ns).sum();
@@ -132,23 +129,35 @@ fn lines(view: &str, cells: &[Cell], duration_ns: i64, indent: &str, terminal: T
     page
 }
 
-/// `at stock.(*Inventory).Reserve inventory.go:41`, with the time if it is not the whole cell's.
-fn place(cell: &Cell) -> String {
-    let Some(place) = &cell.at else {
-        return String::new();
-    };
-    let part = match 100 * i128::from(place.ns) >= i128::from(WHOLE_PERCENT) * i128::from(cell.ns) {
+/// What a cell is, whose doing it was, and where; on one line if there is room, else each on lines of its own.
+fn told(cell: &Cell, width: usize) -> String {
+    let by = |blocker: &Blocker| format!("{}by trace {}", part(blocker.ns, cell.ns), blocker.trace_id);
+    let at = |place: &Place| format!("{}at {}", part(place.ns, cell.ns), place.frame.shown());
+    let name = cell.cause.shown_with(&cell.sub_state);
+    let parts: Vec<String> = [Some(name), cell.by.as_ref().map(by), cell.at.as_ref().map(at)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let line = parts.join("  ");
+    if line.chars().count() <= width {
+        return line;
+    }
+    let lines: Vec<String> = parts.iter().map(|part| wrapped(part, width, 0)).collect();
+    lines.join("\n")
+}
+
+/// How much of a cell it is, if not the whole.
+fn part(part_ns: i64, ns: i64) -> String {
+    match 100 * i128::from(part_ns) >= i128::from(WHOLE_PERCENT) * i128::from(ns) {
         true => String::new(),
-        false => format!("{} ", human(place.ns)),
-    };
-    format!("{part}at {}", place.frame.shown())
+        false => format!("{} ", human(part_ns)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::cause::{Cause, Culprit};
     use super::super::super::site::Frame;
-    use super::super::Place;
     use super::*;
 
     fn cell(layer: &str, state: &str, ns: i64) -> Cell {
@@ -162,6 +171,7 @@ mod tests {
             sub_state: String::new(),
             ns,
             at: None,
+            by: None,
         }
     }
 
@@ -178,6 +188,10 @@ mod tests {
         let mut blocked = cell("service", "blocked_on_other", 900_000);
         blocked.sub_state = "mutex".into();
         blocked.cause.relation = "interference".into();
+        blocked.by = Some(Blocker {
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
+            ns: 900_000,
+        });
         blocked.cause.culprit = Some(Culprit {
             operation: "POST /audit".into(),
             layer: "db".into(),
@@ -227,18 +241,19 @@ mod tests {
 trace 0af7651916cd43dd8448eb211c80319c   2 spans
 
 POST /reservations   shop   server   1.00 ms at +0   goroutine 7 (by user_task), 100.0 % known
-  self  900 us   90.0 %  ##########    service/mutex
-                                       600 us at stock.(*Inventory).Reserve inventory.go:41
-       80.0 us    8.0 %  #             db/running
-       15.0 us    1.5 %  #             handler/running
-       5.00 us    0.5 %                2 more
-  root  900 us   90.0 %  ##########    service blocked by POST /audit (db/network), in mutex
-       80.0 us    8.0 %  #             db/running
-       15.0 us    1.5 %  #             handler/running
-       5.00 us    0.5 %                2 more
+  self  900 us   90.0 %  #######   service/mutex
+                                   600 us at stock.(*Inventory).Reserve inventory.go:41
+       80.0 us    8.0 %  #         db/running
+       15.0 us    1.5 %  #         handler/running
+       5.00 us    0.5 %            2 more
+  root  900 us   90.0 %  #######   service blocked by POST /audit (db/network), in mutex
+                                   by trace 4bf92f3577b34da6a3ce929d0e0e4736
+       80.0 us    8.0 %  #         db/running
+       15.0 us    1.5 %  #         handler/running
+       5.00 us    0.5 %            2 more
 
   SELECT   shop   client   80.0 us at +1.50 us   not bound to a goroutine: not_recorded
-    both 80.0 us  100.0 %  ############  db/unknown
+    both 80.0 us  100.0 %  ########  db/unknown
 
 self: what the span's own goroutine did, also in spans inside it; root: what it was really waiting
 for; both: the two are the same
@@ -260,7 +275,7 @@ network: waits for the network; unknown: nothing is recorded of the time
             );
             let longest = page.lines().map(|line| line.chars().count()).max().unwrap();
             assert!(longest <= width, "{longest} of {width} columns in\n{page}");
-            assert!(page.contains(&"#".repeat(width / 8 * 9 / 10)), "{page}");
+            assert!(page.contains(&"#".repeat(width / 12 * 9 / 10)), "{page}");
         }
     }
 

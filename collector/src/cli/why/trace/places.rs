@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::super::answers::Value;
 use super::super::site::{Frame, telling};
 use super::super::{Tables, other_types};
+use super::culprits;
 use super::states::{self, Goroutine, RECORDING_NS_MAX, STATES_MAX, Stretch, Stretches};
 use super::{Cell, Explained, Place, Span};
 use crate::report::number::grouped;
@@ -21,10 +22,10 @@ const STACKS_MAX: usize = 2_000;
 const GOROUTINES_MAX: usize = 2_000;
 
 /// Layer, state and sub-state: what makes a cell of the self view.
-type Key<'a> = (&'a str, &'a str, &'a str);
+pub(super) type Key<'a> = (&'a str, &'a str, &'a str);
 
 /// Time by stack.
-type Times = BTreeMap<i64, i64>;
+pub(super) type Times = BTreeMap<i64, i64>;
 
 /// Adds places to the cells.
 ///
@@ -43,25 +44,37 @@ pub(super) async fn locate(tables: &Tables<'_>, explained: &mut Explained) -> an
         ));
         return Ok(());
     };
-    let by_span = by_span(spans, &stretches);
-    let frames = frames(tables, &by_span, (from_ns, to_ns)).await?;
-    let of_cells = |(span, cells): (&Span, &BTreeMap<Key<'_>, Times>)| -> Vec<Option<Place>> {
-        let place = |cell: &Cell| cells.get(&cell.key()).and_then(|times| place(times, &frames));
-        span.self_cells.iter().map(place).collect()
+    let places = {
+        let pieces = pieces_of(spans, &stretches);
+        let by_span = by_span(spans, &pieces);
+        let mut times = Times::new();
+        for (stack, ns) in by_span.iter().flat_map(BTreeMap::values).flatten() {
+            *times.entry(*stack).or_default() += ns;
+        }
+        let frames = telling_frames(tables, times, (from_ns, to_ns)).await?;
+        let of_cells = |(span, cells): (&Span, &BTreeMap<Key<'_>, Times>)| -> Vec<Option<Place>> {
+            let place = |cell: &Cell| cells.get(&cell.key()).and_then(|times| place(times, &frames));
+            span.self_cells.iter().map(place).collect()
+        };
+        spans.iter().zip(&by_span).map(of_cells).collect::<Vec<_>>()
     };
-    let places: Vec<Vec<Option<Place>>> = spans.iter().zip(&by_span).map(of_cells).collect();
     for (span, places) in spans.iter_mut().zip(places) {
         span.set_places(places);
     }
-    Ok(())
+    let unnamed = spans.clone();
+    culprits::name(tables, spans, &pieces_of(&unnamed, &stretches), &explained.trace_id).await
+}
+
+/// The pieces of each goroutine, by time.
+fn pieces_of<'a>(spans: &'a [Span], stretches: &'a Stretches) -> BTreeMap<&'a Goroutine, Vec<Piece<'a>>> {
+    stretches
+        .iter()
+        .map(|(goroutine, stretches)| (goroutine, pieces(stretches, &owners(spans, goroutine))))
+        .collect()
 }
 
 /// Of each span the time in each cell of its self view, by stack.
-fn by_span<'a>(spans: &'a [Span], stretches: &'a Stretches) -> Vec<BTreeMap<Key<'a>, Times>> {
-    let pieces: BTreeMap<&Goroutine, Vec<Piece<'a>>> = stretches
-        .iter()
-        .map(|(goroutine, stretches)| (goroutine, pieces(stretches, &owners(spans, goroutine))))
-        .collect();
+fn by_span<'a>(spans: &[Span], pieces: &BTreeMap<&Goroutine, Vec<Piece<'a>>>) -> Vec<BTreeMap<Key<'a>, Times>> {
     let of_span = |span: &Span| {
         let goroutine = span.bound_to();
         let pieces = goroutine.and_then(|goroutine| pieces.get(&goroutine));
@@ -113,14 +126,15 @@ fn owners<'a>(spans: &'a [Span], goroutine: &Goroutine) -> Vec<Owner<'a>> {
 }
 
 /// A stretch of a goroutine with one owner.
-struct Piece<'a> {
-    start_ns: i64,
-    end_ns: i64,
-    key: Key<'a>,
-    stack: i64,
+pub(super) struct Piece<'a> {
+    pub(super) start_ns: i64,
+    pub(super) end_ns: i64,
+    pub(super) key: Key<'a>,
+    stack: Option<i64>,
+    pub(super) waker: Option<i64>,
 }
 
-/// What owners and stretches, both by time, have in common, as far as there is a stack.
+/// What owners and stretches, both by time, have in common.
 fn pieces<'a>(stretches: &'a [Stretch], owners: &[Owner<'a>]) -> Vec<Piece<'a>> {
     let mut pieces = Vec::new();
     for owner in owners {
@@ -128,13 +142,12 @@ fn pieces<'a>(stretches: &'a [Stretch], owners: &[Owner<'a>]) -> Vec<Piece<'a>> 
         let inside = stretches[first..]
             .iter()
             .take_while(|stretch| stretch.start_ns < owner.end_ns);
-        pieces.extend(inside.filter_map(|stretch| {
-            Some(Piece {
-                start_ns: stretch.start_ns.max(owner.start_ns),
-                end_ns: stretch.end_ns.min(owner.end_ns),
-                key: (owner.layer, &stretch.state, &stretch.sub_state),
-                stack: stretch.stack?,
-            })
+        pieces.extend(inside.map(|stretch| Piece {
+            start_ns: stretch.start_ns.max(owner.start_ns),
+            end_ns: stretch.end_ns.min(owner.end_ns),
+            key: (owner.layer, &stretch.state, &stretch.sub_state),
+            stack: stretch.stack,
+            waker: stretch.waker,
         }));
     }
     pieces
@@ -146,23 +159,19 @@ fn cells<'a>(pieces: &[Piece<'a>], span: &Span) -> BTreeMap<Key<'a>, Times> {
     let inside = pieces[first..]
         .iter()
         .take_while(|piece| piece.start_ns < span.end_ns());
-    for piece in inside {
+    for (piece, stack) in inside.filter_map(|piece| Some((piece, piece.stack?))) {
         let ns = piece.end_ns.min(span.end_ns()) - piece.start_ns.max(span.start_ns);
-        *cells.entry(piece.key).or_default().entry(piece.stack).or_default() += ns;
+        *cells.entry(piece.key).or_default().entry(stack).or_default() += ns;
     }
     cells
 }
 
-/// The frames that tell of the stacks.
-async fn frames(
+/// The frames that tell of the stacks with the most time, in recordings of a time.
+pub(super) async fn telling_frames(
     tables: &Tables<'_>,
-    by_span: &[BTreeMap<Key<'_>, Times>],
+    times: Times,
     (from_ns, to_ns): (i64, i64),
 ) -> anyhow::Result<BTreeMap<i64, Frame>> {
-    let mut times = Times::new();
-    for (stack, ns) in by_span.iter().flat_map(BTreeMap::values).flatten() {
-        *times.entry(*stack).or_default() += ns;
-    }
     let mut stacks: Vec<(i64, i64)> = times.into_iter().collect();
     stacks.sort_unstable_by_key(|(stack, ns)| (std::cmp::Reverse(*ns), *stack));
     stacks.truncate(STACKS_MAX);
@@ -198,7 +207,7 @@ async fn frames(
 }
 
 /// The frame with the most time.
-fn place(times: &Times, frames: &BTreeMap<i64, Frame>) -> Option<Place> {
+pub(super) fn place(times: &Times, frames: &BTreeMap<i64, Frame>) -> Option<Place> {
     let mut by_frame: BTreeMap<&Frame, i64> = BTreeMap::new();
     for (stack, ns) in times {
         *by_frame.entry(frames.get(stack)?).or_default() += ns;
@@ -211,11 +220,11 @@ fn place(times: &Times, frames: &BTreeMap<i64, Frame>) -> Option<Place> {
 }
 
 impl Span {
-    fn end_ns(&self) -> i64 {
+    pub(super) fn end_ns(&self) -> i64 {
         self.start_ns.saturating_add(self.duration_ns)
     }
 
-    fn bound_to(&self) -> Option<Goroutine> {
+    pub(super) fn bound_to(&self) -> Option<Goroutine> {
         Some(Goroutine {
             service: self.service.clone(),
             process: self.process.clone(),
@@ -266,6 +275,7 @@ mod tests {
             state: "network".into(),
             sub_state: "read".into(),
             stack: Some(stack),
+            waker: None,
         }
     }
 
@@ -274,7 +284,7 @@ mod tests {
         let spans = [span("handler", 0, 100), span("db", 20, 60), span("cache", 30, 40)];
         let goroutine = spans[0].bound_to().unwrap();
         let stretches = Stretches::from([(goroutine, vec![stretch(10, 35, 7), stretch(35, 90, 8)])]);
-        let found = by_span(&spans, &stretches);
+        let found = by_span(&spans, &pieces_of(&spans, &stretches));
         let cell = |span: usize, layer| {
             found[span]
                 .get(&(layer, "network", "read"))

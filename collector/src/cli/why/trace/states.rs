@@ -29,6 +29,19 @@ pub(super) struct Stretch {
     pub(super) sub_state: String,
     /// Where it entered the state. Of a goroutine that is ready again after a wait, where it waited: there it still is.
     pub(super) stack: Option<i64>,
+    /// The goroutine that ended it, if it was a wait that one ended.
+    pub(super) waker: Option<i64>,
+}
+
+impl Goroutine {
+    /// Another goroutine of the same process.
+    pub(super) fn beside(&self, id: i64) -> Self {
+        Self {
+            service: self.service.clone(),
+            process: self.process.clone(),
+            id,
+        }
+    }
 }
 
 /// The stretches of each goroutine, by time, without overlaps.
@@ -49,7 +62,7 @@ pub(super) async fn load<'a>(
     let mut left = STATES_MAX;
     for ((service, process), ids) in of_process {
         let sql = format!(
-            "SELECT task_id, start_ns, duration_ns, state, sub_state, stack_id FROM task_states \
+            "SELECT task_id, start_ns, duration_ns, state, sub_state, stack_id, waker_task_id FROM task_states \
              WHERE service_name = {} AND process_id = {} AND task_id IN ({}) \
              AND start_ns >= {} AND start_ns < {to_ns} AND start_ns + duration_ns > {from_ns} \
              ORDER BY task_id, start_ns, duration_ns LIMIT {}",
@@ -85,19 +98,22 @@ fn stretch(row: &[Value]) -> anyhow::Result<(i64, Stretch)> {
         Value::Text(state),
         Value::Text(sub_state),
         stack,
+        waker,
     ] = row
     else {
         return Err(other_types());
+    };
+    let number = |value: &Value| match value {
+        Value::Int(number) => Some(*number),
+        Value::Text(_) | Value::Null => None,
     };
     let stretch = Stretch {
         start_ns: *start_ns,
         end_ns: start_ns.saturating_add(*duration_ns),
         state: state.clone(),
         sub_state: sub_state.clone(),
-        stack: match stack {
-            Value::Int(stack) => Some(*stack),
-            Value::Text(_) | Value::Null => None,
-        },
+        stack: number(stack),
+        waker: number(waker),
     };
     Ok((*task, stretch))
 }
@@ -127,6 +143,7 @@ mod tests {
             state: state.into(),
             sub_state: String::new(),
             stack,
+            waker: None,
         }
     }
 
