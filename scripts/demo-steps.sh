@@ -97,21 +97,21 @@ show_results() {
          FROM attribution WHERE is_request AND view = 'self' AND state <> 'unknown'
          GROUP BY layer, state ORDER BY total_ms DESC LIMIT 10"
 
-    heading "The slowest request that a runtime profile covers: its nanoseconds, cell by cell"
-    sql "SELECT operation, layer, state, sub_state, sum(ns) AS ns
-         FROM attribution
-         WHERE is_request AND view = 'self' AND trace_id = (
-             SELECT trace_id FROM span_quality
-             WHERE is_request AND unknown_ns = 0 ORDER BY duration_ns DESC LIMIT 1)
-         GROUP BY operation, layer, state, sub_state ORDER BY ns DESC"
+    heading "The slowest request that a runtime profile covers: what it did, what it waited for, and where in the code"
+    local slowest
+    slowest=$("$spandrel" sql --data "$data" --format csv -c "SELECT trace_id FROM span_quality
+        WHERE is_request AND unknown_ns = 0 ORDER BY duration_ns DESC LIMIT 1" | tail -n 1)
+    "$spandrel" why --data "$data" "$slowest" || true
 
     heading "Is every nanosecond accounted for? (spans_off must be 0)"
-    sql "SELECT count(*) AS spans, sum(q.duration_ns) AS span_ns, sum(a.ns) AS attributed_ns,
-                sum(CASE WHEN q.duration_ns = coalesce(a.ns, 0) THEN 0 ELSE 1 END) AS spans_off,
+    sql "SELECT count(*) AS spans, sum(q.duration_ns) AS span_ns, sum(a.self_ns) AS self_ns, sum(a.root_ns) AS root_ns,
+                sum(CASE WHEN q.duration_ns = coalesce(a.self_ns, 0) AND q.duration_ns = coalesce(a.root_ns, 0)
+                         THEN 0 ELSE 1 END) AS spans_off,
                 round(100.0 * sum(q.exact_ns) / sum(q.recorded_ns), 1) AS known_percent_of_recorded_time
          FROM span_quality AS q
-         LEFT JOIN (SELECT process_id, trace_id, span_id, sum(ns) AS ns
-                    FROM attribution WHERE view = 'self' GROUP BY process_id, trace_id, span_id) AS a
+         LEFT JOIN (SELECT process_id, trace_id, span_id, sum(ns) FILTER (WHERE view = 'self') AS self_ns,
+                           sum(ns) FILTER (WHERE view = 'root') AS root_ns
+                    FROM attribution GROUP BY process_id, trace_id, span_id) AS a
          ON q.process_id = a.process_id AND q.trace_id = a.trace_id AND q.span_id = a.span_id"
 }
 

@@ -6,7 +6,7 @@ use crate::deserialize;
 use crate::path::{ConfigPath, Place};
 use crate::problems::Problems;
 use crate::source::{Source, Span};
-use crate::value::{Entry, Value};
+use crate::value::{Data, Entry, Value};
 use crate::yaml;
 
 /// A value of the configuration with its path, ready to be read as a type.
@@ -80,6 +80,25 @@ impl Section {
     /// A setting that is not written has the place of the nearest one around it.
     pub fn at(&self, keys: &str) -> Place {
         self.value.place_of(&self.path, &self.key_span, keys)
+    }
+
+    /// The section of a key of this one, if it is a map that has it.
+    pub fn inside(&self, key: &str) -> Option<Self> {
+        let entry = self.value.entry(key)?.clone();
+        Some(Self::new(self.path.key(key), entry))
+    }
+
+    /// The sections of the elements of this one; none if it is no list.
+    pub fn items(&self) -> Vec<Self> {
+        let Data::List(items) = &self.value.data else {
+            return Vec::new();
+        };
+        let item = |(index, value): (usize, &Value)| Self {
+            path: self.path.index(index),
+            key_span: value.span.clone(),
+            value: value.clone(),
+        };
+        items.iter().enumerate().map(item).collect()
     }
 
     /// The path of the section.

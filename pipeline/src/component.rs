@@ -40,8 +40,8 @@ pub trait Exporter: Consumer {
 /// Brings batches into the process.
 #[async_trait]
 pub trait Receiver: Send {
-    /// Addresses on which it listens, for the start-up message and for tests that ask for any free port.
-    fn listening_on(&self) -> Vec<SocketAddr> {
+    /// Protocols for which it listens, and where: for the start-up message and for tests that ask for any free port.
+    fn listening_on(&self) -> Vec<(&'static str, SocketAddr)> {
         Vec::new()
     }
 

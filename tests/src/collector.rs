@@ -56,15 +56,10 @@ impl Collector {
             command.args(["--set", setting]);
         }
         let mut process = Background::start("collector", &mut command, &dir.join("collector.log"));
-        let [grpc, http] = process.wait_for("its ports", START_LIMIT, |log| {
-            // The OTLP receiver names its gRPC port first.
-            <[SocketAddr; 2]>::try_from(listening(log, "otlp")).ok()
-        });
-        let [metrics, health] = process.wait_for("its ports", START_LIMIT, |log| {
-            Some([
-                *listening(log, "metrics").first()?,
-                *listening(log, "health_check").first()?,
-            ])
+        const PORTS: [&str; 4] = ["otlp (grpc)", "otlp (http)", "metrics", "health_check"];
+        let [grpc, http, metrics, health] = process.wait_for("its ports", START_LIMIT, |log| {
+            let ports: Option<Vec<SocketAddr>> = PORTS.iter().map(|name| listening(log, name)).collect();
+            <[SocketAddr; 4]>::try_from(ports?).ok()
         });
         process.wait_for("health", START_LIMIT, |_| {
             http::get(health, "/").ok().filter(|answer| answer.status == 200)
@@ -157,11 +152,9 @@ impl Collector {
     }
 }
 
-/// The addresses in the lines `... {name} listens on {address}` of a log.
-fn listening(log: &str, name: &str) -> Vec<SocketAddr> {
+/// The address in the line `... {name} listens on {address}` of a log.
+fn listening(log: &str, name: &str) -> Option<SocketAddr> {
     let marker = format!(" {name} listens on ");
-    let addresses = log
-        .lines()
-        .filter_map(|line| line.split_once(&marker)?.1.trim().parse().ok());
-    addresses.collect()
+    log.lines()
+        .find_map(|line| line.split_once(&marker)?.1.trim().parse().ok())
 }

@@ -124,6 +124,16 @@ fn messages_about_input_name_the_file() {
         ),
         (file("cut.zst", &compressed[..100]), vec!["failed to decompress"]),
         (dir.path().join("missing.json"), vec!["failed to open"]),
+        (
+            file("trace.out", b"go 1.26 trace\0\0\0\x01"),
+            vec!["is a Go execution trace", "give it with --profile"],
+        ),
+        (dir.path().to_owned(), vec!["is a directory", "name its files"]),
+        (recording::dir(), vec!["is a directory", "spandrel replay"]),
+        (
+            STREAMED.dir().to_owned(),
+            vec!["is a directory", "spandrel matrix --data"],
+        ),
     ];
     for (spans, words) in cases {
         let message = attribute(

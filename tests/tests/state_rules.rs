@@ -146,6 +146,37 @@ fn a_rule_of_the_connector_renames_waits_in_what_the_collector_stores() {
 }
 
 #[test]
+fn a_rule_that_matches_nothing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.yaml");
+    let text = format!(
+        "- {}\n- {{reason: select, frames: [main.(*Poll).get], state: sync, sub_state: x}}\n",
+        rule("my_pool")
+    );
+    fs::write(&rules, text).unwrap();
+    let trace = trace();
+    let (trace, with_rules) = (trace.to_str().unwrap(), ["--state-rules", rules.to_str().unwrap()]);
+    let ended = [
+        attribute(&folder.path().join("out"), &with_rules),
+        binary::run(&[&["inspect", trace][..], &with_rules].concat()),
+    ];
+    for ended in ended {
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let warnings: Vec<&str> = ended
+            .stderr
+            .lines()
+            .filter(|line| line.contains("state rule"))
+            .collect();
+        let expected = "warning: state rule 2 (reason select, frames main.(*Poll).get, state sync/x) matched no wait";
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with(expected),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
 fn problems_of_rules_are_all_reported_with_their_places() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.yaml");

@@ -100,6 +100,103 @@ fn a_trace_shows_all_its_spans_under_their_parents_and_all_their_time() {
 }
 
 #[test]
+fn the_verdict_names_causes_whose_intervals_exclude_zero() {
+    let answer = json(&["--operation", "GET /catalog"]);
+    let (verdict, causes) = (&answer["verdict"], answer["causes"].as_array().unwrap());
+    assert!(verdict["refusal"].is_null(), "{verdict}");
+    let named = verdict["causes"].as_array().unwrap();
+    assert!(!named.is_empty());
+    let mut explained_ns = 0;
+    for at in named {
+        let cause = &causes[at.as_u64().unwrap() as usize];
+        assert!(cause["gap_95_percent"]["from_ns"].as_i64().unwrap() > 0, "{cause}");
+        explained_ns += cause["gap_ns"].as_i64().unwrap();
+    }
+    let gap_ns = answer["gap_ns"].as_i64().unwrap();
+    assert_eq!(verdict["rest_ns"].as_i64().unwrap(), gap_ns - explained_ns);
+    let sentence = verdict["sentence"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("Requests near p99 take ") && sentence.contains("cache/runnable"),
+        "{sentence}"
+    );
+    let page = why(&["--operation", "GET /catalog"]).success();
+    assert!(page.replace('\n', " ").contains(sentence), "{page}");
+
+    let few = json(&["--operation", "POST /reservations"]);
+    assert_eq!(few["verdict"]["refusal"], "few_requests");
+    assert!(
+        few["causes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|cause| cause["gap_95_percent"].is_null())
+    );
+}
+
+#[test]
+fn the_examples_are_slow_requests_of_the_operation_and_can_be_asked_for() {
+    let answer = json(&["--operation", "GET /catalog"]);
+    let [from_ns, to_ns] = ["from_ns", "to_ns"].map(|end| answer["bands"][2][end].as_i64().unwrap());
+    let examples = answer["examples"].as_array().unwrap();
+    assert_eq!(examples.len(), 3);
+    let page = why(&["--operation", "GET /catalog"]).success();
+    for example in examples {
+        let (trace, ns) = (
+            example["trace_id"].as_str().unwrap(),
+            example["duration_ns"].as_i64().unwrap(),
+        );
+        assert!((from_ns..=to_ns).contains(&ns), "{example}");
+        let command = page.lines().find(|line| line.contains(trace)).unwrap();
+        assert!(
+            command
+                .trim_start()
+                .starts_with(&format!("spandrel why {trace} --data ")),
+            "{command}"
+        );
+        assert!(why(&[trace]).success().contains("GET /catalog"));
+    }
+}
+
+#[test]
+fn waits_have_the_place_in_the_code_at_which_the_request_stood() {
+    let slowest = "SELECT hex(trace_id) AS trace FROM span_quality WHERE is_request AND operation = 'POST /reservations' \
+                   AND unknown_ns = 0 ORDER BY duration_ns DESC, trace_id LIMIT 1";
+    let row = REPLAYED.row(slowest);
+    let answer = json(&[text(&row, "trace")]);
+    for span in answer["spans"].as_array().unwrap() {
+        for cell in span["self"].as_array().unwrap() {
+            let at = &cell["at"];
+            assert!(at.is_null() || at["ns"].as_i64() <= cell["ns"].as_i64(), "{cell}");
+        }
+    }
+    let request = &answer["spans"][0];
+    let cells = request["self"].as_array().unwrap();
+    let mutex = cells.iter().find(|cell| cell["state"] == "mutex").unwrap();
+    // All of the wait is at one place, so what the states say is what the cell says.
+    assert_eq!(mutex["at"]["ns"], mutex["ns"]);
+    assert!(
+        mutex["at"]["function"].as_str().unwrap().contains("(*Service).Reserve"),
+        "{mutex}"
+    );
+    // And so is all that it was waited for: one request, asleep while it held the mutex.
+    let cells = request["root"].as_array().unwrap();
+    let blocked = cells.iter().find(|cell| cell["state"] == "blocked_on_other").unwrap();
+    assert_eq!(blocked["culprit"]["operation"], "POST /stock/audit");
+    assert_eq!(blocked["by"]["ns"], blocked["ns"]);
+    let function = blocked["at"]["function"].as_str().unwrap();
+    assert!(function.contains("(*Service).AuditStock"), "{blocked}");
+    let culprit = blocked["by"]["trace_id"].as_str().unwrap();
+    let operation = format!("SELECT operation FROM span_quality WHERE is_request AND trace_id = '{culprit}'");
+    assert_eq!(text(&REPLAYED.row(&operation), "operation"), "POST /stock/audit");
+    let page = why(&[text(&row, "trace")]).success();
+    assert!(page.contains(&format!("by trace {culprit}")), "{page}");
+    assert!(
+        page.contains("at service.(*Service).Reserve.func1 mutex_convoy.go:"),
+        "{page}"
+    );
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let unknown = why(&["--operation", "GET /nothing"]).failure();
     assert!(

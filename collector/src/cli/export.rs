@@ -137,6 +137,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if summary.warnings.dropped_count() > 0 {
         eprintln!("warning: and {} more", summary.warnings.dropped_count());
     }
+    state_rules::warn_of_unused(&rules);
     if let Output::Whole(path) = &output {
         eprintln!("{}", args.to.how_to_open(&path.display().to_string()));
     }

@@ -11,7 +11,8 @@ use spandrel_query::Limits;
 use super::answers::{Value, rows};
 use super::sql::query;
 use super::view::Shown;
-use crate::report::matrix::{OperationMatrix, render};
+use crate::report::matrix::{OperationMatrix, legend, render};
+use crate::report::terminal::Terminal;
 
 /// Options of `spandrel matrix`.
 #[derive(Debug, clap::Args)]
@@ -60,9 +61,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     let matrices = runtime.block_on(load(args))?;
     let color = crate::report::color::is_welcome();
-    for matrix in matrices {
-        println!("{}", render(&matrix, color));
+    for matrix in &matrices {
+        println!("{}", render(matrix, color));
     }
+    print!("{}", legend(&matrices, Terminal::of_output().width));
     Ok(())
 }
 

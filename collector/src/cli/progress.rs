@@ -9,17 +9,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub struct Step {
     bar: ProgressBar,
     label: String,
+    /// What stays on the terminal when it has ended.
+    ended: &'static str,
 }
 
 impl Step {
     /// A step of `total` units.
     pub fn counted(label: &str, total: u64) -> Self {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{prefix:<28} [{bar:40}] {pos}/{len} {msg}");
+        let style = ProgressStyle::with_template("{prefix:<28} [{bar:40}] {pos}/{len}, {eta} left {msg}");
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self::start(bar, label)
+        Self::start(bar, label, "{prefix:<28} [{bar:40}] {pos}/{len} in {elapsed}  {msg}")
     }
 
     /// A step that ends when it ends.
@@ -29,20 +31,20 @@ impl Step {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self::start(bar, label)
+        Self::start(bar, label, "{prefix:<28} {elapsed}  {msg}")
     }
 
     /// A step that reads `total_bytes`, or an unknown number of bytes. [`Self::watch`] moves it.
     pub fn reading(label: &str, total_bytes: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(total_bytes, ProgressDrawTarget::stderr());
         let template = match total_bytes {
-            Some(_) => "{prefix:<28} [{bar:40}] {bytes}/{total_bytes} {binary_bytes_per_sec} {msg}",
+            Some(_) => "{prefix:<28} [{bar:40}] {bytes}/{total_bytes} {binary_bytes_per_sec}, {eta} left {msg}",
             None => "{prefix:<28} {spinner} {bytes} {binary_bytes_per_sec} {elapsed} {msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self::start(bar, label)
+        Self::start(bar, label, "{prefix:<28} {bytes} in {elapsed}  {msg}")
     }
 
     /// Counts what is read of `reader`.
@@ -50,11 +52,12 @@ impl Step {
         self.bar.wrap_read(reader)
     }
 
-    fn start(bar: ProgressBar, label: &str) -> Self {
+    fn start(bar: ProgressBar, label: &str, ended: &'static str) -> Self {
         bar.set_prefix(label.to_owned());
         Self {
             bar,
             label: label.to_owned(),
+            ended,
         }
     }
 
@@ -77,6 +80,9 @@ impl Step {
     pub fn finish(self, summary: &str) {
         if self.bar.is_hidden() {
             eprintln!("{}: {summary}", self.label);
+        }
+        if let Ok(style) = ProgressStyle::with_template(self.ended) {
+            self.bar.set_style(style.progress_chars("=> "));
         }
         self.bar.finish_with_message(summary.to_owned());
     }

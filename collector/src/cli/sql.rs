@@ -90,7 +90,7 @@ impl Shell {
 
     fn prompt(&self) -> anyhow::Result<()> {
         println!(
-            "Tables of {}. End statements with `;`. `\\d` lists tables, `\\q` leaves.",
+            "Tables of {}. End statements with `;`. `\\d` lists tables, `exit` or `\\q` leaves.",
             self.data.display()
         );
         let mut editor = rustyline::DefaultEditor::new().context("failed to open the terminal")?;
@@ -107,7 +107,7 @@ impl Shell {
                 "     ...> "
             };
             match editor.readline(prompt) {
-                Ok(line) if statement.is_empty() && matches!(line.trim(), "\\q" | "exit" | "quit") => break,
+                Ok(line) if leaves(&line, statement.is_empty()) => break,
                 Ok(line) if statement.is_empty() && line.trim() == "\\d" => self.show("SHOW TABLES"),
                 Ok(line) => {
                     statement.push_str(&line);
@@ -140,6 +140,14 @@ impl Shell {
         }
         // A terminal that went away shows at the next line read.
         let _ = io::stdout().flush();
+    }
+}
+
+/// Whether a line leaves the prompt: `\q` anywhere, `exit` and `quit` where a statement would begin.
+fn leaves(line: &str, begins: bool) -> bool {
+    match line.trim().trim_end_matches(';').trim_end() {
+        "\\q" => true,
+        word => begins && ["exit", "quit"].iter().any(|known| word.eq_ignore_ascii_case(known)),
     }
 }
 
@@ -199,7 +207,19 @@ fn history_file() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::statements;
+    use super::{leaves, statements};
+
+    #[test]
+    fn exit_quit_and_backslash_q_leave_the_prompt() {
+        for line in ["exit", "quit", "\\q", " EXIT; ", "Quit ;"] {
+            assert!(leaves(line, true), "{line}");
+        }
+        assert!(leaves("\\q", false));
+        for line in ["exit", "SELECT quit;", ""] {
+            assert!(!leaves(line, false), "{line}");
+        }
+        assert!(!leaves("SELECT 1", true));
+    }
 
     #[test]
     fn semicolons_in_quotes_and_comments_end_nothing() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use spandrel_config::{Environment, Problems, ProcessEnvironment, Section};
 use spandrel_processors::attribution::check_state_rules;
-use spandrel_profiles::go_execution_trace::StateRules;
+use spandrel_profiles::go_execution_trace::{ANY, StateRule, StateRules};
 
 use crate::service;
 
@@ -40,6 +40,34 @@ pub(super) fn read_before(file: &Path, later: &StateRules) -> anyhow::Result<Arc
         )
     })?;
     Ok(Arc::new(rules))
+}
+
+/// Says on standard error which of the user's rules gave no state to anything that was read. Such a rule is likely to have a
+/// function's name wrong.
+pub(super) fn warn_of_unused(rules: &StateRules) {
+    for (position, rule) in rules.unused_user_rules() {
+        eprintln!(
+            "warning: state rule {} ({}) matched no wait and no system call, or none that no rule before it matched",
+            position + 1,
+            shown(rule)
+        );
+    }
+}
+
+/// `reason select, frames main.(*Pool).get, state sync/my_pool`.
+fn shown(rule: &StateRule) -> String {
+    let mut parts = Vec::new();
+    if rule.reason != ANY {
+        parts.push(format!("reason {}", rule.reason));
+    }
+    if !rule.frames.is_empty() {
+        parts.push(format!("frames {}", rule.frames.join(" ")));
+    }
+    parts.push(match rule.sub_state.as_str() {
+        "" => format!("state {}", rule.state),
+        sub_state => format!("state {}/{sub_state}", rule.state),
+    });
+    parts.join(", ")
 }
 
 fn checked(file: &Path) -> anyhow::Result<StateRules> {

@@ -85,14 +85,14 @@ impl Graph {
         })
     }
 
-    /// Addresses on which the receivers listen.
+    /// What listens, as `otlp (grpc)`, and where.
     pub fn listening_on(&self) -> Vec<(String, SocketAddr)> {
         let addresses = |(id, receiver, _): &(ComponentId, Box<dyn Receiver>, Outputs)| {
             let id = id.to_string();
             receiver
                 .listening_on()
                 .into_iter()
-                .map(move |address| (id.clone(), address))
+                .map(move |(protocol, address)| (format!("{id} ({protocol})"), address))
         };
         self.receivers.iter().flat_map(addresses).collect()
     }

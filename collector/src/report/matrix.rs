@@ -6,6 +6,8 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Tab
 use spandrel_model::{State, View};
 
 use super::duration::human;
+use super::terminal::wrapped;
+use super::{meaning, number};
 
 /// Where the time of the requests of one operation went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,17 +35,21 @@ impl OperationMatrix {
 
 /// A cell below this share of the operation's time is shown as a dot, so that the eye finds what matters.
 const VISIBLE_SHARE: f64 = 0.001;
+/// Heading of the column that sums up the states without one.
+const REST: &str = "rest";
 
 /// Renders one operation. `color` decides whether terminal colors mark the heavy cells.
 pub fn render(matrix: &OperationMatrix, color: bool) -> String {
     let total_ns = matrix.total_ns().max(1);
-    let states: Vec<&str> = State::ALL
-        .iter()
-        .map(|state| state.as_str())
-        .filter(|state| share(state_total(matrix, state), total_ns) >= VISIBLE_SHARE)
-        .collect();
+    let states: Vec<&str> = shown_states(matrix).collect();
+    let rest_ns = |layer: &str| -> i64 {
+        let hidden =
+            |((name, state), _): &(&(String, String), &i64)| name == layer && !states.contains(&state.as_str());
+        matrix.cells.iter().filter(hidden).map(|(_, ns)| ns).sum()
+    };
     let mut layers: Vec<(&str, i64)> = layer_totals(matrix).into_iter().collect();
     layers.sort_by_key(|(layer, ns)| (-ns, layer.to_string()));
+    let all_rest_ns: i64 = layers.iter().map(|(layer, _)| rest_ns(layer)).sum();
 
     let mut table = Table::new();
     table
@@ -52,27 +58,24 @@ pub fn render(matrix: &OperationMatrix, color: bool) -> String {
     table
         .remove_style(TableComponent::HorizontalLines)
         .remove_style(TableComponent::MiddleIntersections);
-    table.set_header([&["layer"], states.as_slice(), &["total", "share"]].concat());
+    let rest: &[&str] = if all_rest_ns > 0 { &[REST] } else { &[] };
+    table.set_header([&["layer"], states.as_slice(), rest, &["total", "share"]].concat());
     for (layer, layer_ns) in layers {
         let mut row = vec![Cell::new(layer)];
-        for state in &states {
-            let ns = matrix
-                .cells
-                .get(&(layer.to_owned(), (*state).to_owned()))
-                .copied()
-                .unwrap_or(0);
-            row.push(time_cell(ns, matrix.requests, total_ns, color));
-        }
+        let shown_ns = states.iter().map(|state| {
+            let key = (layer.to_owned(), (*state).to_owned());
+            matrix.cells.get(&key).copied().unwrap_or(0)
+        });
+        row.extend(shown_ns.map(|ns| time_cell(ns, matrix.requests, total_ns, color)));
+        row.extend(rest.iter().map(|_| rest_cell(rest_ns(layer), matrix.requests)));
         row.push(Cell::new(human(layer_ns / matrix.requests.max(1))));
         row.push(Cell::new(percent(layer_ns, total_ns)));
         table.add_row(row);
     }
     let mut footer = vec![Cell::new("share")];
-    footer.extend(
-        states
-            .iter()
-            .map(|state| Cell::new(percent(state_total(matrix, state), total_ns))),
-    );
+    let totals = states.iter().map(|state| state_total(matrix, state));
+    let totals = totals.chain(rest.iter().map(|_| all_rest_ns));
+    footer.extend(totals.map(|ns| Cell::new(percent(ns, total_ns))));
     footer.extend([
         Cell::new(human(matrix.total_ns() / matrix.requests.max(1))),
         Cell::new("100 %"),
@@ -82,6 +85,23 @@ pub fn render(matrix: &OperationMatrix, color: bool) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!("{}\n{table}\n", headline(matrix))
+}
+
+/// How to read matrices: once below all of them.
+pub fn legend<'a>(matrices: impl IntoIterator<Item = &'a OperationMatrix>, width: usize) -> String {
+    let states = meaning::legend(matrices.into_iter().flat_map(shown_states));
+    let cells = format!(
+        "Cells: mean time per request; a dot is less than {} % of the operation's time; {REST}: states without a column.",
+        100.0 * VISIBLE_SHARE
+    );
+    format!("{}\n{}\n", wrapped(&cells, width, 0), wrapped(&states, width, 0))
+}
+
+/// The states that have a column, in the order of reports.
+fn shown_states(matrix: &OperationMatrix) -> impl Iterator<Item = &'static str> {
+    let total_ns = matrix.total_ns().max(1);
+    let names = State::ALL.iter().map(|state| state.as_str());
+    names.filter(move |state| share(state_total(matrix, state), total_ns) >= VISIBLE_SHARE)
 }
 
 fn headline(matrix: &OperationMatrix) -> String {
@@ -108,6 +128,15 @@ fn time_cell(ns: i64, requests: i64, total_ns: i64, color: bool) -> Cell {
     }
 }
 
+/// A sum of small times is shown however small it is.
+fn rest_cell(ns: i64, requests: i64) -> Cell {
+    Cell::new(if ns == 0 {
+        String::new()
+    } else {
+        human(ns / requests.max(1))
+    })
+}
+
 fn layer_totals(matrix: &OperationMatrix) -> BTreeMap<&str, i64> {
     let mut totals = BTreeMap::new();
     for ((layer, _), ns) in &matrix.cells {
@@ -130,7 +159,7 @@ fn share(ns: i64, total_ns: i64) -> f64 {
 }
 
 fn percent(ns: i64, total_ns: i64) -> String {
-    format!("{:.1} %", 100.0 * share(ns, total_ns))
+    number::share(ns, total_ns)
 }
 
 #[cfg(test)]
@@ -174,6 +203,43 @@ mod tests {
     #[test]
     fn leaves_out_states_without_time() {
         let shown = render(&matrix(&[("db", "network", 1_000)]), false);
-        assert!(!shown.contains("mutex"), "{shown}");
+        assert!(!shown.contains("mutex") && !shown.contains(REST), "{shown}");
+    }
+
+    #[test]
+    fn states_without_a_column_are_summed_up_in_the_last() {
+        let cells = [
+            ("db", "network", 10_000_000),
+            ("db", "mutex", 4_000),
+            ("db", "sleep", 4_000),
+            ("handler", "cond", 2_000),
+        ];
+        let shown = render(&matrix(&cells), false);
+        let row = |layer: &str| -> Vec<String> {
+            let line = shown.lines().find(|line| line.trim_start().starts_with(layer)).unwrap();
+            line.split_whitespace().map(str::to_owned).collect()
+        };
+        assert_eq!(row("layer"), ["layer", "network", "rest", "total", "share"], "{shown}");
+        assert_eq!(
+            row("db"),
+            ["db", "5.00", "ms", "4.00", "us", "5.00", "ms", "100.0", "%"],
+            "{shown}"
+        );
+        assert_eq!(
+            row("share"),
+            ["share", "99.9", "%", "0.1", "%", "5.00", "ms", "100", "%"],
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn the_legend_explains_the_dot_and_every_state_with_a_column() {
+        let legend = legend(&[matrix(&[("db", "network", 1_000_000), ("db", "mutex", 1)])], 100);
+        let expected = "\
+Cells: mean time per request; a dot is less than 0.1 % of the operation's time; rest: states without
+a column.
+network: waits for the network
+";
+        assert_eq!(legend, expected);
     }
 }

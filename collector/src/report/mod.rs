@@ -6,4 +6,5 @@ pub mod duration;
 pub mod matrix;
 pub mod meaning;
 pub mod number;
+pub mod palette;
 pub mod terminal;

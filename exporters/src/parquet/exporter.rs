@@ -189,6 +189,7 @@ fn unreadable(error: &StoreError) -> Refusal {
 #[async_trait]
 impl Exporter for ParquetExporter {
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), RunError> {
+        tracing::info!("tables are stored in `{}`", self.config.directory.display());
         let mut sequence = 0;
         let mut ticks = interval(self.config.flush_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

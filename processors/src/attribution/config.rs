@@ -141,7 +141,12 @@ impl AttributionConfig {
 
     /// Checks a section; every problem goes to `problems`.
     pub fn check(section: &Section, problems: &mut Problems) -> Option<Self> {
-        let raw: RawAttribution = section.parse(problems)?;
+        let Some(raw) = section.parse::<RawAttribution>(problems) else {
+            if let Some(rules) = section.inside("state_rules") {
+                state_rules::check_malformed(&rules, problems);
+            }
+            return None;
+        };
         let default = Self::default();
         let mut valid = true;
         let mut refuse = |key: &str, message: &str| {

@@ -1,9 +1,11 @@
 //! State rules as a user writes them, in the connector's section or in a file of their own.
 
 use serde::Deserialize;
-use spandrel_config::{Problems, Section, nearest};
+use spandrel_config::{Place, Problems, Section, nearest};
 use spandrel_model::State;
-use spandrel_profiles::go_execution_trace::{ANY, RULE_STATES, StateRule, StateRules, WITHIN_DEFAULT};
+use spandrel_profiles::go_execution_trace::{
+    ANY, InvalidStateRule, RULE_STATES, StateRule, StateRules, WITHIN_DEFAULT,
+};
 
 /// One rule as it stands in the file.
 #[derive(Debug, Deserialize)]
@@ -18,10 +20,60 @@ pub(super) struct RawStateRule {
     sub_state: String,
 }
 
+/// What can be read of a rule that is not well formed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ReadableStateRule {
+    reason: Option<String>,
+    frames: Vec<String>,
+    within: Option<usize>,
+    state: Option<String>,
+    sub_state: String,
+}
+
+impl From<RawStateRule> for ReadableStateRule {
+    fn from(raw: RawStateRule) -> Self {
+        Self {
+            reason: raw.reason,
+            frames: raw.frames,
+            within: raw.within,
+            state: Some(raw.state),
+            sub_state: raw.sub_state,
+        }
+    }
+}
+
 /// Checks a list of state rules; every problem goes to `problems`. A reason that no known Go gives is a warning.
 pub fn check_state_rules(section: &Section, problems: &mut Problems) -> Option<StateRules> {
-    let raw: Vec<RawStateRule> = section.parse(problems)?;
-    check(raw, section, None, problems)
+    match section.parse(problems) {
+        Some(raw) => check(raw, section, None, problems),
+        None => {
+            check_malformed(section, problems);
+            None
+        }
+    }
+}
+
+/// Checks what can be read of a list of rules of which some are not well formed, so that all problems are reported at once.
+pub(super) fn check_malformed(section: &Section, problems: &mut Problems) {
+    for item in section.items() {
+        // What is wrong with its form has been reported.
+        let Some(raw) = item.parse::<ReadableStateRule>(&mut Problems::new()) else {
+            continue;
+        };
+        let place = |field: &str| match field {
+            "" => item.place(),
+            field => item.at(field),
+        };
+        let (rule, _) = checked(raw, place, problems);
+        if let Err(invalid) = StateRules::with_user_rules(&[rule]) {
+            for InvalidStateRule { fault, .. } in invalid {
+                problems
+                    .push(place(&fault.field()), fault.to_string())
+                    .help(fault.remedy());
+            }
+        }
+    }
 }
 
 /// Checks the rules of the list at `key` of `section`, or of the section itself.
@@ -42,37 +94,49 @@ pub(super) fn check(
     let mut states_are_known = true;
     let mut rules = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
-        let state = State::from_column(&raw.state);
-        if state.is_none() {
-            let known = RULE_STATES.map(State::as_str);
-            problems.push_unknown(place(index, "state"), "state", &raw.state, &known);
-            states_are_known = false;
-        }
-        let reason = raw.reason.unwrap_or_else(|| ANY.to_owned());
-        warn_of_unknown_reason(&reason, || place(index, "reason"), problems);
-        rules.push(StateRule {
-            reason,
-            frames: raw.frames,
-            within: raw.within.unwrap_or(WITHIN_DEFAULT),
-            state: state.unwrap_or(State::Other),
-            sub_state: raw.sub_state,
-        });
+        let (rule, state_is_known) = checked(raw.into(), |field| place(index, field), problems);
+        states_are_known &= state_is_known;
+        rules.push(rule);
     }
     match StateRules::with_user_rules(&rules) {
         Ok(rules) => states_are_known.then_some(rules),
         Err(invalid) => {
-            for invalid in invalid {
+            for InvalidStateRule { index, fault } in invalid {
                 problems
-                    .push(place(invalid.index, &invalid.fault.field()), invalid.fault.to_string())
-                    .help(invalid.fault.remedy());
+                    .push(place(index, &fault.field()), fault.to_string())
+                    .help(fault.remedy());
             }
             None
         }
     }
 }
 
+/// The rule, and whether its state is one. A state that is not there has been reported.
+fn checked(raw: ReadableStateRule, place: impl Fn(&str) -> Place, problems: &mut Problems) -> (StateRule, bool) {
+    let state = raw.state.as_deref().map_or(Some(State::Other), State::from_column);
+    if state.is_none() {
+        let known = RULE_STATES.map(State::as_str);
+        problems.push_unknown(
+            place("state"),
+            "state",
+            raw.state.as_deref().unwrap_or_default(),
+            &known,
+        );
+    }
+    let reason = raw.reason.unwrap_or_else(|| ANY.to_owned());
+    warn_of_unknown_reason(&reason, || place("reason"), problems);
+    let rule = StateRule {
+        reason,
+        frames: raw.frames,
+        within: raw.within.unwrap_or(WITHIN_DEFAULT),
+        state: state.unwrap_or(State::Other),
+        sub_state: raw.sub_state,
+    };
+    (rule, state.is_some())
+}
+
 /// A later Go may have more reasons, so an unknown one is no error.
-fn warn_of_unknown_reason(reason: &str, place: impl FnOnce() -> spandrel_config::Place, problems: &mut Problems) {
+fn warn_of_unknown_reason(reason: &str, place: impl FnOnce() -> Place, problems: &mut Problems) {
     let known = StateRules::known_reasons();
     if reason == ANY || reason.is_empty() || known.contains(&reason) {
         return;
@@ -124,10 +188,9 @@ mod tests {
 ";
         let (rules, problems) = checked(yaml);
         assert!(rules.is_none());
-        assert!(
-            problems.contains("unknown field `with_in` (did you mean `within`?"),
-            "{problems}"
-        );
+        let form = "unknown field `with_in` (did you mean `within`?";
+        assert!(problems.contains(form), "{problems}");
+        let all = problems;
         let (rules, problems) = checked(yaml.split("  with_in").next().unwrap());
         assert!(rules.is_none());
         let expected = [
@@ -142,6 +205,17 @@ mod tests {
         assert_eq!(problems.lines().count(), expected.len(), "{problems}");
         for (line, expected) in problems.lines().zip(expected) {
             assert!(line.starts_with(expected), "{line}\nis not\n{expected}");
+            assert!(all.contains(line), "{line}\nis not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_not_well_formed_is_checked_as_far_as_it_can_be_read() {
+        let (rules, problems) =
+            checked("- {reason: sync, stat: mutex, sub_state: Two Words}\n- {state: mutexx, within: many}\n");
+        assert!(rules.is_none());
+        for problem in ["unknown field `stat`", "found `Two Words`", "rules.yaml::1::within"] {
+            assert!(problems.contains(problem), "{problem} is not in\n{problems}");
         }
     }
 

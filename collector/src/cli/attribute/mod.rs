@@ -22,7 +22,8 @@ use spandrel_store::{Store, TableChange};
 use self::profiles::Profile;
 use super::progress::Step;
 use super::state_rules;
-use crate::report::matrix::{OperationMatrix, render};
+use crate::report::matrix::{OperationMatrix, legend, render};
+use crate::report::terminal::Terminal;
 use crate::{files, service};
 
 /// Options of `spandrel attribute`.
@@ -84,6 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (span_rows, spans) = read_spans(&args.spans)?;
     let processes = by_process(&spans);
     let profiles = profiles::read(args, &processes, &config)?;
+    state_rules::warn_of_unused(&config.state_rules);
 
     let step = Step::counted("join", processes.len() as u64);
     let mut results = Vec::new();
@@ -149,6 +151,9 @@ fn read_spans(paths: &[PathBuf]) -> anyhow::Result<(Vec<RecordBatch>, Vec<Span>)
     let step = Step::counted("read spans", paths.len() as u64);
     let (mut batches, mut spans) = (Vec::new(), Vec::new());
     for path in paths {
+        if path.is_dir() {
+            bail!("{}", is_directory(path));
+        }
         for request in span_requests(path, files::read(path)?)? {
             let rows = request
                 .rows()
@@ -167,11 +172,38 @@ fn read_spans(paths: &[PathBuf]) -> anyhow::Result<(Vec<RecordBatch>, Vec<Span>)
     Ok((batches, spans))
 }
 
+/// What to do with a directory instead.
+fn is_directory(path: &Path) -> String {
+    let shown = path.display();
+    let remedy = if path.join(Table::SpanQuality.name()).is_dir() {
+        format!("its tables are joined already: `spandrel matrix --data {shown}`")
+    } else if path.join("manifest.json").is_file() {
+        format!(
+            "it is a recording: `spandrel replay {shown}` sends it to a collector, and --spans takes the files of traces in it"
+        )
+    } else {
+        format!("name its files, as in --spans {shown}/*")
+    };
+    format!(
+        "`{shown}` is a directory, expected files of OTLP/JSON or OTLP protobuf, as the `file` exporter of the OpenTelemetry \
+         Collector writes them; {remedy}"
+    )
+}
+
+/// How Go execution traces begin; no OTLP request does.
+const GO_TRACE_MAGIC: &[u8] = b"go 1.";
+
 /// The export requests in a file: JSON if it begins with `{`, else protobuf. A protobuf request begins with a line feed
 /// (its field tag), which JSON may too, so it is tried where JSON fails.
 fn span_requests(path: &Path, bytes: Vec<u8>) -> anyhow::Result<Vec<OtlpRequest>> {
     if bytes.trim_ascii().is_empty() {
         bail!("`{}` is empty, expected an OTLP export request", path.display());
+    }
+    if bytes.starts_with(GO_TRACE_MAGIC) {
+        bail!(
+            "`{}` is a Go execution trace, expected spans as OTLP/JSON or OTLP protobuf; give it with --profile",
+            path.display()
+        );
     }
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Ok(vec![OtlpRequest::traces(bytes.into())]);
@@ -245,8 +277,12 @@ fn print_text(results: &[SpanAttribution], top: usize) {
              covers"
         );
     }
-    for operation in operations.into_iter().take(top.saturating_mul(VIEWS.len())) {
-        println!("{}", render(&operation, color));
+    let shown = &operations[..operations.len().min(top.saturating_mul(VIEWS.len()))];
+    for operation in shown {
+        println!("{}", render(operation, color));
+    }
+    if !shown.is_empty() {
+        print!("{}", legend(shown, Terminal::of_output().width));
     }
 }
 

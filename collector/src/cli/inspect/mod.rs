@@ -77,6 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let report = survey(content, &rules, args.format == Output::Json);
     step.clear();
     let report = report.with_context(cannot_read)?;
+    state_rules::warn_of_unused(&rules);
     let page = match args.format {
         Output::Json => serde_json::to_string_pretty(&report).context("failed to write JSON")? + "\n",
         Output::Text => text::render(&name, &report, color::is_welcome()),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use gotrace::{StringId, Summary, TraceNanos, Warning, WarningKind};
 use serde::Serialize;
+use spandrel_model::State;
 use spandrel_profiles::go_execution_trace::StateRules;
 
 use super::lengths::Lengths;
@@ -99,6 +100,17 @@ pub(super) struct GarbageCollection {
     pub(super) stops: Distribution,
     /// Longest total first.
     pub(super) stops_by_kind: Vec<Named>,
+    pub(super) cost: GcCost,
+}
+
+/// What the garbage collector took of the time of application goroutines in which they had work for a
+/// processor.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct GcCost {
+    /// In the states `gc_assist`, `gc_stw`, `gc_sweep`, `gc_other`.
+    pub(super) cost_ns: i64,
+    /// That, and running and ready to run: neither waits nor system calls.
+    pub(super) busy_ns: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -204,6 +216,7 @@ impl Report {
                 sweeps: (&totals.sweeps).into(),
                 stops: (&totals.all_stops()).into(),
                 stops_by_kind: named(&totals.stops),
+                cost: gc_cost(totals),
             },
             groups: groups(totals, text),
             user_tasks: UserTasks {
@@ -271,6 +284,19 @@ fn states(totals: &Totals, rules: &StateRules) -> Vec<StateLengths> {
     sorted(states.collect(), |state| {
         (-state.lengths.total_ns, state.state, state.sub_state.clone())
     })
+}
+
+fn gc_cost(totals: &Totals) -> GcCost {
+    const COST: [State; 4] = [State::GcAssist, State::GcStw, State::GcSweep, State::GcOther];
+    let sum = |states: &[State]| {
+        let states = (totals.application.states.iter()).filter(|((state, _), _)| states.contains(state));
+        states.fold(0_i64, |sum, (_, lengths)| sum.saturating_add(lengths.total_ns()))
+    };
+    let cost_ns = sum(&COST);
+    GcCost {
+        cost_ns,
+        busy_ns: cost_ns.saturating_add(sum(&[State::Running, State::Runnable])),
+    }
 }
 
 fn groups(totals: &Totals, text: impl Fn(StringId) -> String) -> Vec<GroupTimes> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use gotrace::{Goroutine, GoroutineState, RangeKind, Recording, StateInterval, TraceNanos};
 use spandrel_profiles::go_execution_trace::{Refiner, StateRules};
 
-use super::report::{Distribution, LossKind, Report};
+use super::report::{Distribution, GcCost, LossKind, Report};
 use super::survey::is_scheduling;
 use super::{survey, text};
 
@@ -170,6 +170,13 @@ fn what_the_runtime_did_and_told_is_that_of_the_recording() {
         }
         let by_kind: i64 = gc.stops_by_kind.iter().map(|stop| stop.lengths.total_ns).sum();
         assert_eq!(by_kind, gc.stops.total_ns, "{name}");
+        let of_states = |words: &[&str]| -> i64 {
+            let states = report.states.iter().filter(|state| words.contains(&state.state));
+            states.map(|state| state.lengths.total_ns).sum()
+        };
+        let cost_ns = of_states(&["gc_assist", "gc_stw", "gc_sweep", "gc_other"]);
+        let busy_ns = cost_ns + of_states(&["running", "runnable"]);
+        assert_eq!(gc.cost, GcCost { cost_ns, busy_ns }, "{name}");
 
         let whole = recording
             .tasks

@@ -287,6 +287,14 @@ fn garbage_collection(page: &mut Page, report: &Report) {
         ["", "count", "total", "max", "of wall time"],
         rows,
     );
+    if gc.cost.cost_ns > 0 {
+        let _ = writeln!(
+            page.text,
+            "  It cost application goroutines {}: {} of the time in which they had work for a processor.",
+            human(gc.cost.cost_ns),
+            share(gc.cost.cost_ns, gc.cost.busy_ns)
+        );
+    }
 }
 
 fn groups(page: &mut Page, report: &Report) {

@@ -78,18 +78,29 @@ impl Cause {
 
     /// `db/network`, `db/network (helper)`, `cache blocked by GET /report (db/network)`.
     pub(super) fn shown(&self) -> String {
+        self.shown_with("")
+    }
+
+    /// As [`Self::shown`], with the finer word: `db/network/read`, `cache blocked by GET /report (db/network), in mutex`.
+    pub(super) fn shown_with(&self, sub_state: &str) -> String {
+        let finer = |separator: &str| match sub_state {
+            "" => String::new(),
+            word => format!("{separator}{word}"),
+        };
         if let Some(culprit) = &self.culprit {
             let Culprit {
                 operation,
                 layer,
                 state,
             } = culprit;
-            return format!("{} blocked by {operation} ({layer}/{state})", self.layer);
+            let own = finer(", in ");
+            return format!("{} blocked by {operation} ({layer}/{state}){own}", self.layer);
         }
-        match self.relation.as_str() {
-            "same" => format!("{}/{}", self.layer, self.state),
-            relation => format!("{}/{} ({relation})", self.layer, self.state),
-        }
+        let relation = match self.relation.as_str() {
+            "same" => String::new(),
+            relation => format!(" ({relation})"),
+        };
+        format!("{}/{}{}{relation}", self.layer, self.state, finer("/"))
     }
 }
 
@@ -113,9 +124,14 @@ mod tests {
             layer: "db".into(),
             state: "network".into(),
         };
-        let shown = cause(Some(culprit), "interference").shown();
-        assert_eq!(shown, "cache blocked by GET /report (db/network)");
+        let blocked = cause(Some(culprit), "interference");
+        assert_eq!(blocked.shown(), "cache blocked by GET /report (db/network)");
+        assert_eq!(
+            blocked.shown_with("select"),
+            "cache blocked by GET /report (db/network), in select"
+        );
         assert_eq!(cause(None, "same").shown(), "cache/mutex");
         assert_eq!(cause(None, "helper").shown(), "cache/mutex (helper)");
+        assert_eq!(cause(None, "helper").shown_with("x"), "cache/mutex/x (helper)");
     }
 }

@@ -2,6 +2,7 @@
 
 mod cause;
 mod operation;
+mod site;
 mod trace;
 
 use std::path::PathBuf;
@@ -79,7 +80,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         match (&args.trace, &args.operation) {
             (Some(trace), _) => {
                 let explained = trace::explain(&tables, trace).await?;
-                written(&explained, args.format, || trace::render(&explained, terminal.color))
+                written(&explained, args.format, || trace::render(&explained, terminal))
             }
             (None, operation) => {
                 let question = operation::Question {

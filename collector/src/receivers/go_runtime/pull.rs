@@ -34,6 +34,11 @@ pub(super) enum PullError {
 }
 
 impl PullError {
+    /// Whether the target has most likely not recorded anything, so that asking it again soon costs it nothing.
+    pub(super) fn came_before_recording(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::NoAnswer { .. } | Self::Status { .. })
+    }
+
     /// The value of the label `kind` of the metrics.
     pub(super) fn kind(&self) -> &'static str {
         match self {

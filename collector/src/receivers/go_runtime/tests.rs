@@ -262,6 +262,33 @@ async fn failures_say_what_happened() {
 }
 
 #[tokio::test]
+async fn a_target_that_comes_up_late_is_not_left_alone_for_a_whole_interval() {
+    let times_asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&times_asked);
+    let address = target(move |_| {
+        let is_up = counter.fetch_add(1, Ordering::Relaxed) >= 3;
+        async move {
+            match is_up {
+                true => TRACE.into_response(),
+                false => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            }
+        }
+    })
+    .await;
+    let consumer = Scripted::accepting();
+    let yaml = format!(
+        "{{targets: [{{endpoint: 'http://{address}', resource: {{service.name: shop}}}}], collection_interval: 1h, \
+         trace_duration: 20ms}}"
+    );
+    let running = start_with(&yaml, &consumer);
+    eventually(|| running.profiles("accepted") == 1.0).await;
+    assert_eq!(running.errors(address, "status"), 3.0);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(times_asked.load(Ordering::Relaxed), 4, "the next one is due in an hour");
+    running.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_refused_trace_is_offered_again() {
     let address = trace_target().await;
     let consumer = Scripted::answering([Err(busy()), Err(busy())]);

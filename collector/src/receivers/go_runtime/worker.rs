@@ -16,7 +16,8 @@ use super::pull::{Limits, Pulled, pull};
 use crate::receivers::log_limit::LogLimit;
 use crate::receivers::metrics::ReceiverMetrics;
 
-/// The pause before a refused trace is offered again, unless the pipeline names one; it doubles each time.
+/// The pause before a target that did not answer is asked again, and before a refused trace is offered again, unless the
+/// pipeline names one; it doubles each time.
 pub(super) const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// A pause asked for by the pipeline is cut to this, too.
@@ -48,12 +49,13 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Pulls now and then once per interval, until `stop`. A pull in progress is then given up: a trace that was cut
-    /// short has no end.
+    /// short has no end. A target that does not answer is asked again soon, after pauses that double up to the interval.
     pub(super) async fn run(self, stop: Stop) {
         let mut ticks = tokio::time::interval(self.interval);
         // A pull takes a little longer than the recording, so back-to-back pulls are always late.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut was_failing = false;
+        let mut has_answered = false;
+        let mut failures = 0;
         loop {
             let pulled = tokio::select! {
                 biased;
@@ -65,14 +67,22 @@ impl Worker {
             };
             match pulled {
                 Ok(pulled) => {
-                    if was_failing {
+                    if !has_answered {
+                        let bytes = pulled.bytes.len();
+                        tracing::info!(target_url = %self.target, bytes, "the first execution trace is there");
+                    } else if failures > 0 {
                         tracing::info!(target_url = %self.target, "the target answers again");
                     }
-                    was_failing = false;
+                    has_answered = true;
+                    failures = 0;
                     self.deliver(pulled, &stop).await;
                 }
                 Err(error) => {
-                    was_failing = true;
+                    let pause = self.first_retry.saturating_mul(2_u32.saturating_pow(failures));
+                    if error.came_before_recording() && pause < self.interval {
+                        ticks.reset_after(pause);
+                    }
+                    failures = failures.saturating_add(1);
                     self.failed(error.kind(), "no execution trace", &error);
                 }
             }

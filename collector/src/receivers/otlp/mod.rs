@@ -111,9 +111,10 @@ async fn open(endpoint: &str) -> io::Result<Port> {
 
 #[async_trait]
 impl Receiver for OtlpReceiver {
-    fn listening_on(&self) -> Vec<SocketAddr> {
-        let grpc = self.grpc.iter().map(|(port, _)| port.address);
-        grpc.chain(self.http.iter().map(|(port, _)| port.address)).collect()
+    fn listening_on(&self) -> Vec<(&'static str, SocketAddr)> {
+        let grpc = self.grpc.iter().map(|(port, _)| ("grpc", port.address));
+        let http = self.http.iter().map(|(port, _)| ("http", port.address));
+        grpc.chain(http).collect()
     }
 
     async fn run(self: Box<Self>, outputs: Outputs, stop: Stop) -> Result<(), RunError> {

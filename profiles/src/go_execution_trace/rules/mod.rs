@@ -24,7 +24,8 @@ mod tests;
 mod user_rule;
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use spandrel_model::{FunctionPattern, State};
 
@@ -80,6 +81,8 @@ pub struct RefinedState {
 #[derive(Clone, Debug)]
 pub struct StateRules {
     user_rules: Vec<StateRule>,
+    /// Which of the user's rules have given a state. Clones know it together.
+    used: Arc<[AtomicBool]>,
     rules: Vec<Rule>,
     sub_states: SubStates,
     frames_seen: usize,
@@ -137,6 +140,7 @@ impl StateRules {
         rules.extend(built_in.map(|rule| rule.checked(&mut sub_states)));
         let frames_seen = rules.iter().map(|rule| rule.within).max().unwrap_or_default();
         Self {
+            used: user_rules.iter().map(|_| AtomicBool::new(false)).collect(),
             user_rules,
             rules,
             sub_states,
@@ -183,16 +187,24 @@ impl StateRules {
     }
 
     fn first_match(&self, reason: &str, ended_externally: bool, functions: &[Cow<'_, str>]) -> Option<Outcome> {
-        let rule = self
-            .rules
-            .iter()
-            .find(|rule| rule.matches(reason, ended_externally, functions))?;
-        Some(rule.gives)
+        let mut rules = self.rules.iter();
+        let position = rules.position(|rule| rule.matches(reason, ended_externally, functions))?;
+        if let Some(used) = self.used.get(position) {
+            used.store(true, Ordering::Relaxed);
+        }
+        Some(self.rules[position].gives)
     }
 
     /// The user's rules.
     pub fn user_rules(&self) -> &[StateRule] {
         &self.user_rules
+    }
+
+    /// The user's rules that have given no state to anything that [`Self::refine`] was asked about, with their positions,
+    /// counted from 0: their conditions never held, or an earlier rule came first.
+    pub fn unused_user_rules(&self) -> impl Iterator<Item = (usize, &StateRule)> {
+        let rules = self.user_rules.iter().enumerate();
+        rules.filter(|(position, _)| !self.used[*position].load(Ordering::Relaxed))
     }
 
     /// How many frames, from the innermost, [`Self::refine`] looks at.

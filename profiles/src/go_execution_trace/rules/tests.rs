@@ -297,6 +297,33 @@ fn every_reason_has_a_rule_without_frames() {
 }
 
 #[test]
+fn a_users_rule_is_unused_until_it_gives_a_state() {
+    let rules = StateRules::with_user_rules(&[
+        rule("select", &["main.first"], State::Sync, "first"),
+        rule("select", &["main.other"], State::Sync, "second"),
+        rule("select", &["main.first"], State::Sync, "shadowed"),
+    ])
+    .unwrap();
+    let unused = || -> Vec<usize> { rules.unused_user_rules().map(|(position, _)| position).collect() };
+    assert_eq!(unused(), [0, 1, 2]);
+    let wait = Blocked::Waiting {
+        reason: "select",
+        ended_externally: false,
+    };
+    rules.refine(wait, &["runtime.selectgo", "main.second"]);
+    assert_eq!(unused(), [0, 1, 2]);
+    rules.refine(wait, &["runtime.selectgo", "main.first"]);
+    assert_eq!(unused(), [1, 2]);
+    assert!(
+        rules
+            .clone()
+            .unused_user_rules()
+            .map(|(position, _)| position)
+            .eq([1, 2])
+    );
+}
+
+#[test]
 fn built_in_rules_would_pass_as_a_users() {
     for built_in in built_in().filter(|rule| rule.state != State::GcAssist) {
         let rule = StateRule {

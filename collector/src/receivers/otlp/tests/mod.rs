@@ -50,7 +50,7 @@ impl Running {
         let registry = Registry::new();
         let mut receiver = bind(&limits.yaml(), &registry).await.unwrap();
         receiver.drain_timeout = limits.drain_timeout;
-        let [grpc, http] = receiver.listening_on()[..] else {
+        let [("grpc", grpc), ("http", http)] = receiver.listening_on()[..] else {
             panic!("two ports")
         };
         let stop = StopSource::new();

@@ -1,0 +1,112 @@
+//! The spans of one trace, what each did and waited for, and where in the code.
+//!
+//! ```text
+//! tables --load--> spans with their cells --order--> parents before children --page--> text
+//!    `---states--> states of their goroutines --places----> cells with places ---^
+//!           `----> and of those who woke them --culprits--> traces of those that held them up
+//! ```
+
+mod culprits;
+mod load;
+mod order;
+mod page;
+mod places;
+mod states;
+
+use anyhow::ensure;
+use serde::Serialize;
+
+use super::Tables;
+use super::cause::Cause;
+use super::site::Frame;
+
+pub(super) use self::page::render;
+
+/// Hexadecimal digits of a trace id.
+const TRACE_ID_DIGITS: usize = 32;
+
+/// A trace.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Explained {
+    trace_id: String,
+    /// What could not be said.
+    notes: Vec<String>,
+    /// Parents before children, children by their start.
+    spans: Vec<Span>,
+}
+
+/// A span of it.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Span {
+    span_id: String,
+    parent_span_id: Option<String>,
+    service: String,
+    process: String,
+    operation: String,
+    kind: String,
+    /// Its own; empty if no attribution of it is stored.
+    layer: String,
+    start_ns: i64,
+    duration_ns: i64,
+    status: String,
+    /// How many spans of the trace it is in.
+    depth: usize,
+    /// How it was bound to a goroutine, or why not; `None` if no attribution of it is stored.
+    binding: Option<String>,
+    goroutine: Option<i64>,
+    /// Time with exact evidence.
+    exact_ns: i64,
+    /// What its own goroutine did.
+    #[serde(rename = "self")]
+    self_cells: Vec<Cell>,
+    /// What it really waited for.
+    root: Vec<Cell>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Cell {
+    #[serde(flatten)]
+    cause: Cause,
+    /// Finer than the state. Of time that was waited for another request the state of the span's own goroutine.
+    sub_state: String,
+    ns: i64,
+    /// Where in the code most of it was spent, if that is known; of time that was waited for another request where that one
+    /// stood.
+    at: Option<Place>,
+    /// The other request's trace, if that is known.
+    by: Option<Blocker>,
+}
+
+/// The trace for which most of a cell's time was waited, and how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Blocker {
+    trace_id: String,
+    ns: i64,
+}
+
+/// A place in the code, and how much of a cell's time was spent there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Place {
+    #[serde(flatten)]
+    frame: Frame,
+    ns: i64,
+}
+
+/// Loads a trace.
+///
+/// # Errors
+/// The id is none, or no span of the trace is stored.
+pub(super) async fn explain(tables: &Tables<'_>, trace_id: &str) -> anyhow::Result<Explained> {
+    let trace_id = trace_id.to_ascii_lowercase();
+    ensure!(
+        trace_id.len() == TRACE_ID_DIGITS && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "`{trace_id}` is no trace id: expected {TRACE_ID_DIGITS} hexadecimal digits"
+    );
+    let mut explained = Explained {
+        spans: order::parents_first(load::spans(tables, &trace_id).await?),
+        trace_id,
+        notes: Vec::new(),
+    };
+    places::locate(tables, &mut explained).await?;
+    Ok(explained)
+}
