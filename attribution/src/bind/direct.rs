@@ -7,7 +7,9 @@
 //! | log, any category | programs' own span processors | `traceid-spanid` in hexadecimal digits |
 //! | attribute `go.goroutine.id`, `goroutine.id` | programs' own span processors | number |
 //!
-//! The goroutine that logs is the one that starts the span. Of several logs the earliest counts.
+//! The goroutine that logs is the one that starts the span. Of several logs the earliest counts. A full id is no other
+//! span's, so its log may lie anywhere, as long as the goroutine lived when the span started; 64 bits of an id are used
+//! again, so such a log must lie within the span, and no other span with that id may be open.
 
 use std::collections::HashMap;
 
@@ -43,7 +45,9 @@ fn pin_logged(pins: &mut [Option<Pin>], spans: &SpanSet<'_>, timeline: &Timeline
     let mut by_span_id: Option<HashMap<SpanId, Vec<SpanIndex>>> = None;
     for log in timeline.user_logs() {
         let span = match logged_id(log, timeline) {
-            Some(LoggedId::Full(key)) => spans.find(key).filter(|span| fits(spans, *span, log, windows)),
+            Some(LoggedId::Full(key)) => spans
+                .find(key)
+                .filter(|span| fits(spans, *span, log, windows) || lived_at_start(spans, *span, log.task, timeline)),
             Some(LoggedId::Datadog(span_id)) => {
                 let by_span_id = by_span_id.get_or_insert_with(|| index_by_span_id(spans));
                 let same = by_span_id.get(&span_id).map_or(&[][..], Vec::as_slice);
@@ -94,6 +98,15 @@ fn logged_id(log: &UserLog, timeline: &Timeline) -> Option<LoggedId> {
 fn fits(spans: &SpanSet<'_>, span: SpanIndex, log: &UserLog, windows: &BindWindows) -> bool {
     let interval = spans.span(span).interval;
     interval.start().plus(-windows.clock_error_ns) <= log.at && log.at <= interval.end().plus(windows.end_lag_ns)
+}
+
+/// Whether the goroutine lived when the span started. A log outside of the span's time was written by who made the span,
+/// with times of its own; it may be who did the work. One that was born later cannot have started it.
+fn lived_at_start(spans: &SpanSet<'_>, span: SpanIndex, task: TaskId, timeline: &Timeline) -> bool {
+    let start = spans.span(span).interval.start();
+    timeline.task(task).is_some_and(|line| {
+        line.birth.is_none_or(|birth| birth <= start) && line.death.is_none_or(|death| start < death)
+    })
 }
 
 fn index_by_span_id(spans: &SpanSet<'_>) -> HashMap<SpanId, Vec<SpanIndex>> {

@@ -24,12 +24,13 @@ mod direct;
 mod edges;
 mod groups;
 mod kinship;
+mod late;
 mod levels;
 mod passes;
 mod solve;
 mod user_tasks;
 
-use spandrel_model::{Binding, BindingKind, UnknownReason};
+use spandrel_model::{Binding, UnknownReason};
 
 use crate::Timeline;
 use crate::spans::{SpanIndex, SpanSet};
@@ -48,6 +49,9 @@ pub struct BindWindows {
     /// Longest time from the end of a span to the end of its task, in nanoseconds: nothing runs in between, unless the
     /// goroutine loses its processor (measured: median 1 us, longest 1.1 ms).
     pub end_lag_ns: i64,
+    /// Longest time from the end of a span to the end of its task that is looked at where a span and a task are left without
+    /// a partner, and the distance from the border of a recording at which such pairs count, in nanoseconds.
+    pub late_lag_ns: i64,
 }
 
 impl Default for BindWindows {
@@ -56,6 +60,7 @@ impl Default for BindWindows {
             clock_error_ns: 2_000,
             begin_lag_ns: 5_000_000,
             end_lag_ns: 5_000_000,
+            late_lag_ns: 250_000_000,
         }
     }
 }
@@ -76,10 +81,7 @@ pub(crate) fn bind(spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindo
                 task: pin.task,
                 kind: pin.kind,
             },
-            (None, Some(task)) => Binding::Bound {
-                task,
-                kind: BindingKind::UserTask,
-            },
+            (None, Some((task, kind))) => Binding::Bound { task, kind },
             (None, None) => Binding::Unbound(reason(spans, timeline, span, matching.is_ambiguous(span))),
         })
         .collect()

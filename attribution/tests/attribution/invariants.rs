@@ -7,7 +7,7 @@ use spandrel_attribution::*;
 use spandrel_model::*;
 
 use crate::random::Random;
-use crate::simulator::{Setup, simulate};
+use crate::simulator::{Setup, Unusual, simulate};
 use crate::world::{World, WorldLog, WorldState, interval};
 
 /// A random program of fewer requests than `requests`.
@@ -26,6 +26,11 @@ pub(crate) fn world_of(seed: u64, processors: usize, requests: u64, lost_percent
         renamed_percent: 30,
         lost_percent,
         servers: seed % 3,
+        unusual: Unusual {
+            handed_over: 10 * (seed % 2),
+            after_the_fact: 10 * (seed / 2 % 2),
+            ..Unusual::default()
+        },
     };
     let simulation = simulate(setup);
     let mut world = simulation.world;
