@@ -203,6 +203,18 @@ impl Timeline {
         slices.partition_point(|slice| slice.interval.start() < part.end())
     }
 
+    /// The ends of known states of `task` before `at`, the last one first, with the act where a task ended a wait.
+    pub(crate) fn wakes_before(
+        &self,
+        task: &TaskLine,
+        at: UnixNanos,
+    ) -> impl Iterator<Item = (UnixNanos, Option<Wake>)> {
+        let slices = &self.slices[task.slices.clone()];
+        let before = slices.partition_point(|slice| slice.interval.end() < at);
+        let ends = slices[..before].iter().rev();
+        ends.map(|slice| (slice.interval.end(), slice.ending.wake().map(|wake| self.wakes[wake])))
+    }
+
     /// The slices of `task` that end after `at`.
     fn slices_from(&self, task: &TaskLine, at: UnixNanos) -> &[StateSlice] {
         let slices = &self.slices[task.slices.clone()];

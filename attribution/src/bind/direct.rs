@@ -3,6 +3,7 @@
 //! | evidence | written by | form |
 //! |---|---|---|
 //! | log, category `otel` | Spandrel's helper for Go | 16 bytes trace id, 8 bytes span id |
+//! | log, category `otel.end` | the same, from the goroutine that ends the span | the same |
 //! | log, category `datadog.uint64_span_id` | dd-trace-go | 8 bytes span id, little-endian |
 //! | log, any category | programs' own span processors | `traceid-spanid` in hexadecimal digits |
 //! | attribute `go.goroutine.id`, `goroutine.id` | programs' own span processors | number |
@@ -20,6 +21,7 @@ use crate::Timeline;
 use crate::spans::{SpanIndex, SpanKey, SpanSet};
 
 const OTEL_CATEGORY: &str = "otel";
+const END_CATEGORY: &str = "otel.end";
 const DATADOG_CATEGORY: &str = "datadog.uint64_span_id";
 
 /// A goroutine that a span certainly started on.
@@ -76,13 +78,7 @@ fn logged_id(log: &UserLog, timeline: &Timeline) -> Option<LoggedId> {
             let number = u64::from_le_bytes(message.try_into().ok()?);
             Some(LoggedId::Datadog(SpanId::new(number.to_be_bytes())))
         }
-        (OTEL_CATEGORY, 24) => {
-            let (trace_id, span_id) = message.split_at(TraceId::LEN);
-            Some(LoggedId::Full(SpanKey {
-                trace_id: TraceId::from_slice(trace_id)?,
-                span_id: SpanId::from_slice(span_id)?,
-            }))
-        }
+        (OTEL_CATEGORY, 24) => Some(LoggedId::Full(raw_key(message)?)),
         (_, 49) => {
             let (trace_id, span_id) = std::str::from_utf8(message).ok()?.split_once('-')?;
             Some(LoggedId::Full(SpanKey {
@@ -92,6 +88,26 @@ fn logged_id(log: &UserLog, timeline: &Timeline) -> Option<LoggedId> {
         }
         _ => None,
     }
+}
+
+fn raw_key(message: &[u8]) -> Option<SpanKey> {
+    let (trace_id, span_id) = message.split_at_checked(TraceId::LEN)?;
+    Some(SpanKey {
+        trace_id: TraceId::from_slice(trace_id)?,
+        span_id: SpanId::from_slice(span_id)?,
+    })
+}
+
+/// The goroutines that logged the ends of spans.
+pub(super) fn ends(spans: &SpanSet<'_>, timeline: &Timeline) -> HashMap<SpanIndex, TaskId> {
+    let mut ends = HashMap::new();
+    for log in timeline.user_logs() {
+        if log.message.len() == TraceId::LEN + SpanId::LEN && **timeline.name(log.category) == *END_CATEGORY {
+            let span = raw_key(&log.message).and_then(|key| spans.find(key));
+            span.map(|span| *ends.entry(span).or_insert(log.task));
+        }
+    }
+    ends
 }
 
 /// Whether the log was written while the span was open, give or take the lags.

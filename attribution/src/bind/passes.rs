@@ -114,6 +114,12 @@ impl<'a> Matching<'a> {
         Some((begin.goroutine, kind))
     }
 
+    /// The goroutine that ended the span's user task, if that is recorded.
+    pub(super) fn ended_by(&self, span: SpanIndex) -> Option<TaskId> {
+        let row = self.task_of[span]?;
+        self.table.row(row).end.map(|end| end.goroutine)
+    }
+
     /// Whether several user tasks of its name, or one that several spans want, fit the span.
     pub(super) fn is_ambiguous(&self, span: SpanIndex) -> bool {
         self.ambiguous[span]

@@ -7,6 +7,8 @@ mod clock_offset;
 #[cfg(test)]
 mod edge_cases;
 #[cfg(test)]
+mod hand_over;
+#[cfg(test)]
 mod inferred;
 #[cfg(test)]
 mod invariants;
