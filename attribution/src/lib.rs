@@ -16,10 +16,11 @@
 //! their clients' network waits, and `inferred` says what the spans alone tell of those without a task.
 //!
 //! One module per step, in this order: [`Timeline`] merges the recordings; `bind` finds the task of each span, or says
-//! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span,
-//! [`StackLayers`] that of the library in which a task stands; `self_view` and `root` give out the time; [`Matrix`]
-//! sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they found; [`choose_process`] finds
-//! the process of a recording beforehand. `docs/attribution.md` has the definitions with a worked example.
+//! why not, and in which stretches it went on to others; `owner` says for which span a task was at work at an instant;
+//! [`LayerRules`] name the layer of a span, [`StackLayers`] that of the library in which a task stands; `self_view` and
+//! `root` give out the time; [`Matrix`] sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they found;
+//! [`choose_process`] finds the process of a recording beforehand. `docs/attribution.md` has the definitions with a worked
+//! example.
 //!
 //! Costs O(n log n) in spans, user tasks and state intervals, and as much for each step of the chains of tasks that wait
 //! for each other, of which at most [`Rules::chain_limit`] are followed; a span costs no more cells than it has. Not here:
