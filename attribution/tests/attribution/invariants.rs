@@ -8,7 +8,7 @@ use spandrel_model::*;
 
 use crate::random::Random;
 use crate::simulator::{Setup, simulate};
-use crate::world::{World, WorldLog, WorldState, interval};
+use crate::world::{World, WorldLog, WorldSample, WorldState, interval};
 
 /// A random program of fewer requests than `requests`.
 pub(crate) fn worlds(requests: u64) -> impl Strategy<Value = World> {
@@ -45,6 +45,16 @@ pub(crate) fn world_of(seed: u64, processors: usize, requests: u64, lost_percent
         if random.chance(percent) {
             let stack = STACKS[usize::try_from(random.below(4)).unwrap()];
             state.stack = stack.iter().map(|function| (*function).to_owned()).collect();
+        }
+    }
+    for state in world.states.iter().filter(|state| state.state == State::Running) {
+        if random.chance(10) {
+            let stack = STACKS[usize::try_from(random.below(4)).unwrap()];
+            world.samples.push(WorldSample {
+                task: state.task,
+                at: random.between(state.interval.start().0, state.interval.end().0),
+                stack: stack.iter().map(|function| (*function).to_owned()).collect(),
+            });
         }
     }
     world
@@ -425,6 +435,7 @@ fn translated(world: &World, shift: i64) -> World {
         user_task.end = user_task.end.map(|(task, at)| (task, at + shift));
     }
     moved.logs.iter_mut().for_each(|log| log.at += shift);
+    moved.samples.iter_mut().for_each(|sample| sample.at += shift);
     moved
         .spans
         .iter_mut()

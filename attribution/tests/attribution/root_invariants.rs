@@ -325,6 +325,7 @@ proptest! {
             user_task.end = user_task.end.map(|(task, at)| (rename(task), at));
         }
         renamed.logs.iter_mut().for_each(|log| log.task = rename(log.task));
+        renamed.samples.iter_mut().for_each(|sample| sample.task = rename(sample.task));
         let there = renamed.attribute(&renamed.record(&windows));
         for (here, there) in result.spans.iter().zip(&there.spans) {
             prop_assert_eq!(&here.cells, &there.cells);
