@@ -17,7 +17,7 @@ use crate::root::{OwnerClasses, RootView};
 use crate::self_view::Evidences;
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
-use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SpanKey, StackLayers, Timeline, WalkCounts};
+use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SampledFunction, SpanKey, StackLayers, Timeline, WalkCounts};
 
 /// What attribution is told to do.
 #[derive(Clone, Debug)]
@@ -77,6 +77,8 @@ pub struct SpanAttribution {
     pub layer: Layer,
     /// The task that it ran on, or why that is not known.
     pub binding: Binding,
+    /// Of a request: what the profiler saw its task run. Too few for one span; they divide the running time of many.
+    pub functions: Vec<SampledFunction>,
     /// Cells of every view, those of the self view first, sorted by layer and state. Those of a view sum to the duration.
     pub cells: Vec<Cell>,
     /// Time of the span that recordings of the process cover, nanoseconds.
@@ -375,7 +377,15 @@ impl<'a> Analysis<'a> {
             offset_hi_ns: self.calls.offset(index).map(|offset| offset.hi_ns),
             on_task: on_tasks.next(),
             handed_over: on_tasks.collect(),
+            functions: self.functions(index),
             cells,
+        }
+    }
+
+    fn functions(&self, index: SpanIndex) -> Vec<SampledFunction> {
+        match self.spans.node(index).is_request() {
+            true => self.evidences().functions(index),
+            false => Vec::new(),
         }
     }
 
@@ -455,6 +465,7 @@ mod tests {
             is_request: true,
             layer: Layer::new("db"),
             binding: Binding::Unbound(UnknownReason::NotRecorded),
+            functions: Vec::new(),
             cells: vec![cell.clone(), root(7)],
             recorded_ns: 7,
             exact_ns: 7,

@@ -118,6 +118,7 @@ mod owner;
 mod process_choice;
 mod remote;
 mod root;
+mod samples;
 mod self_view;
 mod sketch;
 mod slices;
@@ -138,11 +139,12 @@ pub use glob::Glob;
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
 pub use matrix::{
     Coverage, Distribution, InterferenceRow, Matrix, MatrixRow, MatrixTables, OperationRow, Quantile, RequestGroup,
-    Tail, window_start,
+    RunningFunctionRow, Tail, window_start,
 };
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
 pub use remote::{CallCounts, ProcessInput, analyze_together, attribute_together};
 pub use root::{RootPiece, WalkCounts};
+pub use samples::SampledFunction;
 pub use self_view::Piece;
 pub use sketch::{Sketch, SketchError};
 pub use spans::{ProcessSpans, SpanKey};

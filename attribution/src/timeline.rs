@@ -22,6 +22,7 @@ use spandrel_model::{
 };
 
 use crate::StackLayers;
+use crate::samples::Samples;
 use crate::slices::{self, Ending, Position, StateSlice, Wake, WakeId};
 use crate::stack_layers::{Place, Places};
 
@@ -42,6 +43,7 @@ pub struct Timeline {
     wakes: Vec<Wake>,
     user_tasks: Vec<UserTask>,
     user_logs: Vec<UserLog>,
+    samples: Samples,
 }
 
 /// A task with its place among the slices.
@@ -90,7 +92,10 @@ impl Timeline {
             let mut renames = Renames::new(&recording.names);
             if let Some(part) = timeline.claim(recording.window) {
                 timeline.seams.push(part.start());
-                timeline.add_states(&recording.states, part, &mut renames, &stack_layers.places(recording));
+                let places = stack_layers.places(recording);
+                timeline.add_states(&recording.states, part, &mut renames, &places);
+                let rename = |name| renames.rename(name, &mut timeline.names);
+                timeline.samples.add(recording, part, &places, rename);
                 let error_ns = recording.clock.error_ns();
                 timeline.estimated.extend(error_ns.map(|error_ns| (part, error_ns)));
             }
@@ -185,6 +190,11 @@ impl Timeline {
     /// The `runtime/trace` log messages in the order of time; names belong to [`Self::name`].
     pub fn user_logs(&self) -> &[UserLog] {
         &self.user_logs
+    }
+
+    /// The looks of the CPU profiler.
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// The string of a name of this timeline.
@@ -343,6 +353,7 @@ impl Timeline {
             same
         });
         self.user_logs.sort_by_key(|log| log.at);
+        self.samples.sort();
         self.settle_tasks(tasks);
         self.find_wakers();
     }

@@ -36,6 +36,8 @@ mod root_load;
 #[cfg(test)]
 mod root_scenarios;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod simulator;
 #[cfg(test)]
 mod stack_layers;

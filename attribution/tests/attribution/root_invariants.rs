@@ -193,9 +193,9 @@ proptest! {
         let analysis = world.analyze(&world.record(&windows));
         let oracle = Oracle::new(&world, &windows, &analysis);
         for span in &world.spans {
-            let Some(task) = bound_to(&analysis, span) else { continue };
             let pieces = analysis.pieces(SpanKey::of(span)).unwrap();
             for at in oracle.boundaries(span.interval) {
+                let Some(task) = bound_at(&analysis, span, at) else { continue };
                 let piece = &pieces[pieces.partition_point(|piece| piece.interval.end() <= at)];
                 prop_assert_eq!(&piece.layer, &oracle.self_layer(task, at), "{:?} at {:?}", piece, at);
             }
@@ -329,6 +329,7 @@ proptest! {
             user_task.end = user_task.end.map(|(task, at)| (rename(task), at));
         }
         renamed.logs.iter_mut().for_each(|log| log.task = rename(log.task));
+        renamed.samples.iter_mut().for_each(|sample| sample.task = rename(sample.task));
         let there = renamed.attribute(&renamed.record(&windows));
         for (here, there) in result.spans.iter().zip(&there.spans) {
             prop_assert_eq!(&here.cells, &there.cells);

@@ -11,6 +11,7 @@
 //! span q on g1 ends g2: 2..8                   its end is logged, too, on g2
 //! span q says g1: 2..8                         span with the attribute go.goroutine.id
 //! task 4 in 3 named q on g1 ends g2: 2..9      user task, ended by g2; `?` for a time that no recording has
+//! cpu g1: 5 main.f<main.main                   a look of the CPU profiler, functions innermost first
 //! window 0..20                                 a recording; one of everything if there is none
 //! ```
 //!
@@ -122,6 +123,7 @@ fn parse_process(timeline: &str, service: &str, ids: &mut Ids) -> Scene {
             "window" => windows.push(range(words[1])),
             "span" => add_span(&mut world, ids, &words, range(body.trim())),
             "task" => add_user_task(&mut world, &words, body.trim()),
+            "cpu" => add_sample(&mut world, &words, body.trim()),
             "system" => add_goroutine(&mut world, &words[1..], TaskKind::System, body),
             _ => add_goroutine(&mut world, &words, TaskKind::Application, body),
         }
@@ -177,11 +179,7 @@ fn add_goroutine(world: &mut World, words: &[&str], kind: TaskKind, body: &str) 
                     "ext" => Waker::External,
                     waker => Waker::Task(TaskId(goroutine(waker))),
                 },
-                stack: stack
-                    .split('<')
-                    .filter(|function| !function.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
+                stack: functions(stack),
             }
         })
         .collect();
@@ -231,6 +229,21 @@ fn add_span(world: &mut World, ids: &mut Ids, words: &[&str], time: Interval) {
         interval: time,
         attributes,
     });
+}
+
+fn add_sample(world: &mut World, words: &[&str], body: &str) {
+    let (at, stack) = body.split_once(' ').unwrap_or((body, ""));
+    world.samples.push(WorldSample {
+        task: goroutine(words[1]),
+        at: at.parse().unwrap(),
+        stack: functions(stack),
+    });
+}
+
+/// `f<g`: innermost first.
+fn functions(stack: &str) -> Vec<String> {
+    let functions = stack.split('<').filter(|function| !function.is_empty());
+    functions.map(str::to_owned).collect()
 }
 
 fn add_user_task(world: &mut World, words: &[&str], times: &str) {
