@@ -193,9 +193,9 @@ proptest! {
         let analysis = world.analyze(&world.record(&windows));
         let oracle = Oracle::new(&world, &windows, &analysis);
         for span in &world.spans {
-            let Some(task) = bound_to(&analysis, span) else { continue };
             let pieces = analysis.pieces(SpanKey::of(span)).unwrap();
             for at in oracle.boundaries(span.interval) {
+                let Some(task) = bound_at(&analysis, span, at) else { continue };
                 let piece = &pieces[pieces.partition_point(|piece| piece.interval.end() <= at)];
                 prop_assert_eq!(&piece.layer, &oracle.self_layer(task, at), "{:?} at {:?}", piece, at);
             }
