@@ -36,7 +36,10 @@ fn program(random: &mut Random, requests: u64, number: usize) -> (World, Vec<Tas
         renamed_percent: 0,
         lost_percent: 0,
         servers: random.below(3),
-        unusual: Unusual::default(),
+        unusual: Unusual {
+            handed_over: 10 * random.below(2),
+            ..Unusual::default()
+        },
     };
     let simulation = simulate(setup);
     let mut world = simulation.world;
