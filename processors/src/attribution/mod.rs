@@ -25,6 +25,7 @@ mod metrics;
 mod pending;
 mod recording_source;
 mod recordings;
+mod relatives;
 mod rows;
 mod slots;
 mod spill;
