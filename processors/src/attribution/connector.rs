@@ -209,9 +209,9 @@ impl AttributionConnector {
             let (config, started) = (self.config.clone(), Instant::now());
             let (join, left_out, result) = off_executor(move || {
                 let mut join = join;
-                let (recordings, left_out) = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
-                let result = run_join(&join, &recordings, &config.rules);
-                (join, left_out, result)
+                let opened = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
+                let result = run_join(&join, &opened, &config.rules);
+                (join, opened.left_out, result)
             })
             .await
             .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
@@ -221,7 +221,7 @@ impl AttributionConnector {
                 self.metrics.conservation_violations.inc();
                 tracing::error!("{violation}");
             }
-            joined.span_count += join.spans.due;
+            joined.span_count += join.due;
             let (pending, took) = (&mut self.lock().pending, started.elapsed());
             pending.end_join(&join, result, round, took, windows, &mut joined.changes);
         }

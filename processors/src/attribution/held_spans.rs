@@ -1,14 +1,14 @@
 //! The spans of all processes: found by process and slot, by id and by parent; bounded.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use spandrel_attribution::SpanKey;
-use spandrel_model::{Interval, ProcessIdentity, Span, SpanId};
+use spandrel_model::{Interval, ProcessIdentity, Span};
 
 use super::duplicates::Latest;
+use super::relatives::{Place, Relatives, parent_of};
 use super::slots::{Round, Slot, SlotId, hull, touches};
 
 /// Slots of a process that are remembered for having been let go.
@@ -20,10 +20,7 @@ const REMEMBERED_PROCESSES: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct HeldSpans {
     processes: BTreeMap<Arc<ProcessIdentity>, Process>,
-    /// Where spans are held. An id can occur in several processes.
-    places: HashMap<SpanKey, Vec<Place>>,
-    /// Spans by the id of their parent, and their own. A parent can have very many.
-    children: BTreeMap<(SpanKey, SpanId), Vec<Place>>,
+    relatives: Relatives,
     /// Spans that are no longer held, so that one sent again does not count again.
     let_go: Latest<(Arc<ProcessIdentity>, SpanKey)>,
     span_count: usize,
@@ -35,13 +32,6 @@ struct Process {
     slots: BTreeMap<SlotId, Slot>,
     /// Slots in which something has been let go: what comes for them now is too late.
     let_go: BTreeSet<SlotId>,
-}
-
-/// A slot of a process.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) process: Arc<ProcessIdentity>,
-    pub(super) slot: SlotId,
 }
 
 /// Outcome of [`HeldSpans::add`].
@@ -81,8 +71,18 @@ pub(super) struct JoinSpans {
     pub(super) due: usize,
     /// Other spans of the slot, those that touch it, and parents.
     pub(super) context: Vec<Arc<Span>>,
-    /// Time covered by the slot.
-    pub(super) hull: Interval,
+    /// Times for which recordings are needed.
+    pub(super) hulls: Vec<Interval>,
+    /// What other processes did for these spans.
+    pub(super) called: Vec<(Arc<ProcessIdentity>, Surroundings)>,
+}
+
+/// Spans that are looked at because of slots of their process.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings {
+    pub(super) spans: BTreeMap<SpanKey, Arc<Span>>,
+    /// Times for which recordings are needed.
+    pub(super) hulls: Vec<Interval>,
 }
 
 impl HeldSpans {
@@ -111,8 +111,7 @@ impl HeldSpans {
             Some((process, _)) => process.clone(),
             None => span.process.clone(),
         };
-        let places = self.places.entry(key).or_default();
-        if places.iter().any(|place| place.process == process) || self.let_go.contains(&(process.clone(), key)) {
+        if self.relatives.find(&process, key).is_some() || self.let_go.contains(&(process.clone(), key)) {
             added.duplicates += 1;
             return None;
         }
@@ -120,12 +119,7 @@ impl HeldSpans {
             slot: SlotId::of(interval),
             process: process.clone(),
         };
-        places.push(place.clone());
-        if let Some(span_id) = span.parent_span_id {
-            let parent = SpanKey { span_id, ..key };
-            let places = self.children.entry((parent, key.span_id)).or_default();
-            places.push(place.clone());
-        }
+        self.relatives.add(&span, place.clone());
         let held = self.processes.entry(process).or_default();
         let slot = held.slots.entry(place.slot).or_insert_with(|| Slot::new(interval));
         added.accepted += 1;
@@ -144,7 +138,7 @@ impl HeldSpans {
         let Some(held) = self.processes.get_mut(process) else {
             return;
         };
-        for child in self.children.range(children_of(parent)).flat_map(|(_, places)| places) {
+        for child in self.relatives.children(parent) {
             if child.process == *process
                 && let Some(slot) = held.slots.get_mut(&child.slot)
             {
@@ -153,19 +147,28 @@ impl HeldSpans {
         }
     }
 
-    /// Makes the joined slots of a process that touch `interval` due again.
+    /// Makes the joined slots due again that depend on what a process did in `interval`: its own slots that touch it, and
+    /// those of other processes that have called these.
     pub(super) fn change(&mut self, process: &Arc<ProcessIdentity>, interval: Interval, now: Instant) -> Lateness {
         let mut lateness = Lateness::default();
         let Some(held) = self.processes.get_mut(process) else {
             return lateness;
         };
+        let mut callers = BTreeSet::new();
         for range in SlotId::touching(interval) {
             lateness.is_too_late |= held.let_go.range(range.clone()).next().is_some();
-            for (_, slot) in held.slots.range_mut(range) {
+            for (id, slot) in held.slots.range_mut(range) {
                 if slot.touches(interval) {
                     lateness.is_late |= slot.is_joined();
                     slot.change(now);
+                    let process = process.clone();
+                    callers.extend(self.relatives.callers(&Place { process, slot: *id }).cloned());
                 }
+            }
+        }
+        for caller in callers {
+            if let Some(slot) = self.slot_mut(&caller) {
+                slot.change(now);
             }
         }
         lateness
@@ -197,44 +200,47 @@ impl HeldSpans {
 
     /// Begins the join of a slot.
     pub(super) fn begin_join(&mut self, place: &Place, round: &Round) -> Option<JoinSpans> {
-        let held = self.processes.get_mut(&place.process)?;
-        let slot = held.slots.get_mut(&place.slot)?;
-        let hull = slot.hull();
-        let (spans, due, mut context) = slot.begin_join(round);
-        for range in SlotId::touching(hull) {
-            for (id, slot) in held.slots.range(range) {
-                if *id != place.slot && slot.touches(hull) {
-                    context.extend(slot.spans().filter(|span| touches(span.interval, hull)).cloned());
-                }
-            }
+        let slot = self.processes.get_mut(&place.process)?.slots.get_mut(&place.slot)?;
+        let (spans, due, of_slot) = slot.begin_join(round);
+        let emitting: HashSet<SpanKey> = spans.iter().map(|span| SpanKey::of(span)).collect();
+        let mut surroundings: BTreeMap<Arc<ProcessIdentity>, Surroundings> = BTreeMap::new();
+        let called = self.relatives.called(emitting.iter().copied(), usize::MAX);
+        for around in called.iter().chain([place]) {
+            let of_process = surroundings.entry(around.process.clone()).or_default();
+            self.surround(around, of_process);
         }
-        let parents = spans.iter().filter_map(|span| {
-            let span_id = span.parent_span_id?;
-            self.find(
-                &place.process,
-                SpanKey {
-                    span_id,
-                    ..SpanKey::of(span)
-                },
-            )
-        });
-        let parents: BTreeMap<SpanKey, Arc<Span>> = parents
-            .filter(|parent| !touches(parent.interval, hull))
-            .map(|parent| (SpanKey::of(parent), parent.clone()))
-            .collect();
-        context.extend(parents.into_values());
+        let mut own = surroundings.remove(&place.process)?;
+        own.spans.retain(|key, _| !emitting.contains(key));
+        own.spans
+            .extend(of_slot.into_iter().map(|span| (SpanKey::of(&span), span)));
         Some(JoinSpans {
             spans,
             due,
-            context,
-            hull,
+            context: own.spans.into_values().collect(),
+            hulls: own.hulls,
+            called: surroundings.into_iter().collect(),
         })
     }
 
-    fn find(&self, process: &Arc<ProcessIdentity>, key: SpanKey) -> Option<&Arc<Span>> {
-        let places = self.places.get(&key)?;
-        let place = places.iter().find(|place| place.process == *process)?;
-        self.slot(place)?.find(key)
+    /// Adds the spans of a slot, those that touch it, and parents.
+    fn surround(&self, place: &Place, surroundings: &mut Surroundings) {
+        let Some((held, slot)) =
+            (self.processes.get(&place.process)).and_then(|held| Some((held, held.slots.get(&place.slot)?)))
+        else {
+            return;
+        };
+        let hull = slot.hull();
+        surroundings.hulls.push(hull);
+        let touching = ProcessSlots(held).touching(hull);
+        let parents = slot.spans().filter_map(|span| {
+            let parent = parent_of(span)?;
+            let place = self.relatives.find(&place.process, parent)?;
+            self.slot(place)?.find(parent)
+        });
+        let spans = touching.chain(parents);
+        surroundings
+            .spans
+            .extend(spans.map(|span| (SpanKey::of(span), span.clone())));
     }
 
     fn slot(&self, place: &Place) -> Option<&Slot> {
@@ -251,9 +257,22 @@ impl HeldSpans {
         self.waiting_count -= count;
     }
 
-    /// Whether a slot that may still be corrected, or that waits, touches `interval`.
-    pub(super) fn is_open(&self, process: &Arc<ProcessIdentity>, interval: Interval) -> bool {
-        self.processes.get(process).is_some_and(|held| held.is_open(interval))
+    /// Whether a slot that waits or may still be corrected depends on what a process did in `interval`.
+    pub(super) fn is_needed(&self, process: &Arc<ProcessIdentity>, interval: Interval) -> bool {
+        let Some(held) = self.processes.get(process) else {
+            return false;
+        };
+        let near = SlotId::touching(interval).flat_map(|range| held.slots.range(range));
+        let mut touching = near.filter(|(_, slot)| slot.touches(interval));
+        touching.any(|(id, slot)| {
+            let process = process.clone();
+            slot.is_open() || self.has_open_callers(&Place { process, slot: *id })
+        })
+    }
+
+    fn has_open_callers(&self, place: &Place) -> bool {
+        let mut callers = self.relatives.callers(place);
+        callers.any(|caller| self.slot(caller).is_some_and(Slot::is_open))
     }
 
     /// Lets go of spans whose time is over and that none needs whose time is not.
@@ -361,7 +380,7 @@ impl HeldSpans {
         };
         let sealed = held.slots.iter().filter(|(_, slot)| !slot.is_open());
         let unneeded: Vec<SlotId> = sealed
-            .filter(|(_, slot)| !held.is_open(slot.hull()) && !self.has_open_children(process, slot))
+            .filter(|(_, slot)| !self.is_needed(process, slot.hull()) && !self.has_open_children(process, slot))
             .map(|(id, _)| *id)
             .collect();
         let mut forgotten = 0;
@@ -372,52 +391,19 @@ impl HeldSpans {
             };
             self.span_count -= slot.span_count();
             for span in slot.spans() {
-                self.unlink(process, span);
+                self.relatives.remove(process, span);
                 forgotten += self.let_go.add((process.clone(), SpanKey::of(span)), limit);
             }
+            let process = process.clone();
+            self.relatives.remove_slot(&Place { process, slot: id });
         }
         forgotten
     }
 
     fn has_open_children(&self, process: &Arc<ProcessIdentity>, slot: &Slot) -> bool {
-        let mut places = slot.spans().flat_map(|span| {
-            let children = self.children.range(children_of(SpanKey::of(span)));
-            children.flat_map(|(_, places)| places)
-        });
+        let mut places = slot.spans().flat_map(|span| self.relatives.children(SpanKey::of(span)));
         places.any(|place| place.process == *process && self.slot(place).is_some_and(Slot::is_open))
     }
-
-    fn unlink(&mut self, process: &Arc<ProcessIdentity>, span: &Span) {
-        let key = SpanKey::of(span);
-        if let Some(places) = self.places.get_mut(&key) {
-            places.retain(|place| place.process != *process);
-            if places.is_empty() {
-                self.places.remove(&key);
-            }
-        }
-        let Some(span_id) = span.parent_span_id else {
-            return;
-        };
-        let child = (SpanKey { span_id, ..key }, key.span_id);
-        if let Some(places) = self.children.get_mut(&child) {
-            places.retain(|place| place.process != *process);
-            if places.is_empty() {
-                self.children.remove(&child);
-            }
-        }
-    }
-}
-
-impl Process {
-    fn is_open(&self, interval: Interval) -> bool {
-        SlotId::touching(interval)
-            .flat_map(|range| self.slots.range(range))
-            .any(|(_, slot)| slot.is_open() && slot.touches(interval))
-    }
-}
-
-fn children_of(parent: SpanKey) -> RangeInclusive<(SpanKey, SpanId)> {
-    (parent, SpanId::new([0; 8]))..=(parent, SpanId::new([0xff; 8]))
 }
 
 fn remember(let_go: &mut BTreeSet<SlotId>, slot: SlotId) {

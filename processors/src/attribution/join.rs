@@ -1,63 +1,94 @@
-//! One join: the spans of a slot with everything that touches it.
+//! One join: the spans of a slot, with everything that touches it and what other processes did for them.
 
 use std::sync::Arc;
 
-use spandrel_attribution::{Attributed, ProcessSpans, Rules, attribute};
-use spandrel_model::TaskRecording;
+use spandrel_attribution::{Attributed, ProcessInput, ProcessSpans, Rules, attribute_together};
+use spandrel_model::{ProcessIdentity, Span, TaskRecording};
 use spandrel_profiles::go_execution_trace::StateRules;
 
-use super::held_spans::{JoinSpans, Place};
 use super::recording_source::RecordingSource;
+use super::relatives::Place;
 
 /// Everything that one join of one slot needs.
 #[derive(Debug)]
 pub(super) struct Join {
     pub(super) place: Place,
-    pub(super) spans: JoinSpans,
-    /// Recordings of the process that touch them.
+    /// How many spans yield rows for the first time.
+    pub(super) due: usize,
+    /// The process of the slot, and those that its spans have called.
+    pub(super) parts: Vec<Part>,
+}
+
+/// What a join needs of one process.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) process: Arc<ProcessIdentity>,
+    /// Spans that yield rows, those that are due first. None in processes that were called.
+    pub(super) spans: Vec<Arc<Span>>,
+    /// Spans that do not.
+    pub(super) context: Vec<Arc<Span>>,
+    /// Recordings that touch them.
     pub(super) recordings: Vec<RecordingSource>,
 }
 
+/// Recordings of each part of a join, in memory.
+#[derive(Debug)]
+pub(super) struct Opened {
+    recordings: Vec<Vec<Arc<TaskRecording>>>,
+    /// Recordings that do not fit into memory or cannot be read.
+    pub(super) left_out: u64,
+}
+
 impl Join {
-    /// Opens the recordings, of those on disk as many as fit into `limit_bytes` of memory. Returns how many were left out:
-    /// because of the limit, or because they cannot be read. Then only spans are joined that have no rows yet, so that
-    /// nothing known before is lost.
-    pub(super) fn open_recordings(
-        &mut self,
-        state_rules: &StateRules,
-        limit_bytes: u64,
-    ) -> (Vec<Arc<TaskRecording>>, u64) {
-        let (mut opened, mut left_out, mut bytes) = (Vec::with_capacity(self.recordings.len()), 0, 0);
-        for source in &self.recordings {
-            bytes += source.restored_bytes();
-            let fits = opened.is_empty() || bytes <= limit_bytes;
-            match fits.then(|| source.open(state_rules)) {
-                Some(Ok(recording)) => opened.push(recording),
+    /// Opens the recordings, of those on disk as many as fit into `limit_bytes` of memory, and one in any case. If some are
+    /// left out, only spans are joined that have no rows yet, so that nothing known before is lost.
+    pub(super) fn open_recordings(&mut self, state_rules: &StateRules, limit_bytes: u64) -> Opened {
+        let (mut left_out, mut bytes) = (0, 0);
+        let mut open = |source: &RecordingSource| {
+            let fits = bytes == 0 || bytes + source.restored_bytes() <= limit_bytes;
+            let opened = fits.then(|| source.open(state_rules));
+            match opened {
+                Some(Ok(recording)) => {
+                    bytes += source.restored_bytes();
+                    return Some(recording);
+                }
                 Some(Err(error)) => {
-                    left_out += 1;
                     tracing::error!(source = %source.name(), "a runtime profile is left out of a join: {error}");
                 }
-                None => left_out += 1,
+                None => {}
             }
+            left_out += 1;
+            None
+        };
+        let recordings = (self.parts.iter())
+            .map(|part| part.recordings.iter().filter_map(&mut open).collect())
+            .collect();
+        if left_out > 0
+            && let Some(own) = self.parts.first_mut()
+        {
+            let joined_before = own.spans.split_off(self.due);
+            own.context.extend(joined_before);
         }
-        if left_out > 0 {
-            let joined_before = self.spans.spans.split_off(self.spans.due);
-            self.spans.context.extend(joined_before);
-        }
-        (opened, left_out)
+        Opened { recordings, left_out }
     }
 }
 
 /// Attributes the spans of a join. The result depends on nothing else.
-pub(super) fn run_join(join: &Join, recordings: &[Arc<TaskRecording>], rules: &Rules) -> Attributed {
-    if join.spans.spans.is_empty() {
+pub(super) fn run_join(join: &Join, opened: &Opened, rules: &Rules) -> Attributed {
+    if join.parts.first().is_none_or(|own| own.spans.is_empty()) {
         return Attributed::default();
     }
-    let spans = ProcessSpans {
-        process: join.place.process.clone(),
-        spans: join.spans.spans.iter().map(AsRef::as_ref).collect(),
-        context: join.spans.context.iter().map(AsRef::as_ref).collect(),
-    };
-    let recordings: Vec<&TaskRecording> = recordings.iter().map(AsRef::as_ref).collect();
-    attribute(&spans, &recordings, rules)
+    let parts = join.parts.iter().zip(&opened.recordings);
+    let inputs: Vec<ProcessInput<'_>> = parts
+        .map(|(part, recordings)| ProcessInput {
+            spans: ProcessSpans {
+                process: part.process.clone(),
+                spans: part.spans.iter().map(AsRef::as_ref).collect(),
+                context: part.context.iter().map(AsRef::as_ref).collect(),
+            },
+            recordings: recordings.iter().map(AsRef::as_ref).collect(),
+        })
+        .collect();
+    let results = attribute_together(&inputs, rules);
+    results.into_iter().next().unwrap_or_default()
 }

@@ -26,6 +26,7 @@ mod metrics;
 mod pending;
 mod recording_source;
 mod recordings;
+mod relatives;
 mod rows;
 mod slots;
 mod spill;

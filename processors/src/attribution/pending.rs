@@ -9,10 +9,11 @@ use spandrel_pipeline::RuntimeProfile;
 
 use super::duplicates::Latest;
 use super::emitted::{Changes, Emitted};
-use super::held_spans::{Added, HeldSpans, Lateness, Place, Released};
-use super::join::Join;
+use super::held_spans::{Added, HeldSpans, JoinSpans, Lateness, Released};
+use super::join::{Join, Part};
 use super::recording_source::RecordingSource;
 use super::recordings::{Choosing, RecordingId, Recordings};
+use super::relatives::Place;
 use super::slots::{Outcome, Round};
 use super::spill::SpillFile;
 use super::unanchored::{Placed, Placing};
@@ -173,12 +174,29 @@ impl Pending {
 
     /// Begins the join of a slot with everything that touches it.
     pub(super) fn begin_join(&mut self, place: Place, round: &Round) -> Option<Join> {
-        let spans = self.spans.begin_join(&place, round)?;
-        let recordings = self.recordings.touching(&place.process, spans.hull);
+        let JoinSpans {
+            spans,
+            due,
+            context,
+            hulls,
+            called,
+        } = self.spans.begin_join(&place, round)?;
+        let own = Part {
+            process: place.process.clone(),
+            recordings: self.recordings.touching(&place.process, &hulls),
+            spans,
+            context,
+        };
+        let called = called.into_iter().map(|(process, surroundings)| Part {
+            recordings: self.recordings.touching(&process, &surroundings.hulls),
+            spans: Vec::new(),
+            context: surroundings.spans.into_values().collect(),
+            process,
+        });
         Some(Join {
             place,
-            spans,
-            recordings,
+            due,
+            parts: std::iter::once(own).chain(called).collect(),
         })
     }
 
@@ -206,8 +224,8 @@ impl Pending {
                 Outcome::Same => {}
             }
         }
-        slot.end_join(join.place.slot, join.spans.due, round, took);
-        self.spans.joined(join.spans.due);
+        slot.end_join(join.place.slot, join.due, round, took);
+        self.spans.joined(join.due);
     }
 
     /// Lets go of what is older than the retention.

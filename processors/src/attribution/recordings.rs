@@ -273,11 +273,11 @@ impl Recordings {
         .collect()
     }
 
-    /// The recordings of a process that touch `hull`.
-    pub(super) fn touching(&self, process: &Arc<ProcessIdentity>, hull: Interval) -> Vec<RecordingSource> {
+    /// The recordings of a process that touch any of `hulls`.
+    pub(super) fn touching(&self, process: &Arc<ProcessIdentity>, hulls: &[Interval]) -> Vec<RecordingSource> {
         let touching = self.held.iter().filter(|held| {
             let is_of_process = held.owner.as_ref().is_some_and(|owner| owner == process);
-            is_of_process && touches(held.window, hull)
+            is_of_process && hulls.iter().any(|hull| touches(held.window, *hull))
         });
         touching.map(|held| held.source.clone()).collect()
     }
@@ -287,7 +287,7 @@ impl Recordings {
         let bytes = &mut self.bytes;
         self.held.retain(|held| {
             let window = held.window;
-            let is_needed = |owner: &Arc<ProcessIdentity>| spans.is_open(owner, window);
+            let is_needed = |owner: &Arc<ProcessIdentity>| spans.is_needed(owner, window);
             if !held.is_settled || !round.is_over(held.at) || held.owner.as_ref().is_some_and(is_needed) {
                 return true;
             }

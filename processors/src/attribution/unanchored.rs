@@ -199,8 +199,8 @@ mod tests {
         assert!(error_ns <= placed.estimate.error_ns, "{}", placed.estimate);
         let due = pending.due(&round(start)).remove(0);
         let join = pending.begin_join(due, &round(start)).unwrap();
-        assert_eq!(join.spans.due, spans("1").len());
-        let [joined] = &join.recordings[..] else {
+        assert_eq!(join.due, spans("1").len());
+        let [joined] = &join.parts[0].recordings[..] else {
             panic!("one recording");
         };
         let joined = joined.open(&StateRules::default()).unwrap();
@@ -280,18 +280,19 @@ mod tests {
         let (mut pending, start) = (Pending::default(), Instant::now());
         pending.add_spans(spans("1"), start);
         let due = pending.due(&round(start)).remove(0);
-        let join = pending.begin_join(due, &round(start)).unwrap();
+        let mut join = pending.begin_join(due, &round(start)).unwrap();
         let (mut windows, mut changes) = (
             Windows::new(AttributionConfig::default().window_rules(0)),
             Changes::default(),
         );
-        let result = run_join(&join, &[], &Rules::default());
+        let opened = join.open_recordings(&StateRules::default(), u64::MAX);
+        let result = run_join(&join, &opened, &Rules::default());
         pending.end_join(&join, result, &round(start), Duration::ZERO, &mut windows, &mut changes);
         assert_eq!(changes.first.len(), spans("1").len());
         add(&mut pending, start);
         assert!(pending.due(&round(start)).is_empty());
         assert_eq!(place(&mut pending, &round(start)).len(), 1);
         let join = pending.begin_join(pending.due(&round(start)).remove(0), &round(start));
-        assert_eq!(join.unwrap().recordings.len(), 1);
+        assert_eq!(join.unwrap().parts[0].recordings.len(), 1);
     }
 }

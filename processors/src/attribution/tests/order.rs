@@ -51,6 +51,8 @@ fn any_order_gives_the_tables_of_one_sorted_batch() {
     for seed in 1..=5 {
         let program = Program::random(seed);
         let sorted = run(program.sorted(), Duration::from_secs(15));
+        let relations = sorted.column(Table::Attribution, "relation");
+        assert!(relations.contains(&"remote".to_owned()), "other processes are called");
         let mut random = Random(seed);
         for _ in 0..2 {
             // Some runs stop while there is still something to correct, others when all is final.

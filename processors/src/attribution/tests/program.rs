@@ -40,6 +40,7 @@ impl Program {
             recordings.extend(world.record(&windows));
             spans.extend(world.spans);
         }
+        call(&mut spans, &mut random);
         spans.sort_by_key(|span| (span.interval, SpanKey::of(span)));
         Self { spans, recordings }
     }
@@ -193,6 +194,50 @@ fn slow_job(world: &mut World, random: &mut Random) {
         });
         ids.push(span_id);
     }
+}
+
+/// Lets clients of the first process call servers of the second one, which run on the goroutine of its slow job; some of
+/// these call back.
+fn call(spans: &mut Vec<Span>, random: &mut Random) {
+    let instance = |span: &Span, wanted: &str| span.process.service_instance_id.as_deref() == Some(wanted);
+    let second = spans
+        .iter()
+        .find(|span| instance(span, "2"))
+        .map(|span| span.process.clone());
+    let mut servers = Vec::new();
+    for client in spans.iter_mut().filter(|span| instance(span, "1")) {
+        if client.parent_span_id.is_none() || client.interval.duration_ns() < 4_000 || !random.chance(40) {
+            continue;
+        }
+        client.kind = SpanKind::Client;
+        let in_flight_ns = client.interval.duration_ns() / 4;
+        let time = interval(
+            client.interval.start().0 + in_flight_ns,
+            client.interval.end().0 - in_flight_ns,
+        );
+        let server = Span {
+            span_id: SpanId::new(random.next().to_be_bytes()),
+            parent_span_id: Some(client.span_id),
+            process: second.clone().unwrap(),
+            name: Arc::from("serve"),
+            kind: SpanKind::Server,
+            interval: time,
+            attributes: vec![("go.goroutine.id".to_owned(), AttributeValue::Int(7))],
+            ..client.clone()
+        };
+        if random.chance(30) {
+            servers.push(Span {
+                span_id: SpanId::new(random.next().to_be_bytes()),
+                parent_span_id: Some(server.span_id),
+                process: client.process.clone(),
+                name: Arc::from("call back"),
+                interval: interval(time.start().0 + 1_000, time.end().0),
+                ..server.clone()
+            });
+        }
+        servers.push(server);
+    }
+    spans.extend(servers);
 }
 
 /// Recordings of a second or more, with and without gaps, and two that overlap.

@@ -90,9 +90,9 @@ impl Stream {
         for place in self.pending.due(&round) {
             let mut join = self.pending.begin_join(place, &round).expect("the slot is there");
             let limit_bytes = self.config.recording_limit_bytes;
-            let (recordings, left_out) = join.open_recordings(&self.config.state_rules, limit_bytes);
-            assert_eq!(left_out, 0);
-            let result = run_join(&join, &recordings, &self.config.rules);
+            let opened = join.open_recordings(&self.config.state_rules, limit_bytes);
+            assert_eq!(opened.left_out, 0);
+            let result = run_join(&join, &opened, &self.config.rules);
             assert_eq!(result.violations, []);
             let (windows, took) = (&mut self.windows, Duration::ZERO);
             self.pending
