@@ -1,11 +1,11 @@
-"""Computes the self view of every span with DuckDB, from a directory of tables, and compares it with `attribution`.
+"""Computes the self view of every bound span with DuckDB, from a directory of tables, and compares it with `attribution`.
 
 Usage: self_view.py DIRECTORY QUERY [REPETITIONS]
 
 QUERY is a file with the SELECT that computes the view; it runs on one thread, over tables in memory. `stack_layers.sql`
 beside it runs before, unless there are no stacks. Prints one JSON object: DuckDB's version and how long the process ran
 for each repetition; how many states stand in a library; how many rows and nanoseconds either side has, of how many spans,
-how many of those are bound, how many have time in several layers; and the first rows that only one side has.
+how many of those have time in several layers; and the first rows that only one side has.
 """
 
 import json
@@ -21,9 +21,9 @@ TABLES = ["spans", "task_spans", "task_states", "span_quality", "attribution"]
 # Why a bound span has unknown time is not in the tables that the query may read.
 STORED = """
     SELECT process_id, trace_id, span_id, layer, state,
-        CASE WHEN state <> 'unknown' OR task_id IS NULL THEN sub_state END AS sub_state, sum(ns)::BIGINT AS ns
+        CASE WHEN state <> 'unknown' THEN sub_state END AS sub_state, sum(ns)::BIGINT AS ns
     FROM attribution
-    JOIN (SELECT process_id, trace_id, span_id, task_id FROM span_quality) USING (process_id, trace_id, span_id)
+    SEMI JOIN task_spans USING (process_id, trace_id, span_id)
     WHERE view = 'self'
     GROUP BY ALL
 """
@@ -54,8 +54,7 @@ def numbers(connection, table):
         SELECT count(*) AS rows, coalesce(sum(ns), 0)::BIGINT AS ns,
             count(DISTINCT (process_id, trace_id, span_id)) AS spans,
             (SELECT count(*) FROM (SELECT process_id, trace_id, span_id FROM {table}
-                GROUP BY ALL HAVING count(DISTINCT layer) > 1)) AS spans_of_several_layers,
-            (SELECT count(*) FROM {table} SEMI JOIN task_spans USING (process_id, trace_id, span_id)) AS rows_bound
+                GROUP BY ALL HAVING count(DISTINCT layer) > 1)) AS spans_of_several_layers
         FROM {table}
     """
     result = connection.sql(query)

@@ -1,6 +1,6 @@
--- The self view of every span, from its definition in docs/attribution.md and from the tables `spans`, `task_spans`,
--- `task_states` and `span_quality` (the layer of each span, and why it is unbound) alone. No row of `attribution` is read.
--- `stack_layers` and `refinable` come from stack_layers.sql: where a task stands in a library, that may name the layer.
+-- The self view of every bound span, from its definition in docs/attribution.md and from the tables `spans`, `task_spans`,
+-- `task_states` and `span_quality` (the layer of each span) alone. No row of `attribution` is read. `stack_layers` and
+-- `refinable` come from stack_layers.sql: where a task stands in a library, that may name the layer.
 --
 --   bound    span A  [---------------------------)
 --            span B          [-------)
@@ -32,15 +32,22 @@ depths AS (
         AND child.parent_span_id = parent.span_id
 ),
 -- Of two open spans the one of higher rank owns: it started later, or is deeper, or has the larger id.
-bound AS MATERIALIZED (
+ranked AS MATERIALIZED (
     SELECT row_number() OVER (ORDER BY start_ns, depth, trace_id, span_id) AS rank,
-        process_id, task_id, trace_id, span_id, start_ns, end_ns, layer, refinable.span_id IS NOT NULL AS is_refinable
+        process_id, trace_id, span_id, start_ns, end_ns, layer, refinable.span_id IS NOT NULL AS is_refinable
     FROM reported
     JOIN depths USING (process_id, trace_id, span_id)
     LEFT JOIN refinable USING (process_id, trace_id, span_id)
-    JOIN (SELECT process_id, trace_id, span_id, task_id FROM task_spans) USING (process_id, trace_id, span_id)
     JOIN (SELECT process_id, trace_id, span_id, layer FROM span_quality) USING (process_id, trace_id, span_id)
-    WHERE start_ns < end_ns
+),
+-- A span is on a task until it is handed over to the next one; on the first from its start, on the last to its end.
+bound AS MATERIALIZED (
+    SELECT rank, process_id, task_id,
+        CASE WHEN lag(task_id) OVER stretch IS NULL THEN ranked.start_ns ELSE task_spans.start_ns END AS start_ns,
+        coalesce(lead(task_spans.start_ns) OVER stretch, ranked.end_ns) AS end_ns
+    FROM ranked
+    JOIN task_spans USING (process_id, trace_id, span_id)
+    WINDOW stretch AS (PARTITION BY rank ORDER BY task_spans.start_ns)
 ),
 boundaries AS (
     SELECT process_id, task_id, start_ns AS at_ns FROM bound
@@ -62,7 +69,7 @@ owned AS MATERIALIZED (
     SELECT piece, process_id, task_id, from_ns, to_ns, layer, is_refinable
     FROM (SELECT piece, max(rank) AS rank FROM within GROUP BY piece)
     JOIN pieces USING (piece)
-    JOIN (SELECT rank, layer, is_refinable FROM bound) USING (rank)
+    JOIN (SELECT rank, layer, is_refinable FROM ranked) USING (rank)
 ),
 known AS MATERIALIZED (
     SELECT piece, CASE WHEN is_refinable THEN coalesce(stack_layers.layer, owned.layer) ELSE owned.layer END AS layer,
@@ -91,10 +98,4 @@ cells AS (
 )
 SELECT process_id, trace_id, span_id, cells.layer, state, sub_state, ns
 FROM cells
-JOIN bound USING (rank)
-UNION ALL
--- A span that is not bound is one cell of its own layer; `binding` says why.
-SELECT process_id, trace_id, span_id, layer, 'unknown', binding, reported.end_ns - reported.start_ns
-FROM reported
-JOIN span_quality USING (process_id, trace_id, span_id)
-WHERE task_id IS NULL AND reported.start_ns < reported.end_ns
+JOIN ranked USING (rank)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
-use spandrel_attribution::{Attributed, ProcessSpans, Rules, SpanAttribution, attribute};
+use spandrel_attribution::{Attributed, ProcessSpans, Rules, SpanAttribution, TaskSpan, attribute};
 use spandrel_model::{Cell, SpanId, TaskId, TraceId, View};
 
 use super::loads::Input;
@@ -89,12 +89,21 @@ fn states(input: &Input) -> Result<Columns> {
 }
 
 fn bound(spans: &[SpanAttribution]) -> Result<Columns> {
-    let bound: Vec<_> = spans.iter().filter_map(|span| Some((span, span.on_task?))).collect();
+    let on_tasks = |span: &'_ SpanAttribution| span.on_task.into_iter().chain(span.handed_over.clone());
+    let bound: Vec<(&SpanAttribution, TaskSpan)> = spans
+        .iter()
+        .flat_map(|span| on_tasks(span).map(move |on| (span, on)))
+        .collect();
     Ok(vec![
         ("process_id", process_ids(bound.len())),
         ("task_id", task_ids(bound.iter().map(|(_, on)| on.task))?),
         ("trace_id", trace_ids(bound.iter().map(|(span, _)| span.trace_id))?),
         ("span_id", span_ids(bound.iter().map(|(span, _)| span.span_id))?),
+        ("start_ns", int64(bound.iter().map(|(_, on)| on.interval.start().0))),
+        (
+            "duration_ns",
+            int64(bound.iter().map(|(_, on)| on.interval.duration_ns())),
+        ),
     ])
 }
 
