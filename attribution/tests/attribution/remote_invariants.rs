@@ -38,6 +38,7 @@ fn program(random: &mut Random, requests: u64, number: usize) -> (World, Vec<Tas
         servers: random.below(3),
         unusual: Unusual {
             handed_over: 10 * random.below(2),
+            after_the_fact: 10 * random.below(2),
             ..Unusual::default()
         },
     };
