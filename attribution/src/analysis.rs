@@ -16,7 +16,8 @@ use crate::remote::{self, CallCounts, Calls};
 use crate::root::{OwnerClasses, RootView};
 use crate::self_view::Evidences;
 use crate::spans::{SpanIndex, SpanSet};
-use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SpanKey, StackLayers, Timeline, WalkCounts};
+use crate::stretches::{Bindings, Stretch};
+use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SampledFunction, SpanKey, StackLayers, Timeline, WalkCounts};
 
 /// What attribution is told to do.
 #[derive(Clone, Debug)]
@@ -76,6 +77,8 @@ pub struct SpanAttribution {
     pub layer: Layer,
     /// The task that it ran on, or why that is not known.
     pub binding: Binding,
+    /// Of a request: what the profiler saw its task run. Too few for one span; they divide the running time of many.
+    pub functions: Vec<SampledFunction>,
     /// Cells of every view, those of the self view first, sorted by layer and state. Those of a view sum to the duration.
     pub cells: Vec<Cell>,
     /// Time of the span that recordings of the process cover, nanoseconds.
@@ -102,8 +105,10 @@ pub struct SpanAttribution {
     pub offset_lo_ns: Option<i64>,
     /// The greatest.
     pub offset_hi_ns: Option<i64>,
-    /// The span on its task, if it is bound.
+    /// The span on the task that it started on, if it is bound.
     pub on_task: Option<TaskSpan>,
+    /// The span on the tasks that it was handed over to, in the order of time. Hardly a span has any.
+    pub handed_over: Vec<TaskSpan>,
 }
 
 impl SpanAttribution {
@@ -116,7 +121,7 @@ impl SpanAttribution {
     }
 }
 
-/// A stretch of a task in which a span bound to it was open: a row of the table `task_spans`.
+/// A stretch of a task in which a span was on it: a row of the table `task_spans`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TaskSpan {
     /// The task.
@@ -181,7 +186,7 @@ pub enum Step {
 pub struct Analysis<'a> {
     spans: SpanSet<'a>,
     timeline: Timeline,
-    bindings: Vec<Binding>,
+    bindings: Bindings,
     owners: Owners,
     layers: Layering,
     calls: Calls,
@@ -237,7 +242,14 @@ impl<'a> Analysis<'a> {
 
     /// How the span is bound; `None` for a span that is not of the process.
     pub fn binding(&self, span: SpanKey) -> Option<Binding> {
-        self.spans.find(span).map(|span| self.bindings[span])
+        self.spans.find(span).map(|span| self.bindings.of(span))
+    }
+
+    /// On which tasks the span was, and when: stretches that tile it, none if it is not bound, or not of the process.
+    pub fn stretches(&self, span: SpanKey) -> Vec<Stretch> {
+        let span = self.spans.find(span);
+        let stretches = span.map(|span| self.bindings.stretches(&self.spans, span));
+        stretches.into_iter().flatten().collect()
     }
 
     /// The span for which `task` was at work at the instant: the innermost one bound to it, else the one inherited from
@@ -343,6 +355,7 @@ impl<'a> Analysis<'a> {
         };
         let truncated =
             |cell: &Cell| cell.state == State::Unknown && *cell.sub_state == *UnknownReason::ChainTooLong.as_str();
+        let mut on_tasks = self.task_spans(index);
         SpanAttribution {
             trace_id: span.trace_id,
             span_id: span.span_id,
@@ -351,27 +364,41 @@ impl<'a> Analysis<'a> {
             interval: span.interval,
             is_request: node.is_request(),
             layer: self.layers.layer(self.layers.of_span(index)).clone(),
-            binding: self.bindings[index],
+            binding: self.bindings.of(index),
             recorded_ns: self.timeline.covered_ns(span.interval),
             exact_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::Exact),
             inferred_ns: total(View::Root, &|cell| cell.evidence == Evidence::Inferred),
             unknown_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::None),
             truncated_ns: total(View::Root, &truncated),
             clock_error_ns: self.timeline.clock_error_ns(span.interval),
-            boundaries: self.boundaries.within(self.bindings[index], span.interval),
+            boundaries: self.boundaries.within(self.bindings.stretches(&self.spans, index)),
             detached_ns: self.calls.detached_ns(index),
             offset_lo_ns: self.calls.offset(index).map(|offset| offset.lo_ns),
             offset_hi_ns: self.calls.offset(index).map(|offset| offset.hi_ns),
-            on_task: self.task_span(index),
+            on_task: on_tasks.next(),
+            handed_over: on_tasks.collect(),
+            functions: self.functions(index),
             cells,
         }
     }
 
-    fn task_span(&self, index: SpanIndex) -> Option<TaskSpan> {
-        let Binding::Bound { task, kind } = self.bindings[index] else {
-            return None;
+    fn functions(&self, index: SpanIndex) -> Vec<SampledFunction> {
+        match self.spans.node(index).is_request() {
+            true => self.evidences().functions(index),
+            false => Vec::new(),
+        }
+    }
+
+    fn task_spans(&self, index: SpanIndex) -> impl Iterator<Item = TaskSpan> {
+        let kind = match self.bindings.of(index) {
+            Binding::Bound { kind, .. } => Some(kind),
+            Binding::Unbound(_) => None,
         };
-        let interval = self.spans.span(index).interval;
+        let stretches = self.bindings.stretches(&self.spans, index);
+        stretches.filter_map(move |stretch| self.task_span(stretch, kind?))
+    }
+
+    fn task_span(&self, Stretch { task, interval }: Stretch, kind: BindingKind) -> Option<TaskSpan> {
         let line = self.timeline.task(task);
         let birth = line.and_then(|line| line.birth).unwrap_or(interval.start());
         let death = line.and_then(|line| line.death).unwrap_or(interval.end());
@@ -438,6 +465,7 @@ mod tests {
             is_request: true,
             layer: Layer::new("db"),
             binding: Binding::Unbound(UnknownReason::NotRecorded),
+            functions: Vec::new(),
             cells: vec![cell.clone(), root(7)],
             recorded_ns: 7,
             exact_ns: 7,
@@ -450,6 +478,7 @@ mod tests {
             offset_lo_ns: None,
             offset_hi_ns: None,
             on_task: None,
+            handed_over: vec![],
         };
         assert_eq!(conserved(&span), Ok(()));
         span.cells[1] = root(6);

@@ -6,24 +6,22 @@
 
 use std::collections::BTreeMap;
 
-use spandrel_model::{Binding, Interval, TaskId, UnixNanos};
+use spandrel_model::{TaskId, UnixNanos};
 
 use crate::spans::SpanSet;
+use crate::stretches::{Bindings, Stretch};
 
-/// The distinct starts and ends of the spans bound to each task, in the order of time.
+/// The distinct starts and ends of the stretches of spans on each task, in the order of time.
 pub(crate) struct Boundaries(BTreeMap<TaskId, Vec<UnixNanos>>);
 
 impl Boundaries {
-    pub(crate) fn new(spans: &SpanSet<'_>, bindings: &[Binding]) -> Self {
+    pub(crate) fn new(spans: &SpanSet<'_>, bindings: &Bindings) -> Self {
         let mut of_task: BTreeMap<TaskId, Vec<UnixNanos>> = BTreeMap::new();
-        for (span, binding) in bindings.iter().enumerate() {
-            if let Binding::Bound { task, .. } = binding {
-                let interval = spans.span(span).interval;
-                of_task
-                    .entry(*task)
-                    .or_default()
-                    .extend([interval.start(), interval.end()]);
-            }
+        for Stretch { task, interval } in (0..spans.len()).flat_map(|span| bindings.stretches(spans, span)) {
+            of_task
+                .entry(task)
+                .or_default()
+                .extend([interval.start(), interval.end()]);
         }
         let mut boundaries = Self(of_task);
         for instants in boundaries.0.values_mut() {
@@ -33,14 +31,17 @@ impl Boundaries {
         boundaries
     }
 
-    /// How many lie in the interval, its end included; `None` if a span with this binding has no task.
-    pub(crate) fn within(&self, binding: Binding, interval: Interval) -> Option<i64> {
-        let Binding::Bound { task, .. } = binding else {
-            return None;
-        };
+    /// How many lie in the stretches of a span, their ends included; `None` if there is none.
+    pub(crate) fn within(&self, stretches: impl Iterator<Item = Stretch>) -> Option<i64> {
+        stretches
+            .map(|stretch| self.within_one(stretch))
+            .reduce(|sum, count| sum + count)
+    }
+
+    fn within_one(&self, Stretch { task, interval }: Stretch) -> i64 {
         let instants = self.0.get(&task).map_or(&[][..], Vec::as_slice);
         let first = instants.partition_point(|at| *at < interval.start());
         let end = instants.partition_point(|at| *at <= interval.end());
-        i64::try_from(end - first).ok()
+        i64::try_from(end - first).unwrap_or(i64::MAX)
     }
 }

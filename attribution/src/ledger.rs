@@ -5,9 +5,9 @@
 //! its end and at its start. The accounts charged last stand first in a list, so that a span looks at no more accounts
 //! than it has time in.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::HashMap;
 use spandrel_model::{Interval, UnixNanos};
 
 /// Accounts of type `K`. Pieces must come in the order of time.
@@ -29,7 +29,7 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
     pub(crate) fn new() -> Self {
         Self {
             accounts: Vec::new(),
-            by_key: HashMap::new(),
+            by_key: HashMap::default(),
             latest: None,
         }
     }

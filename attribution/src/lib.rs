@@ -16,10 +16,11 @@
 //! their clients' network waits, and `inferred` says what the spans alone tell of those without a task.
 //!
 //! One module per step, in this order: [`Timeline`] merges the recordings; `bind` finds the task of each span, or says
-//! why not; `owner` says for which span a task was at work at an instant; [`LayerRules`] name the layer of a span,
-//! [`StackLayers`] that of the library in which a task stands; `self_view` and `root` give out the time; [`Matrix`]
-//! sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they found; [`choose_process`] finds
-//! the process of a recording beforehand. `docs/attribution.md` has the definitions with a worked example.
+//! why not, and in which stretches it went on to others; `owner` says for which span a task was at work at an instant;
+//! [`LayerRules`] name the layer of a span, [`StackLayers`] that of the library in which a task stands; `self_view` and
+//! `root` give out the time; [`Matrix`] sums up requests. [`attribute`] runs them, [`Analysis`] keeps what they found;
+//! [`choose_process`] finds the process of a recording beforehand. `docs/attribution.md` has the definitions with a worked
+//! example.
 //!
 //! Costs O(n log n) in spans, user tasks and state intervals, and as much for each step of the chains of tasks that wait
 //! for each other, of which at most [`Rules::chain_limit`] are followed; a span costs no more cells than it has. Not here:
@@ -117,11 +118,13 @@ mod owner;
 mod process_choice;
 mod remote;
 mod root;
+mod samples;
 mod self_view;
 mod sketch;
 mod slices;
 mod spans;
 mod stack_layers;
+mod stretches;
 mod sweep;
 mod tail;
 mod timeline;
@@ -136,14 +139,16 @@ pub use glob::Glob;
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
 pub use matrix::{
     Coverage, Distribution, InterferenceRow, Matrix, MatrixRow, MatrixTables, OperationRow, Quantile, RequestGroup,
-    Tail, window_start,
+    RunningFunctionRow, Tail, window_start,
 };
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
 pub use remote::{CallCounts, ProcessInput, analyze_together, attribute_together};
 pub use root::{RootPiece, WalkCounts};
+pub use samples::SampledFunction;
 pub use self_view::Piece;
 pub use sketch::{Sketch, SketchError};
 pub use spans::{ProcessSpans, SpanKey};
 pub use stack_layers::{InvalidStackLayerRule, StackLayerFault, StackLayerRule, StackLayers};
+pub use stretches::Stretch;
 pub use tail::Band;
 pub use timeline::{TaskLine, Timeline};

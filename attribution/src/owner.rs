@@ -1,6 +1,6 @@
 //! Owner: the span for which a task is at work at an instant.
 //!
-//! Of the spans bound to the task and open at the instant, the innermost owns it: the one that started last; of those
+//! Of the spans on the task at the instant, the innermost owns it: the one that started last; of those
 //! that started together the deeper one in the tree, then the one with the larger id. Where none is open, the task works
 //! for whoever created it: the owner of its creator at its birth, but only while that span is open. A connection loop or
 //! a pool that outlives the request which happened to start it is nobody's.
@@ -16,9 +16,10 @@
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use spandrel_model::{Binding, Interval, TaskId, TaskKind, UnixNanos};
+use spandrel_model::{Interval, TaskId, TaskKind, UnixNanos};
 
 use crate::spans::{SpanIndex, SpanKey, SpanSet};
+use crate::stretches::{Bindings, Stretch};
 use crate::timeline::{LineIndex, Timeline};
 
 /// A stretch of time of one task with its owner.
@@ -28,14 +29,21 @@ pub(crate) struct OwnedPiece {
     pub(crate) span: SpanIndex,
 }
 
+/// A stretch of a span on a task, as seen from the task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BoundSpan {
+    pub(crate) span: SpanIndex,
+    pub(crate) interval: Interval,
+}
+
 /// The owners of all tasks to which spans are bound.
 pub(crate) struct Owners {
     // Sorted by task.
     tasks: Vec<OwnedTask>,
-    // The pieces of a task lie together, sorted, without overlap, cut at every start and end of a bound span.
+    // The pieces of a task lie together, sorted, without overlap, cut at every start and end of a stretch.
     pieces: Vec<OwnedPiece>,
-    // The spans of a task lie together, sorted by rank.
-    bound: Vec<SpanIndex>,
+    // The stretches of a task lie together, sorted by the rank of their spans.
+    bound: Vec<BoundSpan>,
     // By line of the timeline: position in `tasks`, and what the task has from its creator.
     on_line: Vec<Option<usize>>,
     inherited: Vec<Option<Inherited>>,
@@ -56,20 +64,17 @@ pub(crate) struct OwnedTask {
 }
 
 impl Owners {
-    pub(crate) fn new(spans: &SpanSet<'_>, timeline: &Timeline, bindings: &[Binding]) -> Self {
-        let mut bound: Vec<(TaskId, SpanIndex)> = bindings
-            .iter()
-            .enumerate()
-            .filter_map(|(span, binding)| match binding {
-                Binding::Bound { task, .. } => Some((*task, span)),
-                Binding::Unbound(_) => None,
-            })
-            .collect();
-        bound.sort_unstable_by_key(|(task, span)| (*task, rank(spans, *span)));
+    pub(crate) fn new(spans: &SpanSet<'_>, timeline: &Timeline, bindings: &Bindings) -> Self {
+        let stretches = |span: SpanIndex| {
+            let stretches = bindings.stretches(spans, span);
+            stretches.map(move |Stretch { task, interval }| (task, BoundSpan { span, interval }))
+        };
+        let mut bound: Vec<(TaskId, BoundSpan)> = (0..spans.len()).flat_map(stretches).collect();
+        bound.sort_unstable_by_key(|(task, bound)| (*task, rank(spans, bound.span)));
         let mut owners = Self {
             tasks: Vec::new(),
             pieces: Vec::new(),
-            bound: bound.iter().map(|(_, span)| *span).collect(),
+            bound: bound.iter().map(|(_, bound)| *bound).collect(),
             on_line: Vec::new(),
             inherited: Vec::new(),
         };
@@ -78,7 +83,7 @@ impl Owners {
             let range = first..first + same.len();
             first = range.end;
             let pieces = owners.pieces.len();
-            sweep(spans, &owners.bound[range.clone()], &mut owners.pieces);
+            sweep(&owners.bound[range.clone()], &mut owners.pieces);
             owners.tasks.push(OwnedTask {
                 task: same[0].0,
                 pieces: pieces..owners.pieces.len(),
@@ -99,8 +104,8 @@ impl Owners {
         &self.pieces[task.pieces.clone()]
     }
 
-    /// The spans bound to the task, in the order of their start.
-    pub(crate) fn bound(&self, task: &OwnedTask) -> &[SpanIndex] {
+    /// The stretches on the task, in the order in which their spans started.
+    pub(crate) fn bound(&self, task: &OwnedTask) -> &[BoundSpan] {
         &self.bound[task.bound.clone()]
     }
 
@@ -197,20 +202,22 @@ fn rank(spans: &SpanSet<'_>, index: SpanIndex) -> (UnixNanos, u32, SpanKey) {
     (node.span.interval.start(), node.depth, SpanKey::of(node.span))
 }
 
-/// Appends the owned stretches of one task, whose spans come sorted by rank.
-fn sweep(spans: &SpanSet<'_>, bound: &[SpanIndex], pieces: &mut Vec<OwnedPiece>) {
-    let interval = |rank: usize| spans.span(bound[rank]).interval;
+/// Appends the owned pieces of one task, whose stretches come sorted by rank.
+fn sweep(bound: &[BoundSpan], pieces: &mut Vec<OwnedPiece>) {
+    let interval = |rank: usize| bound[rank].interval;
     let mut boundaries: Vec<UnixNanos> = (0..bound.len())
         .flat_map(|rank| [interval(rank).start(), interval(rank).end()])
         .collect();
     boundaries.sort_unstable();
     boundaries.dedup();
+    // In the order of rank already, but for spans that come from another task.
+    let mut opening: Vec<usize> = (0..bound.len()).collect();
+    opening.sort_by_key(|rank| interval(*rank).start());
+    let mut opening = opening.into_iter().peekable();
     let mut open: BinaryHeap<usize> = BinaryHeap::new();
-    let mut next = 0;
     for pair in boundaries.windows(2) {
-        while next < bound.len() && interval(next).start() <= pair[0] {
-            open.push(next);
-            next += 1;
+        while let Some(rank) = opening.next_if(|rank| interval(*rank).start() <= pair[0]) {
+            open.push(rank);
         }
         while open.peek().is_some_and(|rank| interval(*rank).end() <= pair[0]) {
             open.pop();
@@ -218,7 +225,7 @@ fn sweep(spans: &SpanSet<'_>, bound: &[SpanIndex], pieces: &mut Vec<OwnedPiece>)
         if let (Some(rank), Some(interval)) = (open.peek(), Interval::new(pair[0], pair[1])) {
             pieces.push(OwnedPiece {
                 interval,
-                span: bound[*rank],
+                span: bound[*rank].span,
             });
         }
     }

@@ -159,7 +159,7 @@ fn choose_by_bound_tasks(
 fn bound_spans(process: &ProcessSpans<'_>, timeline: &Timeline, rules: &Rules) -> usize {
     let spans = SpanSet::new(process);
     bind::bind(&spans, timeline, &rules.windows)
-        .into_iter()
+        .iter()
         .filter(|binding| match binding {
             Binding::Bound { kind, .. } => matches!(kind, BindingKind::LoggedId | BindingKind::UserTask),
             Binding::Unbound(_) => false,

@@ -1,9 +1,9 @@
 //! The self view: what the span's own task did.
 //!
-//! For a span bound to task g, the instant t belongs to the cell (layer of g at t, state of g at t). The layer is that of the
-//! span that owns g, or of the library in which g stands, if that has no span of its own. All of this depends on g and t
-//! alone, so each task is swept once, whatever the number of its spans; a span gets the pieces between its start and its
-//! end. A span that is not bound is one unknown cell of its own layer.
+//! For a span that is on task g at t, the instant t belongs to the cell (layer of g at t, state of g at t). The layer is that of
+//! the span that owns g, or of the library in which g stands, if that has no span of its own. All of this depends on g and t
+//! alone, so each task is swept once, whatever the number of its spans; a span gets the pieces of its stretches. A span that
+//! is not bound is one unknown cell of its own layer.
 
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use crate::layering::{LayerNumber, Layering};
 use crate::ledger::Ledger;
 use crate::owner::{OwnedPiece, Owners};
 use crate::spans::{SpanIndex, SpanSet};
+use crate::stretches::{Bindings, Stretch};
+use crate::sweep::HandedOver;
 use crate::timeline::{Standing, Timeline};
 
 /// A stretch of a span in which its cell does not change.
@@ -33,7 +35,7 @@ pub struct Piece {
 pub(crate) struct Evidences<'a> {
     pub(crate) spans: &'a SpanSet<'a>,
     pub(crate) timeline: &'a Timeline,
-    pub(crate) bindings: &'a [Binding],
+    pub(crate) bindings: &'a Bindings,
     pub(crate) owners: &'a Owners,
     pub(crate) layers: &'a Layering,
 }
@@ -45,6 +47,7 @@ impl Evidences<'_> {
     pub(crate) fn cells(&self) -> Vec<Vec<Cell>> {
         let mut cells = vec![Vec::new(); self.spans.len()];
         let mut ledger = Ledger::new();
+        let mut handed_over = HandedOver::new();
         for task in self.owners.tasks() {
             let charge = |piece: OwnedPiece, ledger: &mut Ledger<Account>| {
                 for (interval, account) in self.charges(task.task, piece) {
@@ -52,12 +55,18 @@ impl Evidences<'_> {
                 }
             };
             self.sweep(task, &mut ledger, charge, |span, charged| {
-                cells[span] = self.sorted_cells(charged)
+                match self.bindings.is_handed_over(span) {
+                    true => handed_over.add(span, charged),
+                    false => cells[span] = self.sorted_cells(charged),
+                }
             });
+        }
+        for (span, charged) in handed_over.totals() {
+            cells[span] = self.sorted_cells(&charged);
         }
         for (span, cells) in cells.iter_mut().enumerate() {
             let duration_ns = self.spans.span(span).interval.duration_ns();
-            if let (Binding::Unbound(reason), true) = (self.bindings[span], duration_ns > 0) {
+            if let (Binding::Unbound(reason), true) = (self.bindings.of(span), duration_ns > 0) {
                 cells.push(self.cell((self.layers.of_span(span), Standing::Unknown(reason)), duration_ns));
             }
         }
@@ -68,14 +77,16 @@ impl Evidences<'_> {
     pub(crate) fn pieces(&self, span: SpanIndex) -> Vec<Piece> {
         let interval = self.spans.span(span).interval;
         let mut accounts: Vec<(Interval, Account)> = Vec::new();
-        match self.bindings[span] {
+        match self.bindings.of(span) {
             Binding::Unbound(_) if interval.is_empty() => {}
             Binding::Unbound(reason) => {
                 accounts.push((interval, (self.layers.of_span(span), Standing::Unknown(reason))));
             }
-            Binding::Bound { task, .. } => {
-                let owned = self.owned_within(task, interval);
-                accounts.extend(owned.flat_map(|piece| self.charges(task, piece)));
+            Binding::Bound { .. } => {
+                for Stretch { task, interval } in self.bindings.stretches(self.spans, span) {
+                    let owned = self.owned_within(task, interval);
+                    accounts.extend(owned.flat_map(|piece| self.charges(task, piece)));
+                }
             }
         }
         accounts

@@ -11,6 +11,7 @@
 use spandrel_model::{Interval, NameId, State, TaskId, UnixNanos};
 
 use crate::stack_layers::Place;
+use crate::timeline::LineIndex;
 
 /// Position of a wake among those of a timeline.
 pub(crate) type WakeId = usize;
@@ -54,6 +55,17 @@ pub(crate) struct Wake {
     pub(crate) waker: TaskId,
     /// When.
     pub(crate) at: UnixNanos,
+    /// Where the waker's states are; `None` if no recording saw it.
+    pub(crate) position: Option<Position>,
+}
+
+/// Where the states of a task are around an instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    /// The task.
+    pub(crate) line: LineIndex,
+    /// Position of the first of its slices that ends after the instant, or of the end of all.
+    pub(crate) slice: usize,
 }
 
 /// Cuts back slices of a task that begin before the previous one ends. Decoders do not make such; that an instant has

@@ -13,6 +13,7 @@
 //! a recording that arrives twice changes nothing. What has an identity of its own (tasks, user tasks) is merged by id.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use spandrel_model::{
@@ -21,7 +22,8 @@ use spandrel_model::{
 };
 
 use crate::StackLayers;
-use crate::slices::{self, Ending, StateSlice, Wake, WakeId};
+use crate::samples::Samples;
+use crate::slices::{self, Ending, Position, StateSlice, Wake, WakeId};
 use crate::stack_layers::{Place, Places};
 
 /// The merged view of the recordings of one process.
@@ -41,6 +43,7 @@ pub struct Timeline {
     wakes: Vec<Wake>,
     user_tasks: Vec<UserTask>,
     user_logs: Vec<UserLog>,
+    samples: Samples,
 }
 
 /// A task with its place among the slices.
@@ -56,7 +59,7 @@ pub struct TaskLine {
     pub death: Option<UnixNanos>,
     /// Whose task it is.
     pub kind: TaskKind,
-    slices: std::ops::Range<usize>,
+    slices: Range<usize>,
 }
 
 /// What is known about a task over a stretch of time.
@@ -89,7 +92,10 @@ impl Timeline {
             let mut renames = Renames::new(&recording.names);
             if let Some(part) = timeline.claim(recording.window) {
                 timeline.seams.push(part.start());
-                timeline.add_states(&recording.states, part, &mut renames, &stack_layers.places(recording));
+                let places = stack_layers.places(recording);
+                timeline.add_states(&recording.states, part, &mut renames, &places);
+                let rename = |name| renames.rename(name, &mut timeline.names);
+                timeline.samples.add(recording, part, &places, rename);
                 let error_ns = recording.clock.error_ns();
                 timeline.estimated.extend(error_ns.map(|error_ns| (part, error_ns)));
             }
@@ -151,6 +157,17 @@ impl Timeline {
         self.tasks.binary_search_by_key(&id, |task| task.id).ok()
     }
 
+    /// Where the states of task `id` are at `at`; `None` if no recording saw it.
+    pub(crate) fn position(&self, id: TaskId, at: UnixNanos) -> Option<Position> {
+        let line = self.line_index(id)?;
+        let Range { start, end } = self.tasks[line].slices;
+        let before = self.slices[start..end].partition_point(|slice| slice.interval.end() <= at);
+        Some(Position {
+            line,
+            slice: start + before,
+        })
+    }
+
     /// The act that ended a wait.
     pub(crate) fn wake(&self, id: WakeId) -> Wake {
         self.wakes[id]
@@ -175,6 +192,11 @@ impl Timeline {
         &self.user_logs
     }
 
+    /// The looks of the CPU profiler.
+    pub(crate) fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
     /// The string of a name of this timeline.
     pub fn name(&self, id: NameId) -> &Arc<str> {
         self.names.resolve(id)
@@ -191,16 +213,45 @@ impl Timeline {
         }
     }
 
+    /// As [`Self::tiles`] of the task at `near`, which is that of no earlier instant than the start of `interval`. What
+    /// lies shortly before it is found in a few steps, however many states the task has.
+    pub(crate) fn tiles_before(&self, near: Position, interval: Interval) -> Tiles<'_> {
+        let task = &self.tasks[near.line];
+        let start = interval.start();
+        let earlier = &self.slices[task.slices.start..near.slice];
+        let (mut first, mut step) = (earlier.len(), 1);
+        while first > 0 && start < earlier[first - 1].interval.end() {
+            first = first.saturating_sub(step);
+            step *= 2;
+        }
+        first += earlier[first..].partition_point(|slice| slice.interval.end() <= start);
+        let slices = &self.slices[task.slices.start + first..task.slices.end];
+        debug_assert!(slices.first().is_none_or(|slice| start < slice.interval.end()));
+        Tiles {
+            timeline: self,
+            task: Some(task),
+            slices,
+            at: start,
+            end: interval.end(),
+        }
+    }
+
     /// From the first known state of `task` to the last; `None` if there is none.
     pub(crate) fn recorded_life(&self, task: &TaskLine) -> Option<Interval> {
         let slices = &self.slices[task.slices.clone()];
         Interval::new(slices.first()?.interval.start(), slices.last()?.interval.end())
     }
 
-    /// How many known states of `task` reach into `part`.
-    pub(crate) fn state_count(&self, task: &TaskLine, part: Interval) -> usize {
-        let slices = self.slices_from(task, part.start());
-        slices.partition_point(|slice| slice.interval.start() < part.end())
+    /// The ends of known states of `task` before `at`, the last one first, with the act where a task ended a wait.
+    pub(crate) fn wakes_before(
+        &self,
+        task: &TaskLine,
+        at: UnixNanos,
+    ) -> impl Iterator<Item = (UnixNanos, Option<Wake>)> {
+        let slices = &self.slices[task.slices.clone()];
+        let before = slices.partition_point(|slice| slice.interval.end() < at);
+        let ends = slices[..before].iter().rev();
+        ends.map(|slice| (slice.interval.end(), slice.ending.wake().map(|wake| self.wakes[wake])))
     }
 
     /// The slices of `task` that end after `at`.
@@ -232,6 +283,7 @@ impl Timeline {
     }
 
     fn add_states(&mut self, states: &[TaskState], part: Interval, renames: &mut Renames<'_>, places: &Places) {
+        self.slices.reserve(states.len());
         for state in states.iter().filter(|state| state.state != State::Unknown) {
             if let Some(interval) = state.interval.intersection(part) {
                 let ending = self.ending(state);
@@ -258,6 +310,7 @@ impl Timeline {
                 self.wakes.push(Wake {
                     waker,
                     at: state.interval.end(),
+                    position: None,
                 });
                 Ending::Wake(self.wakes.len() - 1)
             }
@@ -300,7 +353,9 @@ impl Timeline {
             same
         });
         self.user_logs.sort_by_key(|log| log.at);
+        self.samples.sort();
         self.settle_tasks(tasks);
+        self.find_wakers();
     }
 
     fn settle_tasks(&mut self, mut tasks: Vec<&Task>) {
@@ -318,6 +373,28 @@ impl Timeline {
                 kind: same[0].kind,
                 slices: start..from,
             });
+        }
+    }
+
+    /// Finds where the waker of every wake is, in one pass over wakers and slices side by side.
+    fn find_wakers(&mut self) {
+        let mut wakes: Vec<(TaskId, UnixNanos, WakeId)> = (self.wakes.iter().enumerate())
+            .map(|(wake, Wake { waker, at, .. })| (*waker, *at, wake))
+            .collect();
+        wakes.sort_unstable();
+        let (mut line, mut slice) = (0, 0);
+        for (waker, at, wake) in wakes {
+            while self.tasks.get(line).is_some_and(|task| task.id < waker) {
+                line += 1;
+            }
+            let Some(task) = self.tasks.get(line).filter(|task| task.id == waker) else {
+                continue;
+            };
+            slice = slice.max(task.slices.start);
+            while slice < task.slices.end && self.slices[slice].interval.end() <= at {
+                slice += 1;
+            }
+            self.wakes[wake].position = Some(Position { line, slice });
         }
     }
 }
@@ -401,6 +478,13 @@ impl Iterator for Tiles<'_> {
 }
 
 impl Tiles<'_> {
+    /// Whether more than `count` known states are left.
+    pub(crate) fn has_more_states_than(&self, count: usize) -> bool {
+        self.slices
+            .get(count)
+            .is_some_and(|slice| slice.interval.start() < self.end)
+    }
+
     /// Why nothing is known from `self.at` on, and until when, at most until `end`. That the task was not alive is
     /// knowledge even where nothing was recorded, so it comes first.
     fn hole(&self, end: UnixNanos) -> (UnixNanos, UnknownReason) {

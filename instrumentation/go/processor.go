@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// logCategory and the form of the message are an agreement with Spandrel: trace id, then span id, as raw bytes.
-	logCategory  = "otel"
-	logSizeBytes = len(oteltrace.TraceID{}) + len(oteltrace.SpanID{})
+	// The categories and the form of the message are an agreement with Spandrel: trace id, then span id, as raw bytes.
+	startCategory = "otel"
+	endCategory   = "otel.end"
+	logSizeBytes  = len(oteltrace.TraceID{}) + len(oteltrace.SpanID{})
 
 	goroutineIDKey = attribute.Key("go.goroutine.id")
 )
@@ -30,8 +31,8 @@ func WithGoroutineID() Option {
 }
 
 // NewSpanProcessor returns a span processor that writes the trace id and the span id of every recorded span into the Go
-// execution trace when the span starts, as a log of category "otel" on the goroutine that starts it. While no execution
-// trace is being recorded it does nothing. It never blocks and holds nothing back, so its Shutdown and ForceFlush have
+// execution trace, as a log of category "otel" on the goroutine that starts the span and one of category "otel.end" on the
+// goroutine that ends it, which may be another one. While no execution trace is being recorded it does nothing. It never blocks and holds nothing back, so its Shutdown and ForceFlush have
 // nothing to do.
 //
 // Spans that the sampler drops do not reach span processors and are not logged.
@@ -50,7 +51,7 @@ type spanProcessor struct {
 // OnStart implements [sdktrace.SpanProcessor].
 func (p *spanProcessor) OnStart(parent context.Context, span sdktrace.ReadWriteSpan) {
 	if trace.IsEnabled() {
-		logSpan(parent, span.SpanContext())
+		logSpan(parent, startCategory, span.SpanContext())
 	}
 	if p.goroutineID {
 		if id, ok := goroutineID(); ok {
@@ -59,18 +60,22 @@ func (p *spanProcessor) OnStart(parent context.Context, span sdktrace.ReadWriteS
 	}
 }
 
-// logSpan allocates the message and nothing else. The log belongs to the user task of the parent context: the SDK begins
-// the task of the span itself later.
-func logSpan(parent context.Context, span oteltrace.SpanContext) {
+// logSpan allocates the message and nothing else. At the start the log belongs to the user task of the parent context: the
+// SDK begins the task of the span itself later. At the end it belongs to none: the SDK hands over no context.
+func logSpan(ctx context.Context, category string, span oteltrace.SpanContext) {
 	traceID, spanID := span.TraceID(), span.SpanID()
 	var message [logSizeBytes]byte
 	copy(message[:], traceID[:])
 	copy(message[len(traceID):], spanID[:])
-	trace.Log(parent, logCategory, string(message[:]))
+	trace.Log(ctx, category, string(message[:]))
 }
 
 // OnEnd implements [sdktrace.SpanProcessor].
-func (*spanProcessor) OnEnd(sdktrace.ReadOnlySpan) {}
+func (*spanProcessor) OnEnd(span sdktrace.ReadOnlySpan) {
+	if trace.IsEnabled() {
+		logSpan(context.Background(), endCategory, span.SpanContext())
+	}
+}
 
 // Shutdown implements [sdktrace.SpanProcessor].
 func (*spanProcessor) Shutdown(context.Context) error { return nil }

@@ -20,7 +20,11 @@ func startSpan(tb testing.TB) sdktrace.ReadWriteSpan {
 
 func TestNothingIsAllocatedAndNoAttributeSetWhileTracingIsOff(t *testing.T) {
 	processor, span, ctx := NewSpanProcessor(), startSpan(t), t.Context()
-	if allocations := testing.AllocsPerRun(1000, func() { processor.OnStart(ctx, span) }); allocations != 0 {
+	logBoth := func() {
+		processor.OnStart(ctx, span)
+		processor.OnEnd(span)
+	}
+	if allocations := testing.AllocsPerRun(1000, logBoth); allocations != 0 {
 		t.Errorf("%v allocations", allocations)
 	}
 	if attributes := span.Attributes(); len(attributes) != 0 {
@@ -35,6 +39,9 @@ func TestOnlyTheMessageIsAllocatedWhileTracingIsOn(t *testing.T) {
 	defer trace.Stop()
 	processor, span, ctx := NewSpanProcessor(), startSpan(t), t.Context()
 	if allocations := testing.AllocsPerRun(1000, func() { processor.OnStart(ctx, span) }); allocations != 1 {
+		t.Errorf("%v allocations at the start", allocations)
+	}
+	if allocations := testing.AllocsPerRun(1000, func() { processor.OnEnd(span) }); allocations != 1 {
 		t.Errorf("%v allocations", allocations)
 	}
 	if attributes := span.Attributes(); len(attributes) != 0 {

@@ -185,6 +185,8 @@ pub enum BindingKind {
     TaskAttribute,
     /// A user task of the same name, begin, end and parent, unique.
     UserTask,
+    /// A user task of the same name that began and ended when the span was over: the span was made after the fact.
+    AfterTheFact,
 }
 
 impl BindingKind {
@@ -194,6 +196,7 @@ impl BindingKind {
             Self::LoggedId => "logged_id",
             Self::TaskAttribute => "task_attribute",
             Self::UserTask => "user_task",
+            Self::AfterTheFact => "after_the_fact",
         }
     }
 }

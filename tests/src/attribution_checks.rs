@@ -65,7 +65,8 @@ fn every_nanosecond_of_a_view_is_attributed(tables: &Tables, view: &str) {
 pub fn spans_inside_recordings_are_bound(tables: &Tables) {
     let row = tables.row(&format!(
         "{INSIDE} SELECT count(*) AS spans, \
-         count(*) FILTER (WHERE binding IN ('logged_id', 'task_attribute', 'user_task')) AS bound FROM inside"
+         count(*) FILTER (WHERE binding IN ('logged_id', 'task_attribute', 'user_task', 'after_the_fact')) AS bound \
+         FROM inside"
     ));
     let (spans, bound) = (integer(&row, "spans"), integer(&row, "bound"));
     println!("{bound} of {spans} spans inside recordings are bound to a goroutine");

@@ -2,10 +2,10 @@
 
 Usage: self_view.py DIRECTORY QUERY [REPETITIONS]
 
-QUERY is a file with the SELECT that computes the view; it runs on one thread, over tables in memory. Prints one JSON
-object: DuckDB's version and how long the process ran for each repetition; how many rows and nanoseconds either side has,
-of how many spans, how many of those are bound, how many have time in several layers; and the first rows that only one side
-has.
+QUERY is a file with the SELECT that computes the view; it runs on one thread, over tables in memory. `stack_layers.sql`
+beside it runs before, unless there are no stacks. Prints one JSON object: DuckDB's version and how long the process ran
+for each repetition; how many states stand in a library; how many rows and nanoseconds either side has, of how many spans,
+how many of those are bound, how many have time in several layers; and the first rows that only one side has.
 """
 
 import json
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import duckdb
+from deltalake import DeltaTable
 
 TABLES = ["spans", "task_spans", "task_states", "span_quality", "attribution"]
 
@@ -27,7 +28,24 @@ STORED = """
     GROUP BY ALL
 """
 
+NO_STACKS = """
+    CREATE TABLE stack_layers(process_id VARCHAR, task_id BIGINT, start_ns BIGINT, layer VARCHAR);
+    CREATE TABLE refinable(process_id VARCHAR, trace_id BLOB, span_id BLOB);
+"""
+
 ROWS_SHOWN = 5
+
+
+def files(table):
+    """Those that the log names, as others may hold rows that were replaced; all if there is no log."""
+    if DeltaTable.is_deltatable(str(table)):
+        return DeltaTable(table).file_uris()
+    return [str(file) for file in table.glob("**/*.parquet")]
+
+
+def read(connection, directory, table):
+    """Loads a table into memory."""
+    connection.execute(f"CREATE TABLE {table} AS FROM read_parquet({files(directory / table)})")
 
 
 def numbers(connection, table):
@@ -61,15 +79,22 @@ def compute(connection, query):
 
 
 def main():
-    directory, query = Path(sys.argv[1]), Path(sys.argv[2]).read_text()
+    directory, query_file = Path(sys.argv[1]), Path(sys.argv[2])
     repetitions = int(sys.argv[3]) if len(sys.argv) > 3 else 1
     connection = duckdb.connect(config={"threads": 1})
     for table in TABLES:
-        connection.execute(f"CREATE TABLE {table} AS FROM read_parquet('{directory / table}/**/*.parquet')")
+        read(connection, directory, table)
+    if (directory / "stacks").is_dir():
+        read(connection, directory, "stacks")
+        connection.execute(query_file.with_name("stack_layers.sql").read_text())
+    else:
+        connection.execute(NO_STACKS)
+    query = query_file.read_text()
     connection.execute(f"CREATE TABLE stored AS {STORED}")
     found = {
         "version": duckdb.__version__,
         "cpu_ns": [compute(connection, query) for _ in range(repetitions)],
+        "states_in_libraries": connection.sql("SELECT count(*) FROM stack_layers").fetchall()[0][0],
         "stored": numbers(connection, "stored"),
         "computed": numbers(connection, "computed"),
         "only_stored": only_in(connection, "stored", "computed"),

@@ -1,5 +1,6 @@
 -- The self view of every span, from its definition in docs/attribution.md and from the tables `spans`, `task_spans`,
 -- `task_states` and `span_quality` (the layer of each span, and why it is unbound) alone. No row of `attribution` is read.
+-- `stack_layers` and `refinable` come from stack_layers.sql: where a task stands in a library, that may name the layer.
 --
 --   bound    span A  [---------------------------)
 --            span B          [-------)
@@ -33,9 +34,10 @@ depths AS (
 -- Of two open spans the one of higher rank owns: it started later, or is deeper, or has the larger id.
 bound AS MATERIALIZED (
     SELECT row_number() OVER (ORDER BY start_ns, depth, trace_id, span_id) AS rank,
-        process_id, task_id, trace_id, span_id, start_ns, end_ns, layer
+        process_id, task_id, trace_id, span_id, start_ns, end_ns, layer, refinable.span_id IS NOT NULL AS is_refinable
     FROM reported
     JOIN depths USING (process_id, trace_id, span_id)
+    LEFT JOIN refinable USING (process_id, trace_id, span_id)
     JOIN (SELECT process_id, trace_id, span_id, task_id FROM task_spans) USING (process_id, trace_id, span_id)
     JOIN (SELECT process_id, trace_id, span_id, layer FROM span_quality) USING (process_id, trace_id, span_id)
     WHERE start_ns < end_ns
@@ -57,25 +59,27 @@ within AS MATERIALIZED (
     WHERE start_ns <= from_ns AND to_ns <= end_ns
 ),
 owned AS MATERIALIZED (
-    SELECT piece, process_id, task_id, from_ns, to_ns, layer
+    SELECT piece, process_id, task_id, from_ns, to_ns, layer, is_refinable
     FROM (SELECT piece, max(rank) AS rank FROM within GROUP BY piece)
     JOIN pieces USING (piece)
-    JOIN (SELECT rank, layer FROM bound) USING (rank)
+    JOIN (SELECT rank, layer, is_refinable FROM bound) USING (rank)
 ),
 known AS MATERIALIZED (
-    SELECT piece, layer, state, sub_state,
+    SELECT piece, CASE WHEN is_refinable THEN coalesce(stack_layers.layer, owned.layer) ELSE owned.layer END AS layer,
+        state, sub_state,
         sum(least(to_ns, start_ns + duration_ns) - greatest(from_ns, start_ns)) AS ns
     FROM owned
     JOIN task_states USING (process_id, task_id)
+    LEFT JOIN stack_layers USING (process_id, task_id, start_ns)
     WHERE start_ns < to_ns AND from_ns < start_ns + duration_ns AND state <> 'unknown'
-    GROUP BY piece, layer, state, sub_state
+    GROUP BY ALL
 ),
 given AS (
     FROM known
     UNION ALL
     SELECT piece, owned.layer, 'unknown', NULL, to_ns - from_ns - coalesce(sum(ns), 0) AS ns
     FROM owned
-    LEFT JOIN known USING (piece)
+    LEFT JOIN (SELECT piece, ns FROM known) USING (piece)
     GROUP BY piece, owned.layer, from_ns, to_ns
     HAVING to_ns - from_ns > coalesce(sum(ns), 0)
 ),

@@ -12,6 +12,7 @@
 use spandrel_model::{Interval, State, UnixNanos, UnknownReason};
 
 use super::clock::ClockOffset;
+use super::late;
 use super::levels::LEVELS;
 use super::passes::{Matching, Pass};
 use super::user_tasks::{Mark, RowIndex};
@@ -65,12 +66,12 @@ pub(super) fn find(matching: &Matching<'_>, pass: Pass) -> Edges {
         let Some(shelf) = shelf_of(matching, pass, span, &shelves) else {
             continue;
         };
-        let everything = window(matching, LEVELS.len(), span, shelf);
+        let everything = window(matching, pass, LEVELS.len(), span, shelf);
         let mut levels = LEVELS.len();
         let mut seen = everything;
         while seen.len() > SCAN_MAX {
             levels -= 1;
-            seen = window(matching, levels, span, shelf);
+            seen = window(matching, pass, levels, span, shelf);
         }
         if levels < LEVELS.len() {
             found.span_levels[span] = levels;
@@ -81,7 +82,7 @@ pub(super) fn find(matching: &Matching<'_>, pass: Pass) -> Edges {
         let before = found.edges.len();
         found
             .edges
-            .extend(seen.rows().filter_map(|row| edge(matching, span, row)));
+            .extend(seen.rows().filter_map(|row| edge(matching, pass, span, row)));
         found.edges[before..].sort_unstable_by_key(|edge| edge.row);
     }
     found
@@ -90,13 +91,13 @@ pub(super) fn find(matching: &Matching<'_>, pass: Pass) -> Edges {
 fn shelves(matching: &Matching<'_>, pass: Pass) -> Vec<Shelf> {
     let table = &matching.table;
     let count = match pass {
-        Pass::Named | Pass::Detached => table.group_count(),
+        Pass::Named | Pass::Detached | Pass::Late => table.group_count(),
         Pass::Renamed => 1,
     };
     let shelf_of = |row: RowIndex| match pass {
         _ if matching.span_of[row].is_some() || table.row(row).begin.is_none() => None,
-        Pass::Renamed | Pass::Detached if matching.row_wanted[row] => None,
-        Pass::Named | Pass::Detached => table.row(row).group,
+        Pass::Renamed | Pass::Detached | Pass::Late if matching.row_wanted[row] => None,
+        Pass::Named | Pass::Detached | Pass::Late => table.row(row).group,
         Pass::Renamed => Some(0),
     };
     let mut shelves = vec![Shelf::default(); count];
@@ -113,14 +114,17 @@ fn shelves(matching: &Matching<'_>, pass: Pass) -> Vec<Shelf> {
     shelves
 }
 
-/// The tasks that the span may choose from; `None` if the span is paired or its beginning is not recorded.
+/// The tasks that the span may choose from; `None` if the span is paired or its beginning is not recorded. A span that was
+/// made after the fact has its task at its end, so one that began earlier is a rival there, though it is never accepted.
 fn shelf_of<'a>(matching: &Matching<'_>, pass: Pass, span: SpanIndex, shelves: &'a [Shelf]) -> Option<&'a Shelf> {
-    if matching.task_of[span].is_some() || !matching.start_covered[span] {
+    if matching.task_of[span].is_some() || !(matching.start_covered[span] || pass == Pass::Late) {
         return None;
     }
     match pass {
-        Pass::Renamed | Pass::Detached if matching.ambiguous[span] => None,
-        Pass::Named | Pass::Detached => shelves.get(matching.table.group(&matching.spans.span(span).name)?),
+        Pass::Renamed | Pass::Detached | Pass::Late if matching.ambiguous[span] => None,
+        Pass::Named | Pass::Detached | Pass::Late => {
+            shelves.get(matching.table.group(&matching.spans.span(span).name)?)
+        }
         Pass::Renamed => shelves.first(),
     }
 }
@@ -144,19 +148,24 @@ impl Window<'_> {
 
 /// The tasks that the span sees at `levels` levels, none at none: those whose end lies near its own, and at the last
 /// level those whose end is not recorded and whose beginning lies near its own.
-fn window<'a>(matching: &Matching<'_>, levels: usize, span: SpanIndex, shelf: &'a Shelf) -> Window<'a> {
+fn window<'a>(matching: &Matching<'_>, pass: Pass, levels: usize, span: SpanIndex, shelf: &'a Shelf) -> Window<'a> {
     let interval = matching.spans.span(span).interval;
     let limits = matching.windows;
+    let end_lag_ns = match pass {
+        Pass::Late => limits.late_lag_ns,
+        Pass::Named | Pass::Renamed | Pass::Detached => limits.end_lag_ns,
+    };
     let mut window = Window { ended: &[], open: &[] };
     let Some(level) = levels.checked_sub(1).map(|last| LEVELS[last]) else {
         return window;
     };
     let earliest_end = interval.end().plus(matching.clock.least_ns);
-    let latest_end = interval.end().plus(level.window_ns(limits.end_lag_ns));
+    let latest_end = interval.end().plus(level.window_ns(end_lag_ns));
     window.ended = range(&shelf.by_end, earliest_end, latest_end, |row| {
         matching.table.row(row).end_at()
     });
-    if level.is_last() && !all_recorded(matching, earliest_end, interval.end().plus(limits.end_lag_ns)) {
+    let is_end_recorded = all_recorded(matching, earliest_end, interval.end().plus(limits.end_lag_ns));
+    if level.is_last() && pass != Pass::Late && !is_end_recorded {
         let earliest = interval.start().plus(matching.clock.least_ns);
         let latest = interval.start().plus(limits.begin_lag_ns);
         window.open = range(&shelf.open, earliest, latest, |row| matching.table.row(row).begin_at());
@@ -179,10 +188,13 @@ fn range(
 pub(super) fn recheck(matching: &Matching<'_>, found: &mut Edges) {
     found
         .edges
-        .retain(|known| edge(matching, known.span, known.row).is_some());
+        .retain(|known| edge(matching, Pass::Named, known.span, known.row).is_some());
 }
 
-fn edge(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> Option<Edge> {
+fn edge(matching: &Matching<'_>, pass: Pass, span: SpanIndex, row: RowIndex) -> Option<Edge> {
+    if pass == Pass::Late {
+        return late::edge(matching, span, row);
+    }
     let interval = matching.spans.span(span).interval;
     let limits = matching.windows;
     let task = matching.table.row(row);
@@ -195,9 +207,9 @@ fn edge(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> Option<Edge>
         Some(end) => Some(lag(matching.clock, end, interval.end(), limits.end_lag_ns)?),
         None => None,
     };
-    let at_begin = ran(matching, begin, interval.start())?;
+    let at_begin = ran(matching, begin, interval.start(), 0)?;
     let at_end = match &task.end {
-        Some(end) => ran(matching, end, interval.end())?,
+        Some(end) => ran(matching, end, interval.end(), 0)?,
         None => true,
     };
     Some(Edge {
@@ -211,23 +223,28 @@ fn edge(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> Option<Edge>
     })
 }
 
-fn all_recorded(matching: &Matching<'_>, from: UnixNanos, to: UnixNanos) -> bool {
+pub(super) fn all_recorded(matching: &Matching<'_>, from: UnixNanos, to: UnixNanos) -> bool {
     Interval::new(from, to).is_none_or(|time| matching.timeline.covered_ns(time) == time.duration_ns())
 }
 
 /// Nanoseconds from a time of the span to that of the task, if the two can belong together.
 fn lag(clock: ClockOffset, mark: &Mark<'_>, of_span: UnixNanos, limit_ns: i64) -> Option<i64> {
     let lag_ns = mark.at.since(of_span);
-    let first_after = mark
-        .previous
-        .is_none_or(|previous| previous <= of_span.plus(clock.most_ns));
-    ((clock.least_ns..=limit_ns).contains(&lag_ns) && first_after).then_some(lag_ns)
+    ((clock.least_ns..=limit_ns).contains(&lag_ns) && is_first_after(clock, mark, of_span)).then_some(lag_ns)
 }
 
-/// Whether the mark's goroutine certainly executed code of the program at the span's time `at`; `None` if it did not.
-fn ran(matching: &Matching<'_>, mark: &Mark<'_>, at: UnixNanos) -> Option<bool> {
+/// Whether the mark's goroutine began (ended) no other task after the span's time.
+pub(super) fn is_first_after(clock: ClockOffset, mark: &Mark<'_>, of_span: UnixNanos) -> bool {
+    mark.previous
+        .is_none_or(|previous| previous <= of_span.plus(clock.most_ns))
+}
+
+/// Whether the mark's goroutine certainly executed code of the program at the span's time `at`, which may be early by
+/// `early_ns`; `None` if it did not.
+pub(super) fn ran(matching: &Matching<'_>, mark: &Mark<'_>, at: UnixNanos, early_ns: i64) -> Option<bool> {
     let clock = matching.clock;
-    let around = Interval::new(at.plus(clock.least_ns), at.plus(clock.most_ns.saturating_add(1)))?;
+    let most_ns = clock.most_ns.max(early_ns).saturating_add(1);
+    let around = Interval::new(at.plus(clock.least_ns), at.plus(most_ns))?;
     let mut unknown = false;
     for tile in matching.timeline.tiles(mark.line, around) {
         match tile.standing {

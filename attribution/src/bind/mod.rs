@@ -18,21 +18,26 @@
 //! pair that survives is an edge ([`edges`]) of a graph between spans and tasks, and the tree of tasks must fit the tree
 //! of spans ([`solve`]). A pair is accepted when it is the only one left for both its sides, or belongs to the only
 //! complete matching of its group ([`groups`]). What stays ambiguous stays unbound.
+//!
+//! A span that another goroutine ended than started it goes there by [`hand_over`].
 
 mod clock;
 mod direct;
 mod edges;
 mod groups;
+mod hand_over;
 mod kinship;
+mod late;
 mod levels;
 mod passes;
 mod solve;
 mod user_tasks;
 
-use spandrel_model::{Binding, BindingKind, UnknownReason};
+use spandrel_model::{Binding, UnknownReason};
 
 use crate::Timeline;
 use crate::spans::{SpanIndex, SpanSet};
+use crate::stretches::Bindings;
 use passes::Matching;
 
 /// How far apart the times of a span and of its `runtime/trace` task may be.
@@ -48,6 +53,9 @@ pub struct BindWindows {
     /// Longest time from the end of a span to the end of its task, in nanoseconds: nothing runs in between, unless the
     /// goroutine loses its processor (measured: median 1 us, longest 1.1 ms).
     pub end_lag_ns: i64,
+    /// Longest time from the end of a span to the end of its task that is looked at where a span and a task are left without
+    /// a partner, and the distance from the border of a recording at which such pairs count, in nanoseconds.
+    pub late_lag_ns: i64,
 }
 
 impl Default for BindWindows {
@@ -56,12 +64,13 @@ impl Default for BindWindows {
             clock_error_ns: 2_000,
             begin_lag_ns: 5_000_000,
             end_lag_ns: 5_000_000,
+            late_lag_ns: 250_000_000,
         }
     }
 }
 
-/// Binds every span of `spans`, in their order.
-pub(crate) fn bind(spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindows) -> Vec<Binding> {
+/// Binds every span of `spans`.
+pub(crate) fn bind(spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindows) -> Bindings {
     let estimate_error_ns = timeline.clock_error_ns_max().unwrap_or(0);
     let windows = BindWindows {
         clock_error_ns: windows.clock_error_ns.max(estimate_error_ns),
@@ -70,19 +79,28 @@ pub(crate) fn bind(spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindo
     let pins = direct::pins(spans, timeline, &windows);
     let mut matching = Matching::new(spans, timeline, &windows, &pins);
     matching.run();
-    (0..spans.len())
+    let of_span: Vec<Binding> = (0..spans.len())
         .map(|span| match (pins[span], matching.goroutine_of(span)) {
             (Some(pin), _) => Binding::Bound {
                 task: pin.task,
                 kind: pin.kind,
             },
-            (None, Some(task)) => Binding::Bound {
-                task,
-                kind: BindingKind::UserTask,
-            },
+            (None, Some((task, kind))) => Binding::Bound { task, kind },
             (None, None) => Binding::Unbound(reason(spans, timeline, span, matching.is_ambiguous(span))),
         })
-        .collect()
+        .collect();
+    let logged_ends = direct::ends(spans, timeline);
+    let handed_over = of_span.iter().enumerate().filter_map(|(span, binding)| {
+        let Binding::Bound { task, .. } = *binding else {
+            return None;
+        };
+        let ended_by = logged_ends.get(&span).copied().or_else(|| matching.ended_by(span))?;
+        (ended_by != task).then_some(())?;
+        let stretches = hand_over::stretches(timeline, spans.span(span).interval, task, ended_by)?;
+        Some((span, stretches))
+    });
+    let handed_over = handed_over.collect();
+    Bindings::new(of_span, handed_over)
 }
 
 fn reason(spans: &SpanSet<'_>, timeline: &Timeline, span: SpanIndex, ambiguous: bool) -> UnknownReason {

@@ -7,19 +7,22 @@
 //! | named | same | must fit | always, see [`super::levels`] |
 //! | renamed | any | must fit | a relative confirms it, or both lags are tight |
 //! | detached | same | ignored | both lags are tight |
+//! | late | same | must fit | always, but of other pairs, see [`super::late`] |
 //!
-//! The last two are for spans and tasks that the first left without any partner. *Renamed*: a span's name may change
+//! The last three are for spans and tasks that the first left without any partner. *Renamed*: a span's name may change
 //! after its start (`otelhttp` learns the route late), the task's does not. *Detached*: a span may be started under a
-//! context that carries its parent span and not its parent task (a job passed through a queue).
+//! context that carries its parent span and not its parent task (a job passed through a queue). *Late*: its lags are longer
+//! than is looked at otherwise.
 //!
 //! The passes repeat while they find pairs, since every pair names the task of a parent or the span of a child.
 
-use spandrel_model::TaskId;
+use spandrel_model::{BindingKind, TaskId};
 
 use super::BindWindows;
 use super::clock::{self, ClockOffset};
 use super::direct::Pin;
 use super::edges::{self, Edge};
+use super::late;
 use super::solve::solve;
 use super::user_tasks::{RowIndex, UserTasks};
 use crate::Timeline;
@@ -38,6 +41,7 @@ pub(super) enum Pass {
     Named,
     Renamed,
     Detached,
+    Late,
 }
 
 /// What has been paired so far.
@@ -88,7 +92,7 @@ impl<'a> Matching<'a> {
         edges::recheck(self, &mut named);
         for _ in 0..ROUNDS_MAX {
             let mut paired = solve(self, Pass::Named, named);
-            for pass in [Pass::Renamed, Pass::Detached] {
+            for pass in [Pass::Renamed, Pass::Detached, Pass::Late] {
                 let found = edges::find(self, pass);
                 paired += solve(self, pass, found);
             }
@@ -99,10 +103,21 @@ impl<'a> Matching<'a> {
         }
     }
 
-    /// The goroutine on which the span's user task began, if the span has one.
-    pub(super) fn goroutine_of(&self, span: SpanIndex) -> Option<TaskId> {
+    /// The goroutine on which the span's user task began, if the span has one, and what kind of evidence that is.
+    pub(super) fn goroutine_of(&self, span: SpanIndex) -> Option<(TaskId, BindingKind)> {
         let row = self.task_of[span]?;
-        self.table.row(row).begin.map(|begin| begin.goroutine)
+        let begin = self.table.row(row).begin?;
+        let kind = match late::is_after_the_fact(self, span, row) {
+            true => BindingKind::AfterTheFact,
+            false => BindingKind::UserTask,
+        };
+        Some((begin.goroutine, kind))
+    }
+
+    /// The goroutine that ended the span's user task, if that is recorded.
+    pub(super) fn ended_by(&self, span: SpanIndex) -> Option<TaskId> {
+        let row = self.task_of[span]?;
+        self.table.row(row).end.map(|end| end.goroutine)
     }
 
     /// Whether several user tasks of its name, or one that several spans want, fit the span.

@@ -58,7 +58,7 @@ pub(super) fn solve(matching: &mut Matching<'_>, pass: Pass, found: Edges) -> us
     if pass == Pass::Renamed {
         solver.prefer_pairs_confirmed_by_children();
     }
-    let first = if pass == Pass::Named { 1 } else { LEVELS.len() };
+    let first = if solver.is_sharp_first() { 1 } else { LEVELS.len() };
     for levels in first..=LEVELS.len() {
         solver.levels = levels;
         (0..spans).rev().for_each(|span| solver.enqueue(span));
@@ -142,6 +142,11 @@ impl Graph {
 }
 
 impl Solver<'_, '_> {
+    /// Whether the sharp levels count in this pass, and are tried first.
+    fn is_sharp_first(&self) -> bool {
+        matches!(self.pass, Pass::Named | Pass::Late)
+    }
+
     fn enqueue(&mut self, span: SpanIndex) {
         if !self.queued[span] && self.graph.span_degree[span] > 0 {
             self.queued[span] = true;
@@ -156,7 +161,7 @@ impl Solver<'_, '_> {
                 self.queued[span] = false;
                 self.examine(span);
             }
-            if self.pass != Pass::Named {
+            if !self.is_sharp_first() {
                 return;
             }
             let level = self.levels - 1;
@@ -180,7 +185,7 @@ impl Solver<'_, '_> {
                 .collect();
             strangers.into_iter().for_each(|edge| self.remove(edge));
         }
-        let first = if self.pass == Pass::Named { 0 } else { LEVELS.len() - 1 };
+        let first = if self.is_sharp_first() { 0 } else { LEVELS.len() - 1 };
         let certain = (first..self.levels).find_map(|level| self.certain(span, level));
         if let Some(edge) = certain {
             self.pair(edge.span, edge.row);
@@ -203,7 +208,7 @@ impl Solver<'_, '_> {
         edge.witnessed
             && self.graph.is_complete(edge, level)
             && match self.pass {
-                Pass::Named => LEVELS[level].accepts(edge),
+                Pass::Named | Pass::Late => LEVELS[level].accepts(edge),
                 Pass::Renamed => passes::is_tight(edge) || kinship::is_confirmed(self.matching, edge),
                 Pass::Detached => passes::is_tight(edge),
             }

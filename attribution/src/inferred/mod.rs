@@ -20,6 +20,7 @@ use spandrel_model::{Binding, Interval};
 pub(crate) use self::last_finishing::{Child, sections};
 use crate::remote::{Calls, Instead, is_call};
 use crate::spans::{SpanIndex, SpanSet};
+use crate::stretches::Bindings;
 
 /// How far two times that one clock gave may seem to be apart: exporters that keep microseconds cut off up to one.
 pub(crate) const READING_ERROR_NS: i64 = 1_000;
@@ -46,7 +47,7 @@ pub(crate) enum Part {
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'a> {
     pub(crate) spans: &'a SpanSet<'a>,
-    pub(crate) bindings: &'a [Binding],
+    pub(crate) bindings: &'a Bindings,
     pub(crate) calls: &'a Calls,
 }
 
@@ -56,7 +57,7 @@ impl Parts<'_> {
     pub(crate) fn waits(&self, span: SpanIndex) -> Vec<(Interval, WaitedFor)> {
         let mut who = Vec::new();
         let mut children = Vec::new();
-        if matches!(self.bindings[span], Binding::Unbound(_)) {
+        if matches!(self.bindings.of(span), Binding::Unbound(_)) {
             let parent = self.spans.span(span);
             let local = self.spans.children(span).iter().copied();
             for child in local.filter(|child| !is_call(parent, self.spans.span(*child))) {

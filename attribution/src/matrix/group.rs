@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use spandrel_model::{Cell, Culprit, Evidence, Layer, Relation, State, View};
 
+use super::functions::{FunctionKey, by_layer, counts_of, divide};
 use super::quantile::{PERCENTS, Quantile};
-use super::rows::{Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup, Tail};
+use super::rows::{
+    Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup, RunningFunctionRow,
+    Tail,
+};
 use crate::{Band, Sketch, SpanAttribution, SpanKey};
 
 type CellKey = (View, Layer, State);
@@ -19,6 +23,7 @@ pub(super) struct Group {
     requests: BTreeMap<SpanKey, Request>,
     cells: BTreeMap<CellKey, u32>,
     waits: BTreeMap<WaitKey, u32>,
+    functions: BTreeMap<FunctionKey, u32>,
 }
 
 #[derive(Debug)]
@@ -27,6 +32,8 @@ struct Request {
     // By number of the cell, so that those of one cell are neighbors.
     cells: Box<[(u32, Evidence, i64)]>,
     waits: Box<[(u32, i64)]>,
+    // Samples by number of the function.
+    samples: Box<[(u32, u32)]>,
 }
 
 impl Group {
@@ -41,7 +48,12 @@ impl Group {
                 add_to(&mut waits, number(&mut self.waits, wait), cell.ns);
             }
         }
+        let samples = span.functions.iter().map(|seen| {
+            let key = (seen.layer.clone(), seen.function_layer.clone(), seen.function.clone());
+            (number(&mut self.functions, key), seen.n)
+        });
         let request = Request {
+            samples: samples.collect(),
             duration_ns: span.interval.duration_ns(),
             cells: (cells.into_iter())
                 .map(|((cell, evidence), ns)| (cell, evidence, ns))
@@ -69,6 +81,39 @@ impl Group {
         tables.operations.push(sums.operation_row(group));
         sums.matrix_rows(group, &mut tables.cells);
         self.interference_rows(group, &mut tables.interference);
+        self.function_rows(group, &mut tables.functions);
+    }
+
+    fn function_rows(&self, group: &RequestGroup, rows: &mut Vec<RunningFunctionRow>) {
+        let requests = self.requests.values();
+        let counts = counts_of(requests.map(|request| &*request.samples), self.functions.len());
+        for (layer, functions) in by_layer(&self.functions, &counts) {
+            let samples: Vec<i64> = functions.iter().map(|(_, n_samples)| *n_samples).collect();
+            let parts = divide(self.running_ns(layer), &samples);
+            for ((key, n_samples), part) in functions.into_iter().zip(parts) {
+                rows.push(RunningFunctionRow {
+                    group: group.clone(),
+                    layer: layer.clone(),
+                    function_layer: key.1.clone(),
+                    function: key.2.clone(),
+                    n_samples,
+                    ns: part.ns,
+                    lo_ns: part.lo_ns,
+                    hi_ns: part.hi_ns,
+                });
+            }
+        }
+    }
+
+    /// How long all requests ran in the layer, in the self view, nanoseconds. Saturates.
+    fn running_ns(&self, layer: &Layer) -> i64 {
+        let Some(running) = self.cells.get(&(View::SelfView, layer.clone(), State::Running)) else {
+            return 0;
+        };
+        let cells = self.requests.values().flat_map(|request| &request.cells);
+        cells
+            .filter(|(cell, _, _)| cell == running)
+            .fold(0, |sum, (_, _, ns)| sum.saturating_add(*ns))
     }
 
     fn interference_rows(&self, group: &RequestGroup, rows: &mut Vec<InterferenceRow>) {

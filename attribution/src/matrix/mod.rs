@@ -9,6 +9,7 @@
 //! The same requests say which operations made the requests of which others wait. What the victims lost is what the
 //! culprits caused. Only requests count, in both, for the time of a span lies in the spans around it too.
 
+mod functions;
 mod group;
 mod quantile;
 mod rows;
@@ -22,9 +23,12 @@ use self::group::Group;
 use crate::SpanAttribution;
 
 pub use quantile::Quantile;
-pub use rows::{Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup, Tail};
+pub use rows::{
+    Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup, RunningFunctionRow,
+    Tail,
+};
 
-/// Collects requests and yields the rows of the tables `operations`, `matrix` and `interference`.
+/// Collects requests and yields the rows of the tables `operations`, `matrix` and `interference`, and what the requests ran.
 ///
 /// Holds one number for each request and cell, 16 bytes, and the id of each request. Nothing depends on the order in which
 /// requests come.

@@ -7,7 +7,7 @@ use spandrel_model::{Culprit, Evidence, Layer, State, UnixNanos, View};
 use super::quantile::Quantile;
 use crate::Sketch;
 
-/// Rows of the three tables, each sorted as the table is. The column `emission` is the caller's to add.
+/// Rows of the tables, each sorted as the table is. The column `emission` is the caller's to add.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MatrixTables {
     /// Rows of `operations`.
@@ -16,6 +16,8 @@ pub struct MatrixTables {
     pub cells: Vec<MatrixRow>,
     /// Rows of `interference`.
     pub interference: Vec<InterferenceRow>,
+    /// What the requests ran, as far as there are samples.
+    pub functions: Vec<RunningFunctionRow>,
 }
 
 /// Requests that are summed up together: those of one operation of one service that began in one window.
@@ -85,6 +87,31 @@ pub struct InterferenceRow {
     pub n: i64,
     /// Time that they waited so, all together, nanoseconds. Saturates.
     pub ns: i64,
+}
+
+/// A part of the time that the requests of a group ran: that of one function, by samples of the CPU profiler.
+///
+/// The parts of a layer sum to the exact running time of its cell in the self view. Which part is whose is sampled: the rows
+/// of a layer divide its time as its samples are divided, on the assumption that the requests that the profiler saw are like
+/// the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningFunctionRow {
+    /// The requests.
+    pub group: RequestGroup,
+    /// Layer of the cell.
+    pub layer: Layer,
+    /// Layer of the library that was on the stack; `layer` if there was none, or the span was the call itself.
+    pub function_layer: Layer,
+    /// The innermost function; empty for samples without a stack.
+    pub function: Arc<str>,
+    /// Samples of it.
+    pub n_samples: i64,
+    /// Time, nanoseconds.
+    pub ns: i64,
+    /// Lower bound at 95 % (Wilson's interval of the share of the samples), nanoseconds.
+    pub lo_ns: i64,
+    /// Upper bound, nanoseconds.
+    pub hi_ns: i64,
 }
 
 /// One number of each request: its duration, or its time in a cell.

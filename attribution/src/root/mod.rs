@@ -29,10 +29,11 @@ use self::unbound::Leaf;
 pub use self::walk::WalkCounts;
 use self::walk::{Reached, Walker, Whose};
 use crate::ledger::Ledger;
-use crate::owner::OwnedPiece;
+use crate::owner::{BoundSpan, OwnedPiece};
 use crate::remote::{CallId, Calls};
 use crate::self_view::Evidences;
 use crate::spans::SpanIndex;
+use crate::sweep::HandedOver;
 use crate::timeline::Standing;
 
 /// A ledger that has seen many other traces is not worth keeping for the next task.
@@ -48,7 +49,7 @@ pub struct RootPiece {
     pub cell: Cell,
     /// Task whose doing it was, in the span's process; `None` where no task is known.
     pub task: Option<TaskId>,
-    /// Steps from the span's own task to that one, along wakes and creations.
+    /// Steps from the task that the span was on to that one, along wakes and creations.
     pub depth: u32,
 }
 
@@ -72,10 +73,16 @@ pub(crate) struct RootView<'a> {
 impl RootView<'_> {
     /// The cells of every span that yields rows, by span; no cells for a span without length.
     pub(crate) fn cells(&self) -> (Vec<Vec<Cell>>, WalkCounts) {
-        let Evidences { spans, owners, .. } = self.evidences;
+        let Evidences {
+            spans,
+            owners,
+            bindings,
+            ..
+        } = self.evidences;
         let mut cells = vec![Vec::new(); spans.len()];
         let mut walker = self.walker();
         let mut ledger = Ledger::new();
+        let mut handed_over = HandedOver::new();
         for task in owners.tasks() {
             let mut stays = self.stays(owners.bound(task)).into_iter().peekable();
             let charge = |piece: OwnedPiece, ledger: &mut Ledger<Account>| {
@@ -89,11 +96,17 @@ impl RootView<'_> {
                 };
                 walker.walk(task.task, piece, &mut each);
             };
-            let done = |span: SpanIndex, charged: &[(Account, i64)]| cells[span] = self.sorted_cells(span, charged);
+            let done = |span: SpanIndex, charged: &[(Account, i64)]| match bindings.is_handed_over(span) {
+                true => handed_over.add(span, charged),
+                false => cells[span] = self.sorted_cells(span, charged),
+            };
             self.evidences.sweep(task, &mut ledger, charge, done);
             if ledger.len() > ACCOUNTS_KEPT {
                 ledger = Ledger::new();
             }
+        }
+        for (span, charged) in handed_over.totals() {
+            cells[span] = self.sorted_cells(span, &charged);
         }
         let counts = walker.counts;
         self.add_unbound(&mut cells);
@@ -195,19 +208,22 @@ impl RootView<'_> {
         call.filter(|_| Calls::may_be_answer(self.evidences.timeline.name(sub_state)))
     }
 
-    /// The stays of the spans on their task, which come in the order of their start.
-    fn stays(&self, spans: &[SpanIndex]) -> Vec<Stay> {
+    /// The stays of spans on their task, from the stretches on it.
+    fn stays(&self, bound: &[BoundSpan]) -> Vec<Stay> {
+        let mut bound = bound.to_vec();
+        bound.sort_by_key(|bound| bound.interval.start());
         let mut stays: Vec<Stay> = Vec::new();
-        for span in spans.iter().map(|span| self.evidences.spans.span(*span)) {
+        for BoundSpan { span, interval } in bound {
+            let trace_id = self.evidences.spans.span(span).trace_id;
             match stays.last_mut() {
-                Some(stay) if span.interval.start() <= stay.end => {
-                    stay.end = stay.end.max(span.interval.end());
-                    stay.trace = stay.trace.filter(|trace| *trace == span.trace_id);
+                Some(stay) if interval.start() <= stay.end => {
+                    stay.end = stay.end.max(interval.end());
+                    stay.trace = stay.trace.filter(|trace| *trace == trace_id);
                 }
                 _ => stays.push(Stay {
-                    start: span.interval.start(),
-                    end: span.interval.end(),
-                    trace: Some(span.trace_id),
+                    start: interval.start(),
+                    end: interval.end(),
+                    trace: Some(trace_id),
                 }),
             }
         }

@@ -5,8 +5,7 @@
 //! thousand times for what are a few sums. So for a task that is asked for much at once, running totals of its time by
 //! (owner, state, library) are kept at every [`BLOCK`]th state. Waits that another task ended are not in them: those are walked.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use spandrel_model::{Interval, TraceId, UnixNanos};
 
 use super::classes::{Owner, OwnerClasses};
@@ -62,9 +61,9 @@ impl Summary {
             kinds: Vec::new(),
             totals: Vec::new(),
             waits: Vec::new(),
-            traces: HashSet::new(),
+            traces: HashSet::default(),
         };
-        let mut numbers: HashMap<Kind, usize> = HashMap::new();
+        let mut numbers: HashMap<Kind, usize> = HashMap::default();
         for tile in timeline.tiles(Some(task), life) {
             let mut at = tile.interval.start();
             while at < tile.interval.end() {

@@ -9,11 +9,12 @@ use super::{RootPiece, RootView};
 use crate::inferred::{Part, Parts};
 use crate::remote::Instead;
 use crate::spans::SpanIndex;
+use crate::stretches::{Bindings, Stretch};
 use crate::timeline::Standing;
 
 /// A part of a span's root view that is not made of those of its children.
 pub(super) enum Leaf {
-    /// The root view of this span, which is bound to the task.
+    /// The root view of this span, which is on the task.
     OnTask(SpanIndex, TaskId),
     /// This span's own, which is not bound.
     Own(SpanIndex, UnknownReason, Option<Instead>),
@@ -21,7 +22,7 @@ pub(super) enum Leaf {
 
 /// The leaves of a span over a stretch of time, in the order of time.
 pub(super) struct Leaves<'a> {
-    bindings: &'a [Binding],
+    bindings: &'a Bindings,
     parts: Parts<'a>,
     // What remains, the last first.
     rest: Vec<(Interval, Rest)>,
@@ -43,9 +44,21 @@ impl Iterator for Leaves<'_> {
                 Rest::Of(span) => span,
                 Rest::Leaf(leaf) => return Some((interval, leaf)),
             };
-            let reason = match self.bindings[span] {
-                Binding::Bound { task, .. } => return Some((interval, Leaf::OnTask(span, task))),
-                Binding::Unbound(reason) => reason,
+            let Binding::Unbound(reason) = self.bindings.of(span) else {
+                let stretches = self.bindings.stretches(self.parts.spans, span);
+                let within = stretches.filter_map(
+                    |Stretch {
+                         task,
+                         interval: stretch,
+                     }| {
+                        let part = stretch.intersection(interval)?;
+                        Some((part, Rest::Leaf(Leaf::OnTask(span, task))))
+                    },
+                );
+                let first = self.rest.len();
+                self.rest.extend(within);
+                self.rest[first..].reverse();
+                continue;
             };
             let parts = self.parts.of_unbound(span).into_iter().rev();
             self.rest.extend(parts.filter_map(|(part, whose)| {
@@ -83,10 +96,10 @@ impl RootView<'_> {
     pub(super) fn add_unbound(&self, cells: &mut [Vec<Cell>]) {
         let spans = self.evidences.spans;
         let mut upwards: Vec<SpanIndex> = (0..spans.len()).collect();
-        upwards.retain(|span| matches!(self.evidences.bindings[*span], Binding::Unbound(_)));
+        upwards.retain(|span| matches!(self.evidences.bindings.of(*span), Binding::Unbound(_)));
         upwards.sort_by_key(|span| Reverse(spans.node(*span).depth));
         for span in upwards {
-            let Binding::Unbound(reason) = self.evidences.bindings[span] else {
+            let Binding::Unbound(reason) = self.evidences.bindings.of(span) else {
                 continue;
             };
             let mut all = Vec::new();

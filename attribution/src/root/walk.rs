@@ -14,10 +14,10 @@
 //! somebody woke it before u. Along a path those times fall. Where they rise, or a task comes up again at the same time,
 //! the recording contradicts itself, and the time is unknown. A path has at most `chain_limit` steps besides.
 
-use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
+use foldhash::HashMap;
 use spandrel_model::{Interval, State, TaskId, TaskKind, TraceId, UnixNanos, UnknownReason};
 
 use super::classes::{Owner, OwnerClasses};
@@ -26,7 +26,7 @@ use crate::layering::LayerNumber;
 use crate::owner::OwnedPiece;
 use crate::remote::Calls;
 use crate::self_view::Evidences;
-use crate::slices::Wake;
+use crate::slices::{Position, Wake};
 use crate::spans::SpanIndex;
 use crate::timeline::{LineIndex, Standing, Tile, Tiles, Timeline};
 
@@ -136,6 +136,17 @@ impl Doing {
     }
 }
 
+/// What a task did to the last one of the path.
+#[derive(Clone, Copy)]
+struct Act {
+    task: TaskId,
+    at: UnixNanos,
+    /// Where its states are at that time; `None` if it is not recorded.
+    position: Option<Position>,
+    /// The wait that it ended; `None` if it created the other one.
+    ends: Option<Doing>,
+}
+
 /// What remains to be walked of a task's life.
 enum Alive<'a> {
     Tiles(Tiles<'a>),
@@ -172,7 +183,7 @@ impl<'a> Walker<'a> {
             sums: false,
             calls,
             waiting: 0,
-            summaries: HashMap::new(),
+            summaries: HashMap::default(),
             path: Vec::new(),
             counts: WalkCounts::default(),
         }
@@ -190,14 +201,14 @@ impl<'a> Walker<'a> {
     pub(super) fn walk(&mut self, task: TaskId, piece: OwnedPiece, each: &mut impl FnMut(Reached)) {
         let interval = piece.interval;
         self.waiting = piece.span;
-        let Some(line) = self.timeline.line_index(task) else {
+        let Some(position) = self.timeline.position(task, interval.end()) else {
             for tile in self.timeline.tiles(None, interval) {
                 each(own(task, tile));
             }
             return;
         };
         self.path.clear();
-        self.push(line, interval, UnixNanos(i64::MAX), None);
+        self.push(position, interval, UnixNanos(i64::MAX), None);
         while let Some(step) = self.path.last_mut() {
             match step.next() {
                 Next::Unborn(part) => self.ask_creator(part, each),
@@ -207,16 +218,17 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn push(&mut self, line: LineIndex, interval: Interval, acts_at: UnixNanos, ends: Option<Doing>) {
-        let task = &self.timeline.tasks()[line];
+    /// Adds to the path the task at `position`, which is that of no earlier instant than the start of `interval`.
+    fn push(&mut self, position: Position, interval: Interval, acts_at: UnixNanos, ends: Option<Doing>) {
+        let task = &self.timeline.tasks()[position.line];
         let birth = task.birth.unwrap_or(interval.start());
         let born_at = birth.clamp(interval.start(), interval.end());
         let unborn = Interval::new(interval.start(), born_at).filter(|unborn| !unborn.is_empty());
         let alive = Interval::new(born_at, interval.end()).unwrap_or(interval);
         self.path.push(Step {
-            line,
+            line: position.line,
             unborn,
-            alive: Alive::Tiles(self.timeline.tiles(Some(task), alive)),
+            alive: Alive::Tiles(self.timeline.tiles_before(position, alive)),
             acts_at,
             ends,
             owner: (None, UnixNanos(i64::MIN)),
@@ -234,7 +246,15 @@ impl<'a> Walker<'a> {
         let last = self.path.len() - 1;
         let task = &self.timeline.tasks()[self.path[last].line];
         match (task.creator, task.birth) {
-            (Some(creator), Some(birth)) => self.descend(creator, part, birth, None, each),
+            (Some(creator), Some(birth)) => {
+                let creation = Act {
+                    task: creator,
+                    at: birth,
+                    position: self.timeline.position(creator, birth),
+                    ends: None,
+                };
+                self.descend(creation, part, each);
+            }
             _ => self.created_from_outside(part, each),
         }
     }
@@ -262,30 +282,30 @@ impl<'a> Walker<'a> {
             return self.end(self.path.len() - 1, tile.interval, Doing::of(tile), each);
         };
         self.counts.waits += 1;
-        self.descend(wake.waker, tile.interval, wake.at, Some(Doing::of(tile)), each);
+        let act = Act {
+            task: wake.waker,
+            at: wake.at,
+            position: wake.position,
+            ends: Some(Doing::of(tile)),
+        };
+        self.descend(act, tile.interval, each);
     }
 
     /// Whether the waker is a goroutine of the runtime that only came by and asked the poller, as a worker of the garbage
     /// collector does when it starts the world again: the wait was for the network or a timer all the same.
     fn came_by(&self, wake: &Wake, wait: Standing) -> bool {
         matches!(wait, Standing::Known(State::Network | State::Sleep, _))
-            && (self.timeline.task(wake.waker)).is_some_and(|waker| waker.kind == TaskKind::System)
+            && (wake.position).is_some_and(|waker| self.timeline.tasks()[waker.line].kind == TaskKind::System)
     }
 
-    /// Adds to the path the task that acted on its last one at `acts_at`, to be walked over `part`.
-    fn descend(
-        &mut self,
-        task: TaskId,
-        part: Interval,
-        acts_at: UnixNanos,
-        ends: Option<Doing>,
-        each: &mut impl FnMut(Reached),
-    ) {
-        let Some(line) = self.timeline.line_index(task) else {
+    /// Adds to the path the task that acted on its last one, to be walked over `part`, which ends no later than that.
+    fn descend(&mut self, act: Act, part: Interval, each: &mut impl FnMut(Reached)) {
+        let Act { task, at, ends, .. } = act;
+        let Some(position) = act.position else {
             self.counts.wakers_not_recorded += 1;
             return self.give_up(task, part, ends, UnknownReason::WakerNotRecorded, each);
         };
-        if self.contradicts(line, acts_at) {
+        if self.contradicts(position.line, at) {
             self.counts.contradictions += 1;
             return self.give_up(task, part, ends, UnknownReason::WakesContradict, each);
         }
@@ -293,7 +313,7 @@ impl<'a> Walker<'a> {
             self.counts.too_long += 1;
             return self.give_up(task, part, ends, UnknownReason::ChainTooLong, each);
         }
-        self.push(line, part, acts_at, ends);
+        self.push(position, part, at, ends);
         if self.sums {
             self.sum_up(part, each);
         }
@@ -423,8 +443,11 @@ impl<'a> Walker<'a> {
         let last = self.path.len() - 1;
         let line = self.path[last].line;
         let task = &self.timeline.tasks()[line];
-        let is_long =
-            || self.timeline.state_count(task, part) > BLOCK || self.evidences.owners.piece_count(line, part) > BLOCK;
+        let has_many_states = match &self.path[last].alive {
+            Alive::Tiles(tiles) => tiles.has_more_states_than(BLOCK),
+            Alive::Waits(..) => false,
+        };
+        let is_long = || has_many_states || self.evidences.owners.piece_count(line, part) > BLOCK;
         if self.path[last].unborn.is_some() || !is_long() {
             return;
         }

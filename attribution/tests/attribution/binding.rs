@@ -3,10 +3,11 @@
 use spandrel_attribution::binding_word;
 use spandrel_model::*;
 
+use crate::invariants::log_of;
 use crate::random::Random;
-use crate::simulator::{Setup, simulate};
+use crate::simulator::{Setup, Unusual, simulate};
 use crate::text::{check, parse};
-use crate::world::interval;
+use crate::world::{WorldLog, interval};
 
 fn words(timeline: &str) -> Vec<String> {
     let scene = parse(timeline);
@@ -32,10 +33,13 @@ fn a_span_runs_on_the_goroutine_that_began_the_task_of_its_name_and_times() {
 }
 
 #[test]
-fn lags_beyond_the_limits_do_not_bind() {
+fn lags_beyond_the_limits_do_not_bind_where_the_goroutine_waited_meanwhile() {
     let bound = |begin: i64, end: i64| {
-        let timeline =
-            format!("g1: run 0..90000000 | span q: 10000000..40000000 | task 5 named q on g1: {begin}..{end}");
+        let timeline = format!(
+            "g1: run 0..14999500, sleep 14999500..15000000, run 15000000..44999500, sleep 44999500..45000000,
+                 run 45000000..90000000
+             | span q: 10000000..40000000 | task 5 named q on g1: {begin}..{end}"
+        );
         words(&timeline) == ["q: user_task g1"]
     };
     assert!(bound(10_000_000, 40_000_000));
@@ -45,6 +49,39 @@ fn lags_beyond_the_limits_do_not_bind() {
     assert!(!bound(10_000_000, 39_997_000));
     assert!(!bound(15_001_000, 40_000_000));
     assert!(!bound(10_000_000, 45_001_000));
+}
+
+#[test]
+fn a_goroutine_that_lost_its_processor_may_begin_or_end_its_task_late() {
+    let stalled = |waits: &str, rival: &str| {
+        words(&format!(
+            "window 0..2000000000 | g1: run 0..300000000, {waits} 300000000..500000000, run 500000000..2000000000
+             | g2: run 0..2000000000 | span q: 299000000..900000000
+             | task 5 named q on g1: 501000000..{} {rival}",
+            900_001_000
+        ))
+    };
+    assert_eq!(stalled("ready/preempted", ""), ["q: user_task g1"]);
+    assert_eq!(stalled("net", ""), ["q: no_matching_task"]);
+    let other_begun = "| task 4 named p on g1: 500500000..900000500";
+    assert_eq!(stalled("ready/preempted", other_begun), ["q: no_matching_task"]);
+    let rival = "| task 6 named q on g2: 501000000..900002000";
+    assert_eq!(stalled("ready/preempted", rival), ["q: no_matching_task"]);
+}
+
+#[test]
+fn an_end_may_be_early_by_the_time_that_passed_between_two_clocks() {
+    let timeline = |end: i64| {
+        format!(
+            "window 0..900000000 | g1: run 0..340000000, sleep 340000000..340000500, run 340000500..900000000
+             | span q: 300000000..339999900 | task 5 named q on g1: 300060000..{end}"
+        )
+    };
+    assert_eq!(words(&timeline(340_002_000)), ["q: user_task g1"]);
+    let asleep = "window 0..900000000 | g1: run 0..339000000, sleep 339000000..340040000, run 340040000..900000000
+        | span q: 300000000..339990000 | task 5 named q on g1: 300012000..340041000";
+    assert_eq!(words(asleep), ["q: no_matching_task"]);
+    assert_eq!(words(&asleep.replace("300012000", "300062000")), ["q: user_task g1"]);
 }
 
 #[test]
@@ -211,6 +248,45 @@ fn a_logged_id_and_a_goroutine_id_outrank_user_tasks() {
 }
 
 #[test]
+fn a_span_made_after_the_fact_is_bound_to_the_goroutine_that_made_it_if_that_noted_the_start() {
+    let made = |before: &str, rest: &str| {
+        words(&format!(
+            "window 0..900000000 | g1: run 0..300000000, {before} 300000000..330000000, run 330000000..900000000
+             | g2: run 0..900000000 | span q: 299990000..330020000 {rest}"
+        ))
+    };
+    let task = "| task 5 named q on g1: 330015000..330021000";
+    assert_eq!(made("net", task), ["q: after_the_fact g1"]);
+    let of_other = "| task 5 named q on g2: 330015000..330021000";
+    assert_eq!(made("net", of_other), ["q: user_task g2"], "it may have been stalled");
+    let of_both = format!("{task} | task 6 named q on g2: 330015000..330022000");
+    assert_eq!(made("net", &of_both), ["q: no_matching_task"]);
+    let asleep_at_start = "window 0..900000000 | g1: sleep 0..310000000, run 310000000..320000000,
+        net 320000000..330000000, run 330000000..900000000
+        | span q: 299990000..330020000 | task 5 named q on g1: 330015000..330021000";
+    assert_eq!(words(asleep_at_start), ["q: no_matching_task"]);
+}
+
+#[test]
+fn a_full_id_logged_outside_of_the_span_counts_if_the_goroutine_lived_when_it_started() {
+    let logged = |goroutine: u64, at: i64| {
+        let mut scene = parse(
+            "window 0..900000000 | g1: run 0..900000000 | g2 from g1: run 20000000..900000000
+             | span q: 10000000..30000000",
+        );
+        let log = log_of(&scene.world.spans[0], TaskId(goroutine));
+        scene.world.logs.push(WorldLog { at, ..log });
+        let result = scene.world.attribute(&[scene.world.record_all()]);
+        binding_word(result.spans[0].binding)
+    };
+    assert_eq!(logged(1, 10_000_000), "logged_id");
+    assert_eq!(logged(1, 700_000_000), "logged_id");
+    assert_eq!(logged(1, 5_000_000), "logged_id");
+    assert_eq!(logged(2, 30_000_000), "logged_id", "within the span");
+    assert_eq!(logged(2, 700_000_000), "no_matching_task");
+}
+
+#[test]
 fn more_equal_tasks_than_can_be_looked_at_leave_the_span_ambiguous() {
     let mut timeline = "g1: run 0..9000000 | span q: 1000000..5000000".to_owned();
     for task in 0..300 {
@@ -245,7 +321,7 @@ fn score(setup: Setup, cuts: &[i64]) -> (usize, usize, usize) {
 }
 
 /// Sums the scores of 120 random programs, the same in every run.
-fn total_score(lost_percent: u64, cuts: &[i64]) -> (usize, usize, usize) {
+fn total_score(lost_percent: u64, unusual: Unusual, cuts: &[i64]) -> (usize, usize, usize) {
     let mut random = Random(lost_percent + 1);
     let mut total = (0, 0, 0);
     for _ in 0..120 {
@@ -256,6 +332,7 @@ fn total_score(lost_percent: u64, cuts: &[i64]) -> (usize, usize, usize) {
             renamed_percent: 50 * random.below(3),
             lost_percent,
             servers: 0,
+            unusual,
         };
         let (recorded, bound, wrong) = score(setup, cuts);
         total = (total.0 + recorded, total.1 + bound, total.2 + wrong);
@@ -265,7 +342,7 @@ fn total_score(lost_percent: u64, cuts: &[i64]) -> (usize, usize, usize) {
 
 #[test]
 fn no_binding_is_wrong_and_nearly_all_spans_are_bound_when_all_is_recorded() {
-    let (recorded, bound, wrong) = total_score(0, &[0, 1001]);
+    let (recorded, bound, wrong) = total_score(0, Unusual::default(), &[0, 1001]);
     assert_eq!(wrong, 0);
     assert!(
         recorded > 30_000 && bound * 100 >= recorded * 97,
@@ -277,12 +354,34 @@ fn no_binding_is_wrong_and_nearly_all_spans_are_bound_when_all_is_recorded() {
 fn hardly_a_binding_is_wrong_when_spans_are_lost_and_recordings_have_gaps() {
     for lost_percent in [0, 2, 20] {
         for cuts in [&[0, 1001][..], &[100, 600], &[0, 300, 300, 700, 800, 1001]] {
-            let (recorded, bound, wrong) = total_score(lost_percent, cuts);
+            let (recorded, bound, wrong) = total_score(lost_percent, Unusual::default(), cuts);
             assert!(bound > 15_000, "{bound} of {recorded}");
             assert!(
                 wrong * 5_000 <= bound,
                 "{wrong} of {bound} wrong, {lost_percent} % lost, {cuts:?}"
             );
         }
+    }
+}
+
+#[test]
+fn spans_with_late_tasks_or_made_after_the_fact_are_bound_and_hardly_a_binding_is_wrong() {
+    let after_the_fact = Unusual {
+        after_the_fact: 20,
+        ..Unusual::default()
+    };
+    let all = Unusual {
+        stalled: 1,
+        torn: 1,
+        after_the_fact: 10,
+        handed_over: 10,
+    };
+    for (unusual, lost_percent, bound_percent) in [(after_the_fact, 0, 98), (all, 0, 96), (all, 20, 95)] {
+        let (recorded, bound, wrong) = total_score(lost_percent, unusual, &[0, 1001]);
+        assert!(
+            bound * 100 >= recorded * bound_percent,
+            "{bound} of {recorded}: {unusual:?}"
+        );
+        assert!(wrong * 2_000 <= bound, "{wrong} of {bound} wrong: {unusual:?}");
     }
 }

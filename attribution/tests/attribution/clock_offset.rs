@@ -7,7 +7,7 @@ use spandrel_model::*;
 
 use crate::load::{Load, SECOND, YEAR, any_load};
 use crate::random::Random;
-use crate::simulator::{Setup, simulate};
+use crate::simulator::{Setup, Unusual, simulate};
 use crate::text::parse;
 use crate::world::{World, interval};
 
@@ -35,6 +35,7 @@ fn the_offset_of_random_programs_is_found_and_nearly_all_spans_are_bound() {
             renamed_percent: 50 * random.below(3),
             lost_percent: 10 * random.below(3),
             servers: 0,
+            unusual: Unusual::default(),
         });
         let world = &simulation.world;
         let extent = world.extent();

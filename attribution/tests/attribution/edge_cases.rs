@@ -89,13 +89,13 @@ fn a_span_without_length_has_no_cells_and_a_span_sent_twice_counts_once() {
     );
 }
 
-// Edge case 4, as far as it goes: such a span has no live binding.
+// Edge case 4.
 #[test]
-fn a_span_created_after_the_fact_is_not_bound_to_the_task_begun_at_its_end() {
+fn a_span_made_after_the_fact_is_bound_to_the_goroutine_whose_task_begins_at_its_end() {
     check(
         "g1: run 0..10000000, net 10000000..30000000, run 30000000..40000000
          | span q: 9000000..31000000 | task 1 named q on g1: 31001000..31002000",
-        "q self: ?no_matching_task 22000000",
+        "q self: run 2000000, net 20000000",
     );
 }
 

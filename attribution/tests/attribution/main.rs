@@ -7,6 +7,8 @@ mod clock_offset;
 #[cfg(test)]
 mod edge_cases;
 #[cfg(test)]
+mod hand_over;
+#[cfg(test)]
 mod inferred;
 #[cfg(test)]
 mod invariants;
@@ -33,6 +35,8 @@ mod root_invariants;
 mod root_load;
 #[cfg(test)]
 mod root_scenarios;
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod simulator;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spandrel_attribution::{Analysis, SpanKey};
+use spandrel_attribution::{Analysis, SpanKey, Stretch};
 use spandrel_model::*;
 
 use crate::world::{World, WorldState, WorldTask};
@@ -13,7 +13,7 @@ pub(crate) struct Oracle<'a> {
     spans: BTreeMap<SpanKey, (&'a Span, Layer)>,
     tasks: BTreeMap<u64, &'a WorldTask>,
     states: BTreeMap<u64, Vec<&'a WorldState>>,
-    bound: BTreeMap<u64, Vec<&'a Span>>,
+    bound: BTreeMap<u64, Vec<(&'a Span, Interval)>>,
     windows: Vec<Interval>,
 }
 
@@ -71,8 +71,8 @@ impl<'a> Oracle<'a> {
         for span in &world.spans {
             let key = SpanKey::of(span);
             oracle.spans.insert(key, (span, layers[&key].clone()));
-            if let Some(Binding::Bound { task, .. }) = analysis.binding(key) {
-                oracle.bound.entry(task.0).or_default().push(span);
+            for Stretch { task, interval } in analysis.stretches(key) {
+                oracle.bound.entry(task.0).or_default().push((span, interval));
             }
         }
         for state in &world.states {
@@ -89,8 +89,10 @@ impl<'a> Oracle<'a> {
         let states = self.states.values().flatten().map(|state| state.interval);
         let spans = self.spans.values().map(|(span, _)| span.interval);
         let windows = self.windows.iter().copied();
+        let stretches = self.bound.values().flatten().map(|(_, stretch)| *stretch);
         let ends = states
             .chain(spans)
+            .chain(stretches)
             .chain(windows)
             .flat_map(|time| [time.start(), time.end()]);
         let lives = self.tasks.values().flat_map(|task| [Some(task.birth), task.death]);
@@ -102,7 +104,7 @@ impl<'a> Oracle<'a> {
         instants
     }
 
-    /// What the instant `at` of `span`, which is bound to `task`, goes to.
+    /// What the instant `at` of `span`, which is on `task` then, goes to.
     pub(crate) fn answer(&self, span: &Span, task: u64, at: UnixNanos) -> Answer {
         let chain = self.chain(task, at);
         let waiting = self.owner(task, at).expect("the span itself is open");
@@ -234,10 +236,10 @@ impl<'a> Oracle<'a> {
     /// The owner of `task` at `at`.
     pub(crate) fn owner(&self, task: u64, at: UnixNanos) -> Option<&'a Span> {
         let open = self.bound.get(&task).into_iter().flatten();
-        let open = open.filter(|span| span.interval.contains(at));
+        let open = open.filter(|(_, stretch)| stretch.contains(at)).map(|(span, _)| *span);
         let innermost = open.max_by_key(|span| (span.interval.start(), self.depth(span), SpanKey::of(span)));
         if innermost.is_some() {
-            return innermost.copied();
+            return innermost;
         }
         let task = self
             .tasks

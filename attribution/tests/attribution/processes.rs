@@ -5,6 +5,7 @@ use std::sync::Arc;
 use spandrel_attribution::{ChoiceReason, ProcessChoice, ProcessSpans, Rules, choose_process};
 use spandrel_model::*;
 
+use crate::simulator::{Setup, Unusual, simulate};
 use crate::text::{Scene, parse};
 
 fn identity(service: &str, instance: Option<&str>) -> Arc<ProcessIdentity> {
@@ -79,6 +80,43 @@ fn of_several_that_fit_the_one_with_most_spans_in_the_recording_is_chosen() {
         choose(identity("shop", None), &processes),
         ProcessChoice::Chosen { index: 1, reason }
     );
+}
+
+#[test]
+fn two_processes_of_a_service_under_the_same_load_are_told_apart() {
+    let process = |seed| {
+        simulate(Setup {
+            seed,
+            processors: 2,
+            requests: 40,
+            renamed_percent: 0,
+            lost_percent: 0,
+            servers: 0,
+            unusual: Unusual::default(),
+        })
+        .world
+    };
+    let worlds = [process(1), process(2), process(3)];
+    let processes: Vec<ProcessSpans<'_>> = (worlds.iter().zip(["1", "2", "3"]))
+        .map(|(world, instance)| ProcessSpans {
+            process: identity("shop", Some(instance)),
+            ..world.process_spans()
+        })
+        .collect();
+    for (own, world) in worlds.iter().enumerate() {
+        let mut recording = world.record_all();
+        recording.process = identity("shop", None);
+        match choose_process(&recording, &processes, &Rules::default()) {
+            ProcessChoice::Chosen {
+                index,
+                reason: ChoiceReason::MostBoundTasks { bound, runner_up },
+            } => assert!(
+                index == own && runner_up * 20 < bound,
+                "{own}: {index}, {bound}, {runner_up}"
+            ),
+            choice => panic!("{own}: {choice}"),
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use spandrel_model::*;
 
 use crate::invariants::log_of;
 use crate::random::Random;
-use crate::simulator::{Setup, simulate};
+use crate::simulator::{Setup, Unusual, simulate};
 use crate::world::World;
 
 /// Random programs that call each other; the first one is called by nobody.
@@ -36,6 +36,10 @@ fn program(random: &mut Random, requests: u64, number: usize) -> (World, Vec<Tas
         renamed_percent: 0,
         lost_percent: 0,
         servers: random.below(3),
+        unusual: Unusual {
+            handed_over: 10 * random.below(2),
+            ..Unusual::default()
+        },
     };
     let simulation = simulate(setup);
     let mut world = simulation.world;

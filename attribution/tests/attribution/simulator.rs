@@ -1,8 +1,9 @@
 //! A small scheduler that runs random programs, and what OpenTelemetry's Go SDK would report of them.
 //!
 //! Goroutines share processors in slices, sleep, wait for the network, take locks, start other goroutines and wait for
-//! them, and let servers do things: goroutines that work for one after the other and for no span. Spans are opened and closed as the SDK does it: the clock is read, some time passes (the lag), the user task
-//! begins or ends. Lags follow the distribution measured with the real SDK. The span clock is a little off, and the times
+//! them, and let servers do things: goroutines that work for one after the other and for no span. Spans are opened and
+//! closed as the SDK does it: the clock is read, some time passes (the lag), the user task begins or ends. Some are made
+//! after the fact, and some are ended by a goroutine that the first one starts for that. Lags follow the distribution measured with the real SDK. The span clock is a little off, and the times
 //! of the recording are multiples of 64 ns, as on Linux.
 
 use std::cmp::Reverse;
@@ -26,12 +27,28 @@ pub(crate) struct Setup {
     pub(crate) lost_percent: u64,
     /// Servers; every second one belongs to the runtime.
     pub(crate) servers: u64,
+    pub(crate) unusual: Unusual,
 }
 
-/// The world, and the goroutine each span truly started on (in the order of `world.spans`).
+/// Shares of what is rare, in percent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unusual {
+    /// Lags in which the goroutine loses its processor for 5 to 60 ms.
+    pub(crate) stalled: u64,
+    /// Spans between whose two clocks (the wall clock, then the monotonic one) the thread stands still for up to 100 us.
+    pub(crate) torn: u64,
+    /// Steps of a request that make a span when they are over.
+    pub(crate) after_the_fact: u64,
+    /// Steps of a request that are a span which another goroutine ends.
+    pub(crate) handed_over: u64,
+}
+
+/// The world, and the goroutine each span truly started on (in the order of `world.spans`), and where it went from there.
 pub(crate) struct Simulation {
     pub(crate) world: World,
     pub(crate) truth: Vec<TaskId>,
+    /// Of spans that were handed over, in the order of `world.spans`: the goroutine that ended it.
+    pub(crate) ended_by: Vec<Option<TaskId>>,
     /// How much the span clock is ahead of the recording's.
     pub(crate) clock_error_ns: i64,
 }
@@ -44,6 +61,11 @@ enum Op {
     Lock(usize),
     Unlock(usize),
     Start(&'static str),
+    /// Reads the clock for a span that is made later.
+    Note,
+    StartNoted(&'static str),
+    /// Starts a goroutine that goes on with the innermost span.
+    HandOver(Vec<Op>),
     BeginTask,
     End,
     EndTask,
@@ -63,6 +85,7 @@ struct Goroutine {
     // Open spans and user tasks, the inherited ones first.
     spans: Vec<usize>,
     user_tasks: Vec<u64>,
+    noted: i64,
     children: usize,
     joining: bool,
     user_task_ending: Option<u64>,
@@ -92,8 +115,12 @@ struct Machine {
     clock_error: i64,
     world: World,
     truth: Vec<TaskId>,
+    ended_by: Vec<Option<TaskId>>,
+    // By span: how much its end will be early.
+    torn: Vec<i64>,
     next_user_task: u64,
     servers: usize,
+    unusual: Unusual,
 }
 
 const SLICE: i64 = 200_000;
@@ -121,8 +148,11 @@ pub(crate) fn simulate(setup: Setup) -> Simulation {
             ..World::default()
         },
         truth: Vec::new(),
+        ended_by: Vec::new(),
+        torn: Vec::new(),
         next_user_task: 1,
         servers: usize::try_from(setup.servers).unwrap(),
+        unusual: setup.unusual,
     };
     for server in 0..machine.servers {
         machine.create(None, vec![Op::Serve]);
@@ -161,6 +191,20 @@ impl Machine {
                 let server = self.random.below(u64::try_from(self.servers).unwrap());
                 ops.push(Op::Call(usize::try_from(server).unwrap()));
             }
+            if depth < 3 && self.happens(self.unusual.after_the_fact) {
+                ops.extend([Op::Note, Op::Run(300)]);
+                ops.extend(self.body(3));
+                ops.extend([Op::Run(2_000), Op::StartNoted("sql"), Op::BeginTask]);
+                ops.extend([Op::Run(300), Op::End, Op::EndTask]);
+            }
+            if depth < 3 && self.happens(self.unusual.handed_over) {
+                ops.extend([Op::Start("job"), Op::BeginTask]);
+                ops.extend(self.body(3));
+                let mut rest = vec![Op::Run(300)];
+                rest.extend(self.body(3));
+                rest.extend([Op::Run(300), Op::End, Op::EndTask, Op::Run(200)]);
+                ops.push(Op::HandOver(rest));
+            }
             match self.random.below(if depth < 3 { 6 } else { 3 }) {
                 0 => ops.push(Op::Wait(State::Sleep, self.random.between(1_000, 500_000))),
                 1 => ops.push(Op::Wait(State::Network, self.random.between(20_000, 800_000))),
@@ -178,6 +222,18 @@ impl Machine {
             }
         }
         ops
+    }
+
+    /// Draws no number for what never happens, so that programs without it stay the same.
+    fn happens(&mut self, percent: u64) -> bool {
+        percent > 0 && self.random.chance(percent)
+    }
+
+    fn stall(&mut self) -> i64 {
+        if self.happens(self.unusual.stalled) {
+            return self.random.between(5_000_000, 60_000_000);
+        }
+        0
     }
 
     /// Workers that do the same at the same time, as far as possible.
@@ -213,6 +269,7 @@ impl Machine {
             state: (State::Runnable, "created", self.now),
             spans,
             user_tasks,
+            noted: 0,
             children: 0,
             joining: false,
             user_task_ending: None,
@@ -336,13 +393,32 @@ impl Machine {
                     self.schedule(self.now, Event::Ready(child));
                 }
                 Op::Start(name) => {
+                    let lag = self.random.begin_lag() + self.stall();
+                    self.start_span(goroutine, name, self.now);
+                    let mut torn = 0;
+                    if self.happens(self.unusual.torn) {
+                        torn = self.random.between(5_000, 100_000);
+                        *self.torn.last_mut().unwrap() = torn;
+                    }
+                    self.goroutines[goroutine].program.push_front(Op::Run(torn + lag));
+                }
+                Op::Note => self.goroutines[goroutine].noted = self.now,
+                Op::StartNoted(name) => {
                     let lag = self.random.begin_lag();
-                    self.start_span(goroutine, name);
+                    self.start_span(goroutine, name, self.goroutines[goroutine].noted);
                     self.goroutines[goroutine].program.push_front(Op::Run(lag));
+                }
+                Op::HandOver(rest) => {
+                    let child = self.create(Some(goroutine), rest);
+                    self.goroutines[goroutine].children += 1;
+                    self.goroutines[goroutine].user_tasks.pop();
+                    let span = self.goroutines[goroutine].spans.pop().unwrap();
+                    self.ended_by[span] = Some(id_of(child));
+                    self.schedule(self.now, Event::Ready(child));
                 }
                 Op::BeginTask => self.begin_task(goroutine),
                 Op::End => {
-                    let lag = self.random.end_lag();
+                    let lag = self.random.end_lag() + self.stall();
                     self.end_span(goroutine);
                     self.goroutines[goroutine].program.push_front(Op::Run(lag));
                 }
@@ -402,13 +478,13 @@ impl Machine {
         }
     }
 
-    fn start_span(&mut self, goroutine: usize, name: &str) {
+    fn start_span(&mut self, goroutine: usize, name: &str, at: i64) {
         let parent = self.goroutines[goroutine]
             .spans
             .last()
             .map(|span| &self.world.spans[*span]);
         let number = self.random.next();
-        let start = self.now + self.clock_error;
+        let start = at + self.clock_error;
         let span = Span {
             trace_id: parent.map_or(TraceId::new((u128::from(number) << 1).to_be_bytes()), |parent| {
                 parent.trace_id
@@ -430,6 +506,8 @@ impl Machine {
         self.goroutines[goroutine].spans.push(self.world.spans.len());
         self.world.spans.push(span);
         self.truth.push(id_of(goroutine));
+        self.ended_by.push(None);
+        self.torn.push(0);
     }
 
     fn begin_task(&mut self, goroutine: usize) {
@@ -447,9 +525,10 @@ impl Machine {
     }
 
     fn end_span(&mut self, goroutine: usize) {
-        let span = self.goroutines[goroutine].spans.pop().unwrap();
-        let span = &mut self.world.spans[span];
-        span.interval = Interval::new(span.interval.start(), UnixNanos(self.now + self.clock_error)).unwrap();
+        let index = self.goroutines[goroutine].spans.pop().unwrap();
+        let span = &mut self.world.spans[index];
+        let end = self.now + self.clock_error - self.torn[index];
+        span.interval = Interval::new(span.interval.start(), UnixNanos(end)).unwrap();
         self.goroutines[goroutine].user_task_ending = self.goroutines[goroutine].user_tasks.pop();
     }
 
@@ -471,7 +550,8 @@ impl Machine {
         }
         let spans = std::mem::take(&mut self.world.spans);
         let truth = std::mem::take(&mut self.truth);
-        for (mut span, task) in spans.into_iter().zip(truth) {
+        let ended_by = std::mem::take(&mut self.ended_by);
+        for ((mut span, task), ended_by) in spans.into_iter().zip(truth).zip(ended_by) {
             if self.random.chance(setup.lost_percent) {
                 continue;
             }
@@ -480,10 +560,12 @@ impl Machine {
             }
             self.world.spans.push(span);
             self.truth.push(task);
+            self.ended_by.push(ended_by);
         }
         Simulation {
             world: self.world,
             truth: self.truth,
+            ended_by: self.ended_by,
             clock_error_ns: self.clock_error,
         }
     }

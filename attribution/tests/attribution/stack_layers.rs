@@ -20,15 +20,13 @@ fn a_client_without_spans_has_the_layer_of_its_library_while_it_stands_still() {
 #[test]
 fn a_call_keeps_its_layer_and_so_does_a_span_that_says_it() {
     let on_stack = "g1: run 0..10, net 10..40 by ext at net/http.(*persistConn).Read, run 40..50";
-    for span in [
-        "span s on g1 kind client",
-        "span s on g1 kind producer",
-        "span s on g1 layer search",
+    for (span, root) in [
+        ("span s on g1 kind client", "run 20, net/remote 30"),
+        ("span s on g1 kind producer", "run 20, net/remote 30"),
+        ("span s on g1 layer search", "run 20, net 30"),
     ] {
-        check(
-            &format!("{on_stack} | {span}: 0..50"),
-            "s self: run 20, net 30 | s root: run 20, net/remote 30",
-        );
+        let expected = format!("s self: run 20, net 30 | s root: {root}");
+        check(&format!("{on_stack} | {span}: 0..50"), &expected);
     }
     for span in ["span s on g1", "span s on g1 kind internal"] {
         let expected = "s self: http.client/net 30, run 20 | s root: http.client/net 30, run 20";

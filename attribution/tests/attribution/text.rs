@@ -8,8 +8,10 @@
 //! system g3: run 0..9                          goroutine of the runtime
 //! g4: net 9..20 by ext at net.Read<main.f      functions on the stack, innermost first
 //! span q in s on g1 layer db kind client: 2..8 span; its id is logged on g1 at its start
+//! span q on g1 ends g2: 2..8                   its end is logged, too, on g2
 //! span q says g1: 2..8                         span with the attribute go.goroutine.id
-//! task 4 in 3 named q on g1: 2..9              user task; `?` for a time that no recording has
+//! task 4 in 3 named q on g1 ends g2: 2..9      user task, ended by g2; `?` for a time that no recording has
+//! cpu g1: 5 main.f<main.main                   a look of the CPU profiler, functions innermost first
 //! window 0..20                                 a recording; one of everything if there is none
 //! ```
 //!
@@ -121,6 +123,7 @@ fn parse_process(timeline: &str, service: &str, ids: &mut Ids) -> Scene {
             "window" => windows.push(range(words[1])),
             "span" => add_span(&mut world, ids, &words, range(body.trim())),
             "task" => add_user_task(&mut world, &words, body.trim()),
+            "cpu" => add_sample(&mut world, &words, body.trim()),
             "system" => add_goroutine(&mut world, &words[1..], TaskKind::System, body),
             _ => add_goroutine(&mut world, &words, TaskKind::Application, body),
         }
@@ -176,11 +179,7 @@ fn add_goroutine(world: &mut World, words: &[&str], kind: TaskKind, body: &str) 
                     "ext" => Waker::External,
                     waker => Waker::Task(TaskId(goroutine(waker))),
                 },
-                stack: stack
-                    .split('<')
-                    .filter(|function| !function.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
+                stack: functions(stack),
             }
         })
         .collect();
@@ -209,14 +208,14 @@ fn add_span(world: &mut World, ids: &mut Ids, words: &[&str], time: Interval) {
         let id = i64::try_from(goroutine(task)).unwrap();
         attributes.push(("go.goroutine.id".to_owned(), AttributeValue::Int(id)));
     }
-    if let Some(task) = after(words, "on") {
-        world.logs.push(WorldLog {
+    for (keyword, category, at) in [("on", "otel", time.start()), ("ends", "otel.end", time.end())] {
+        world.logs.extend(after(words, keyword).map(|task| WorldLog {
             task: goroutine(task),
             user_task: None,
-            at: time.start().0,
-            category: "otel".to_owned(),
+            at: at.0,
+            category: category.to_owned(),
             message: [&trace_id.as_bytes()[..], span_id.as_bytes()].concat(),
-        });
+        }));
     }
     world.spans.push(Span {
         trace_id,
@@ -232,6 +231,21 @@ fn add_span(world: &mut World, ids: &mut Ids, words: &[&str], time: Interval) {
     });
 }
 
+fn add_sample(world: &mut World, words: &[&str], body: &str) {
+    let (at, stack) = body.split_once(' ').unwrap_or((body, ""));
+    world.samples.push(WorldSample {
+        task: goroutine(words[1]),
+        at: at.parse().unwrap(),
+        stack: functions(stack),
+    });
+}
+
+/// `f<g`: innermost first.
+fn functions(stack: &str) -> Vec<String> {
+    let functions = stack.split('<').filter(|function| !function.is_empty());
+    functions.map(str::to_owned).collect()
+}
+
 fn add_user_task(world: &mut World, words: &[&str], times: &str) {
     let on = goroutine(after(words, "on").unwrap());
     let (begin, end) = times.split_once("..").unwrap();
@@ -240,7 +254,10 @@ fn add_user_task(world: &mut World, words: &[&str], times: &str) {
         parent: after(words, "in").map(|id| id.parse().unwrap()),
         name: after(words, "named").unwrap().to_owned(),
         begin: (on, begin.parse().unwrap()),
-        end: end.parse().ok().map(|end| (on, end)),
+        end: end
+            .parse()
+            .ok()
+            .map(|end| (after(words, "ends").map_or(on, goroutine), end)),
     });
 }
 

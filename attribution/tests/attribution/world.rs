@@ -16,6 +16,16 @@ pub(crate) struct World {
     pub(crate) user_tasks: Vec<WorldUserTask>,
     pub(crate) logs: Vec<WorldLog>,
     pub(crate) spans: Vec<Span>,
+    pub(crate) samples: Vec<WorldSample>,
+}
+
+/// A look of the CPU profiler.
+#[derive(Clone, Debug)]
+pub(crate) struct WorldSample {
+    pub(crate) task: u64,
+    pub(crate) at: i64,
+    /// Functions on the stack, innermost first.
+    pub(crate) stack: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -168,6 +178,18 @@ impl World {
             })
             .collect();
         tasks.sort_by_key(|task| task.id);
+        let mut samples: Vec<&WorldSample> = self.samples.iter().filter(|sample| inside(sample.at)).collect();
+        samples.sort_by_key(|sample| sample.at);
+        let runtime_events = samples.into_iter().map(|sample| RuntimeEvent {
+            task: Some(TaskId(sample.task)),
+            stack: stack_id(&sample.stack, &mut stacks, &mut names),
+            ..RuntimeEvent::new(
+                RuntimeEventKind::CpuSample,
+                Names::EMPTY,
+                interval(sample.at, sample.at),
+            )
+        });
+        let runtime_events = runtime_events.collect();
         let user_tasks = self.record_user_tasks(window, windows, &mut names);
         let mut user_logs: Vec<UserLog> = self
             .logs
@@ -193,7 +215,7 @@ impl World {
             user_tasks,
             user_logs,
             stacks: stacks.into_values().collect(),
-            runtime_events: Vec::new(),
+            runtime_events,
             warnings: Vec::new(),
         }
     }

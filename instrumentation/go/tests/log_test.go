@@ -54,7 +54,7 @@ func TestEverySpanIsLoggedOnceOnItsGoroutineWhileItIsOpen(t *testing.T) {
 	group.Wait()
 	trace.Stop()
 
-	spans, logs := ended.Ended(), logsByMessage(t, recording.Bytes())
+	spans, logs := ended.Ended(), logsByMessage(t, recording.Bytes(), "otel")
 	if len(spans) != goroutines*requests*3 || len(logs) != len(spans) {
 		t.Fatalf("%d spans, %d logs", len(spans), len(logs))
 	}
@@ -77,9 +77,14 @@ func TestEverySpanIsLoggedOnceOnItsGoroutineWhileItIsOpen(t *testing.T) {
 
 // startSpan starts a span that knows from a source of its own which goroutine started it.
 func startSpan(ctx context.Context, tracer oteltrace.Tracer, name string) (context.Context, oteltrace.Span) {
+	return tracer.Start(ctx, name, oteltrace.WithAttributes(attribute.String("stack", stackHead())))
+}
+
+// stackHead is "goroutine" and the id of the calling one.
+func stackHead() string {
 	buffer := make([]byte, 64)
 	first, _, _ := strings.Cut(string(buffer[:runtime.Stack(buffer, false)]), " [")
-	return tracer.Start(ctx, name, oteltrace.WithAttributes(attribute.String("stack", first)))
+	return first
 }
 
 func trueGoroutine(t *testing.T, span sdktrace.ReadOnlySpan) int64 {
@@ -91,6 +96,41 @@ func trueGoroutine(t *testing.T, span sdktrace.ReadOnlySpan) int64 {
 		t.Fatal(err)
 	}
 	return id
+}
+
+func TestTheEndIsLoggedOnceOnTheGoroutineThatEndsTheSpan(t *testing.T) {
+	const spans = 100
+	provider, ended := newProvider()
+	tracer := provider.Tracer("test")
+	var recording bytes.Buffer
+	if err := trace.Start(&recording); err != nil {
+		t.Fatal(err)
+	}
+	for range spans {
+		_, span := startSpan(context.Background(), tracer, "handed over")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			span.SetAttributes(attribute.String("stack", stackHead()))
+			span.End()
+		}()
+		<-done
+	}
+	trace.Stop()
+
+	starts, ends := logsByMessage(t, recording.Bytes(), "otel"), logsByMessage(t, recording.Bytes(), "otel.end")
+	if len(starts) != spans || len(ends) != spans {
+		t.Fatalf("%d starts, %d ends", len(starts), len(ends))
+	}
+	for _, span := range ended.Ended() {
+		start, end := starts[messageOf(span)], ends[messageOf(span)]
+		if want := trueGoroutine(t, span); end.goroutine != want || start.goroutine == want {
+			t.Errorf("ended by goroutine %d; start logged by %d, end by %d", want, start.goroutine, end.goroutine)
+		}
+		if end.at.Before(span.EndTime().Add(-clockError)) {
+			t.Errorf("ended at %v and logged at %v", span.EndTime(), end.at)
+		}
+	}
 }
 
 func TestSpansBeforeAndAfterARecordingAreNotInIt(t *testing.T) {

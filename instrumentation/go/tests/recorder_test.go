@@ -88,7 +88,7 @@ func TestASlowSpanSendsARecordingThatHoldsIt(t *testing.T) {
 	if uploads[0].path != "/v1/runtime-profiles" || uploads[0].resource != "service.name=shop,service.instance.id=shop-1" {
 		t.Errorf("sent to %s with resource %s", uploads[0].path, uploads[0].resource)
 	}
-	logs := logsByMessage(t, uploads[0].trace)
+	logs := logsByMessage(t, uploads[0].trace, "otel")
 	for _, span := range ended.Ended() {
 		if _, found := logs[messageOf(span)]; !found {
 			t.Errorf("%s of %v is not in the recording", span.Name(), span.EndTime().Sub(span.StartTime()))
@@ -120,7 +120,7 @@ func TestSnapshotAndATraceByPprofGoTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	for source, recording := range map[string][]byte{"pull": pulled.Bytes(), "push": collector.received()[0].trace} {
-		if _, found := logsByMessage(t, recording)[messageOf(ended.Ended()[0])]; !found {
+		if _, found := logsByMessage(t, recording, "otel")[messageOf(ended.Ended()[0])]; !found {
 			t.Errorf("the %s does not hold the span", source)
 		}
 	}
@@ -159,7 +159,7 @@ func TestSnapshotsUnderLoadCanBeReadAndTogetherHoldTheSlowSpans(t *testing.T) {
 	}
 	held := make(map[string]bool)
 	for _, upload := range collector.received() {
-		for message := range logsByMessage(t, upload.trace) {
+		for message := range logsByMessage(t, upload.trace, "otel") {
 			held[message] = true
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"spandrel.dev/spandrel"
 )
 
-// spanLog is a log of category "otel" in a recording.
+// spanLog is a log of the start of a span, or of its end, in a recording.
 type spanLog struct {
 	message   string
 	goroutine int64
@@ -26,8 +26,13 @@ type spanLog struct {
 	at        time.Time
 }
 
-// readSpanLogs fails the test unless the whole recording can be read.
+// readSpanLogs returns the logs of the starts of spans. It fails the test unless the whole recording can be read.
 func readSpanLogs(t *testing.T, recording []byte) []spanLog {
+	t.Helper()
+	return readLogs(t, recording, "otel")
+}
+
+func readLogs(t *testing.T, recording []byte, category string) []spanLog {
 	t.Helper()
 	reader, err := exptrace.NewReader(bytes.NewReader(recording))
 	if err != nil {
@@ -54,7 +59,7 @@ func readSpanLogs(t *testing.T, recording []byte) []spanLog {
 		case exptrace.EventTaskBegin:
 			tasks[event.Task().ID] = event.Task().Type
 		case exptrace.EventLog:
-			if log := event.Log(); log.Category == "otel" {
+			if log := event.Log(); log.Category == category {
 				logs = append(logs, spanLog{
 					message:   log.Message,
 					goroutine: int64(event.Goroutine()),
@@ -67,10 +72,10 @@ func readSpanLogs(t *testing.T, recording []byte) []spanLog {
 }
 
 // logsByMessage fails the test if a message was logged twice.
-func logsByMessage(t *testing.T, recording []byte) map[string]spanLog {
+func logsByMessage(t *testing.T, recording []byte, category string) map[string]spanLog {
 	t.Helper()
 	logs := make(map[string]spanLog)
-	for _, log := range readSpanLogs(t, recording) {
+	for _, log := range readLogs(t, recording, category) {
 		if _, twice := logs[log.message]; twice {
 			t.Errorf("%x was logged twice", log.message)
 		}

@@ -366,7 +366,7 @@ fn task_spans() -> Vec<Field> {
         required(
             "binding",
             DataType::Utf8,
-            "Evidence: `logged_id`, `task_attribute`, `user_task`",
+            "Evidence: `logged_id`, `task_attribute`, `user_task`, `after_the_fact`",
         ),
     ]);
     fields

@@ -126,7 +126,7 @@ impl Table {
             Self::Metrics => "One row per data point of a metric, as reported over OTLP.",
             Self::Tasks => "One row per runtime task (goroutine) and recording in which it was seen.",
             Self::TaskStates => "One row per interval in which a runtime task was in one state.",
-            Self::TaskSpans => "One row per span that is bound to a runtime task, with the evidence.",
+            Self::TaskSpans => "One row per span and runtime task that it was on, with the evidence.",
             Self::Stacks => "One row per distinct call stack and recording.",
             Self::RuntimeEvents => {
                 "One row per thing that a runtime recorded beside task states: garbage collection mark phases, \

@@ -23,7 +23,7 @@ use super::windows::WindowRules;
 pub static FACTORY: ConnectorFactory = ConnectorFactory {
     kind: "attribution",
     accepts: &[Signal::Traces, Signal::Profiles],
-    emits: &[Signal::Tables],
+    emits: &[Signal::Tables, Signal::Metrics],
     summary: "joins spans with runtime profiles and gives every nanosecond of a span to a layer and a state",
     check: |section, problems| {
         let config = AttributionConfig::check(section, problems)?;

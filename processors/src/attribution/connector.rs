@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arrow::error::ArrowError;
 use async_trait::async_trait;
+use prost::Message;
 use spandrel_attribution::NotAnchored;
 use spandrel_model::{TaskRecording, UnixNanos};
 use spandrel_pipeline::{
@@ -18,6 +19,7 @@ use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 use super::AttributionConfig;
 use super::emitted::Changes;
 use super::join::run_join;
+use super::matrix_metrics::window_metrics;
 use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
 use super::pending::{Pending, Room};
@@ -337,27 +339,34 @@ impl AttributionConnector {
         for window in due {
             let rows = window_rows(&window).map_err(unfit_rows)?;
             self.send(rows, outputs, is_last).await?;
+            if outputs.get(Signal::Metrics).is_some() {
+                for request in window_metrics(&window) {
+                    let request = OtlpRequest::metrics(request.encode_to_vec().into());
+                    self.offer(Payload::Otlp(Arc::new(request)), outputs, is_last).await?;
+                }
+            }
         }
         let open = i64::try_from(windows.open_count()).unwrap_or(i64::MAX);
         self.metrics.open_windows.set(open);
         Ok(())
     }
 
-    /// Offers rows until they are accepted; when stopping, for [`STOP_PATIENCE`].
     async fn send(&self, rows: Vec<TableRows>, outputs: &Outputs, last: bool) -> Result<(), RunError> {
-        let Some(consumer) = outputs.get(Signal::Tables) else {
-            return Ok(());
-        };
         if rows.is_empty() {
             return Ok(());
         }
+        self.offer(Payload::Tables(rows.into()), outputs, last).await
+    }
+
+    /// Offers a payload, if a pipeline takes its signal, until it is accepted; when stopping, for [`STOP_PATIENCE`].
+    async fn offer(&self, payload: Payload, outputs: &Outputs, last: bool) -> Result<(), RunError> {
         let context = Arc::new(RequestContext {
             receiver: self.id.clone(),
             transport: "",
         });
-        let batch = Batch {
-            payload: Payload::Tables(rows.into()),
-            context,
+        let batch = Batch { payload, context };
+        let Some(consumer) = outputs.get(batch.signal()) else {
+            return Ok(());
         };
         let started = Instant::now();
         loop {
@@ -366,13 +375,13 @@ impl AttributionConnector {
                 Err(Refusal::Refused { reason, retry_after }) => (reason, retry_after.unwrap_or(RETRY_AFTER)),
                 Err(refusal) => {
                     return Err(RunError::caused_by(
-                        "attribution rows were not accepted and are lost",
+                        "what attribution found was not accepted and is lost",
                         refusal,
                     ));
                 }
             };
             if last && started.elapsed() > STOP_PATIENCE {
-                return Err(RunError::new(format!("attribution rows are lost: {reason}")));
+                return Err(RunError::new(format!("what attribution found is lost: {reason}")));
             }
             tokio::time::sleep(retry_after).await;
         }

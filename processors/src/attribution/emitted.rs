@@ -12,11 +12,13 @@ use super::rows::replacing_rows;
 use super::windows::Windows;
 
 /// What was sent on for a span: enough to see whether later rows differ, and to name those that they replace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Emitted {
     digest: u64,
-    /// Start in the row of `task_spans`, if there is one.
+    /// Start in the first row of `task_spans`, if there is one.
     task_start: Option<UnixNanos>,
+    /// Starts in its other rows there. Hardly a span has any.
+    handed_over: Vec<UnixNanos>,
     /// Whether the matrix counts it.
     is_request: bool,
 }
@@ -26,6 +28,7 @@ impl Emitted {
     pub(super) const NOTHING: Self = Self {
         digest: 0,
         task_start: None,
+        handed_over: Vec::new(),
         is_request: false,
     };
 
@@ -36,13 +39,16 @@ impl Emitted {
             // 0 is nothing.
             digest: hasher.finish().max(1),
             task_start: span.on_task.map(|on_task| on_task.interval.start()),
+            handed_over: (span.handed_over.iter())
+                .map(|on_task| on_task.interval.start())
+                .collect(),
             is_request: span.is_request,
         }
     }
 }
 
 /// Names the rows of a span that others replace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replaced {
     /// Trace of the span.
     pub(super) trace_id: TraceId,
@@ -50,8 +56,8 @@ pub(super) struct Replaced {
     pub(super) span_id: SpanId,
     /// Start of the span.
     pub(super) start: UnixNanos,
-    /// Start in its row of `task_spans`, if it has one.
-    pub(super) task_start: Option<UnixNanos>,
+    /// Starts in its rows of `task_spans`.
+    pub(super) task_starts: Vec<UnixNanos>,
 }
 
 /// What joins have to say that was not said before.
@@ -90,7 +96,7 @@ impl Changes {
             trace_id: span.trace_id,
             span_id: span.span_id,
             start: span.interval.start(),
-            task_start: before.task_start,
+            task_starts: before.task_start.into_iter().chain(before.handed_over).collect(),
         });
         self.corrected.push(span);
     }

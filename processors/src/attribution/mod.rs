@@ -20,6 +20,7 @@ mod duplicates;
 mod emitted;
 mod held_spans;
 mod join;
+mod matrix_metrics;
 mod matrix_rows;
 mod metrics;
 mod pending;

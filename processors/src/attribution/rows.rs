@@ -24,7 +24,10 @@ pub fn attribution_rows(spans: &[SpanAttribution]) -> Result<Vec<TableRows>, Arr
 pub(super) fn replacing_rows(spans: &[SpanAttribution], replaced: &[Replaced]) -> Result<Vec<TableRows>, ArrowError> {
     let on_task: Vec<(&SpanAttribution, &TaskSpan)> = spans
         .iter()
-        .filter_map(|span| Some((span, span.on_task.as_ref()?)))
+        .flat_map(|span| {
+            let on_tasks = span.on_task.iter().chain(&span.handed_over);
+            on_tasks.map(move |on_task| (span, on_task))
+        })
         .collect();
     let cells: Vec<(&SpanAttribution, &Cell)> = spans
         .iter()
@@ -40,11 +43,12 @@ pub(super) fn replacing_rows(spans: &[SpanAttribution], replaced: &[Replaced]) -
 
 /// Keys of the rows of spans in one of their tables.
 fn span_keys(table: Table, replaced: &[Replaced]) -> Result<Option<RecordBatch>, ArrowError> {
-    let start = |span: &Replaced| match table {
-        Table::TaskSpans => span.task_start,
-        _ => Some(span.start),
+    let starts = |span: &Replaced| match table {
+        Table::TaskSpans => span.task_starts.clone(),
+        _ => vec![span.start],
     };
-    let spans: Vec<(&Replaced, UnixNanos)> = replaced.iter().filter_map(|span| Some((span, start(span)?))).collect();
+    let of_span = |span| std::iter::repeat(span).zip(starts(span));
+    let spans: Vec<(&Replaced, UnixNanos)> = replaced.iter().flat_map(of_span).collect();
     keys(
         table,
         &["trace_id", "span_id", "start_ns"],

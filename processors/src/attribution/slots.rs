@@ -150,7 +150,7 @@ struct HeldSpan {
     stage: Stage,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Stage {
     Waiting,
     /// Joined, and what was sent on then.
@@ -160,7 +160,7 @@ enum Stage {
 }
 
 /// What a join has made of a span, compared with what was sent on before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It is joined for the first time.
     First,
@@ -305,13 +305,14 @@ impl Slot {
         let Some(held) = self.spans.get_mut(&key) else {
             return Outcome::Same;
         };
-        match held.stage {
+        match &held.stage {
             Stage::Waiting => {
                 held.stage = Stage::Joined(emitted);
                 self.correctable += 1;
                 Outcome::First
             }
-            Stage::Joined(before) if before != emitted => {
+            Stage::Joined(before) if *before != emitted => {
+                let before = before.clone();
                 held.stage = Stage::Joined(emitted);
                 match before == Emitted::NOTHING {
                     true => Outcome::First,

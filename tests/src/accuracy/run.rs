@@ -82,7 +82,9 @@ pub fn measure(configuration: &Configuration, requests: usize, seed: u64, dir: &
         configuration: *configuration,
         requests: judged.collect(),
         spans: tables.number("SELECT count(*) FROM span_quality"),
-        bound: tables
-            .number("SELECT count(*) FROM span_quality WHERE binding IN ('logged_id', 'task_attribute', 'user_task')"),
+        bound: tables.number(
+            "SELECT count(*) FROM span_quality \
+             WHERE binding IN ('logged_id', 'task_attribute', 'user_task', 'after_the_fact')",
+        ),
     })
 }

@@ -181,6 +181,48 @@ async fn a_stopping_connector_joins_and_sends_all_it_holds() {
     assert_eq!(sink.sum(Table::Matrix, "n"), 2 * 5, "a row in each view");
 }
 
+/// Takes OTLP and remembers its rows.
+#[derive(Default)]
+struct OtlpSink(Mutex<Vec<RecordBatch>>);
+
+#[async_trait]
+impl Consumer for OtlpSink {
+    async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
+        let Payload::Otlp(request) = batch.payload else {
+            return Err(Refusal::permanent("not OTLP"));
+        };
+        let rows = request.rows().map_err(Refusal::permanent)?;
+        self.0.lock().unwrap().push(rows.clone());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_closed_window_leaves_as_metrics_if_a_pipeline_takes_them() {
+    let (connector, source) = (connector(""), StopSource::new());
+    let (tables, metrics) = (Arc::new(Sink::default()), Arc::new(OtlpSink::default()));
+    let outputs = Outputs::new([
+        (Signal::Tables, tables.clone() as Arc<dyn Consumer>),
+        (Signal::Metrics, metrics.clone() as Arc<dyn Consumer>),
+    ]);
+    let running = tokio::spawn(connector.clone().run(outputs, source.stop()));
+    connector.consume(spans(1, 3)).await.unwrap();
+    source.request();
+    running.await.unwrap().unwrap();
+    let batches = metrics.0.lock().unwrap();
+    let [rows] = &batches[..] else {
+        panic!("one service in one window, found {} requests", batches.len());
+    };
+    let names = cast(rows.column_by_name("metric_name").unwrap(), &DataType::Utf8).unwrap();
+    let names: Vec<&str> = names.as_string::<i32>().iter().flatten().collect();
+    // One operation, and in each view one cell of unknown time.
+    let (duration, time) = ("spandrel.attribution.duration", "spandrel.attribution.time");
+    assert_eq!(names, [duration, time, time]);
+    let counts = rows.column_by_name("count").unwrap().as_primitive::<Int64Type>();
+    assert_eq!(counts.values(), &[3, 3, 3]);
+    assert_eq!(tables.sum(Table::Operations, "n"), 3);
+}
+
 #[tokio::test]
 async fn a_span_sent_twice_counts_once() {
     let sink = run("", vec![spans(1, 3), spans(2, 3)]).await;

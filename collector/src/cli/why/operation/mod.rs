@@ -162,7 +162,7 @@ fn compare(question: &Question<'_>, bands: &[Band], sums: &[Sums], sampled: [&[R
     let part = |(at, cause): (usize, &&Cause)| Part {
         cause: (*cause).clone(),
         gap_ns: gaps[at],
-        interval: intervals.as_ref().map(|intervals| intervals[at].around(gaps[at])),
+        interval: intervals.as_ref().map(|drawn| Interval::holding(gaps[at], drawn[at])),
         mean_ns: [means[0][at], means[1][at], means[2][at]],
     };
     let typical: Vec<(Cause, i64)> = causes
@@ -183,45 +183,25 @@ fn compare(question: &Question<'_>, bands: &[Band], sums: &[Sums], sampled: [&[R
     }
 }
 
-/// The gap of the sampled requests, and how far it could be off.
-struct Sampled {
-    gap_ns: i64,
-    interval: GapInterval,
-}
-
-impl Sampled {
-    /// The interval around the gap of all requests of the bands, which differs from that of the sampled ones if those are
-    /// not all.
-    fn around(&self, gap_ns: i64) -> Interval {
-        let off_ns = gap_ns.saturating_sub(self.gap_ns);
-        Interval {
-            from_ns: self.interval.from_ns.saturating_add(off_ns),
-            to_ns: self.interval.to_ns.saturating_add(off_ns),
+impl Interval {
+    /// The interval of the requests that were drawn from, wide enough to hold the gap of all. It is never moved: that could
+    /// take 0 out of it.
+    fn holding(gap_ns: i64, drawn: GapInterval) -> Self {
+        Self {
+            from_ns: drawn.from_ns.min(gap_ns),
+            to_ns: drawn.to_ns.max(gap_ns),
         }
     }
 }
 
 /// How far the gap of each cause could be off; `None` with too few requests. `causes` are sorted.
-fn intervals(causes: &[&Cause], [low, high]: [&[Request]; 2]) -> Option<Vec<Sampled>> {
+fn intervals(causes: &[&Cause], [low, high]: [&[Request]; 2]) -> Option<Vec<GapInterval>> {
     let by_number = |requests: &[Request]| -> Vec<Vec<(usize, i64)>> {
         let number = |(cause, ns): (&Cause, &i64)| Some((causes.binary_search(&cause).ok()?, *ns));
         let of = |request: &Request| request.of_cause.iter().filter_map(number).collect();
         requests.iter().map(of).collect()
     };
-    let found = gap_intervals(&by_number(high), &by_number(low), causes.len())?;
-    let mean_ns = |requests: &[Request], cause: &Cause| {
-        let sum: i128 = requests
-            .iter()
-            .filter_map(|request| request.of_cause.get(cause))
-            .map(|ns| i128::from(*ns))
-            .sum();
-        i64::try_from(sum / requests.len().max(1) as i128).unwrap_or(i64::MAX)
-    };
-    let sampled = |(interval, cause): (GapInterval, &&Cause)| Sampled {
-        gap_ns: mean_ns(high, cause).saturating_sub(mean_ns(low, cause)),
-        interval,
-    };
-    Some(found.into_iter().zip(causes).map(sampled).collect())
+    gap_intervals(&by_number(high), &by_number(low), causes.len())
 }
 
 fn shown_band(percent: usize, band: &Band, exact_ns: i128) -> ShownBand {

@@ -182,7 +182,7 @@ fn painted(line: &str, gap_ns: i64, of_ns: i64, terminal: Terminal) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use spandrel_attribution::Band;
+    use spandrel_attribution::{Band, GapInterval};
 
     use super::super::super::cause::Cause;
     use super::super::load::{Request, Sums};
@@ -261,6 +261,15 @@ mod tests {
         for part in explained().causes {
             let interval = part.interval.unwrap();
             assert!((interval.from_ns..=interval.to_ns).contains(&part.gap_ns), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn an_interval_that_holds_0_still_does_when_it_is_that_of_all_requests() {
+        let drawn = GapInterval { from_ns: 0, to_ns: 90 };
+        for (gap_ns, expected) in [(30, (0, 90)), (95, (0, 95)), (-1, (-1, 90))] {
+            let interval = Interval::holding(gap_ns, drawn);
+            assert_eq!((interval.from_ns, interval.to_ns), expected);
         }
     }
 

@@ -1,0 +1,115 @@
+//! Pairs whose lags are not as lags are as a rule, for spans and tasks that have found no other partner.
+//!
+//! There are three ways to such a pair:
+//!
+//! ```text
+//! stalled          span  [ start ------------------------- end )
+//!                  task        ready, ready, ready [ begin ------ end )   the goroutine lost its processor in between
+//!
+//! torn             span  [ start ----------------- end )
+//!                  task      [ begin -------------------- end )          start and end are read from two clocks
+//!
+//! after the fact   span  [ start ------------------------- end )
+//!                  task  running, network, running      [ begin, end )    made when the operation was over
+//! ```
+//!
+//! *Stalled*: between the two readings of a beginning, or of an end, the SDK only computes. A machine short of processors
+//! may take seconds over that, but the goroutine never waits meanwhile, and begins (ends) no other task.
+//!
+//! *Torn*: the end of a span is its start plus what a monotonic clock has counted since. Go reads the wall clock for the start
+//! and that clock next. A thread that loses its processor in between makes the end early by that time, and both lags longer.
+//! So the end was read later than it says, by the smaller of the lags at most.
+//!
+//! *After the fact*: instrumentation of `database/sql` and the like makes the span when the operation is over, with a
+//! start time that it noted. The task then begins at the span's end, and the goroutine goes from there to the task's end
+//! without a wait. It must have been running when the start was noted, and so was alive throughout. If it did not wait at all
+//! it is a stalled pair or none.
+
+use spandrel_model::{Interval, State, UnixNanos, UnknownReason};
+
+use super::edges::{self, Edge};
+use super::passes::Matching;
+use super::user_tasks::{Mark, RowIndex};
+use crate::spans::SpanIndex;
+use crate::timeline::Standing;
+
+/// How much later than it says the end of a span can have been read: longer than was measured (80 us), and short enough to
+/// keep most goroutines out.
+const TORN_MAX_NS: i64 = 100_000;
+
+/// The edge of a pair that is late but possible.
+pub(super) fn edge(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> Option<Edge> {
+    let interval = matching.spans.span(span).interval;
+    let task = matching.table.row(row);
+    let (begin, end) = (task.begin.as_ref()?, task.end.as_ref()?);
+    if matching.pins[span].is_some_and(|pin| pin.task != begin.goroutine) {
+        return None;
+    }
+    let (begin_lag_ns, end_lag_ns) = (begin.at.since(interval.start()), end.at.since(interval.end()));
+    let limit_ns = matching.windows.late_lag_ns;
+    if begin_lag_ns < matching.clock.least_ns || !(matching.clock.least_ns..=limit_ns).contains(&end_lag_ns) {
+        return None;
+    }
+    let at_begin = edges::ran(matching, begin, interval.start(), 0)?;
+    let torn_ns = begin_lag_ns.min(end_lag_ns).clamp(0, TORN_MAX_NS);
+    let at_end = edges::ran(matching, end, interval.end(), torn_ns)?;
+    let between =
+        stalled(matching, interval, begin, end, torn_ns).or_else(|| made_afterwards(matching, interval, begin, end))?;
+    let recorded = |from: UnixNanos| edges::all_recorded(matching, from, from.plus(limit_ns));
+    Some(Edge {
+        span,
+        row,
+        begin_lag_ns,
+        end_lag_ns: Some(end_lag_ns),
+        witnessed: at_begin && at_end && between,
+        near_border: !recorded(interval.start()) || !recorded(interval.end()) || !recorded(begin.at.plus(-limit_ns)),
+    })
+}
+
+/// Whether the pair of a span and this task says that the span was made after the fact.
+pub(super) fn is_after_the_fact(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> bool {
+    let start = matching.spans.span(span).interval.start();
+    let begin = matching.table.row(row).begin.as_ref();
+    begin.is_some_and(|begin| {
+        begin.at.since(start) > matching.windows.begin_lag_ns && went_on(matching, begin, start, begin.at).is_none()
+    })
+}
+
+/// Whether the readings lie as far apart as they do because the goroutine was kept from running; `None` if not.
+fn stalled(matching: &Matching<'_>, span: Interval, begin: &Mark<'_>, end: &Mark<'_>, torn_ns: i64) -> Option<bool> {
+    let is_first = |mark: &Mark<'_>, at: UnixNanos| edges::is_first_after(matching.clock, mark, at);
+    let end_read = span.end().plus(torn_ns);
+    if !is_first(begin, span.start()) || !is_first(end, end_read) {
+        return None;
+    }
+    Some(went_on(matching, begin, span.start(), begin.at)? && went_on(matching, end, end_read, end.at)?)
+}
+
+/// Whether the task can have been begun and ended at once when the span was over; `None` if not.
+fn made_afterwards(matching: &Matching<'_>, span: Interval, begin: &Mark<'_>, end: &Mark<'_>) -> Option<bool> {
+    let waited_before = went_on(matching, begin, span.start(), begin.at).is_none();
+    let began_at_the_end = span.end().since(begin.at) <= matching.windows.begin_lag_ns;
+    if begin.goroutine != end.goroutine || !waited_before || !began_at_the_end {
+        return None;
+    }
+    went_on(matching, begin, begin.at.min(span.end()), end.at)
+}
+
+/// Whether the mark's goroutine went from one instant to the other without a wait, on a processor or ready for one; `None`
+/// if it did not, and not certain where its state is not recorded.
+fn went_on(matching: &Matching<'_>, mark: &Mark<'_>, from: UnixNanos, to: UnixNanos) -> Option<bool> {
+    let Some(time) = Interval::new(from, to) else {
+        return Some(true);
+    };
+    let mut certain = true;
+    for tile in matching.timeline.tiles(mark.line, time) {
+        match tile.standing {
+            Standing::Known(State::GcOther, _) => {}
+            Standing::Known(state, _) if state.is_wait() || state == State::Syscall => return None,
+            Standing::Unknown(UnknownReason::TaskNotAlive) => return None,
+            Standing::Known(..) => {}
+            Standing::Unknown(_) => certain = false,
+        }
+    }
+    Some(certain)
+}
