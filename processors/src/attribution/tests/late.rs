@@ -1,5 +1,6 @@
 //! What comes late corrects rows, until it is too late.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,6 +170,55 @@ fn a_correction_loses_nothing_that_was_known_before() {
     stream.spans(vec![span(2, Some(1), 500, 1_500)]);
     stream.advance(seconds(115));
     assert_eq!(bindings(&stream), ["task_attribute"; 2]);
+}
+
+#[test]
+fn a_server_that_reports_late_corrects_the_client_that_called_it() {
+    const MILLI: i64 = 1_000_000;
+    let back = Arc::new(ProcessIdentity {
+        service_name: Arc::from("back"),
+        ..ProcessIdentity::default()
+    });
+    let client = Span {
+        kind: SpanKind::Client,
+        ..span(1, None, 0, 20 * MILLI)
+    };
+    let server = Span {
+        kind: SpanKind::Server,
+        process: back.clone(),
+        ..span(2, Some(1), 12 * MILLI, 18 * MILLI)
+    };
+    let mut stream = stream();
+    stream.spans(vec![client]);
+    stream.recording(recording(0, 20 * MILLI));
+    let relations = |stream: &Stream| -> BTreeSet<String> {
+        let rows = stream.table(Table::Attribution).into_iter();
+        let of_client = rows.filter(|row| row["span_id"] == "01".repeat(8));
+        of_client.map(|row| row["relation"].clone()).collect()
+    };
+    stream.advance(seconds(20));
+    assert_eq!(relations(&stream), BTreeSet::from(["same".to_owned()]));
+    stream.spans(vec![server]);
+    stream.advance(seconds(40));
+    assert!(
+        relations(&stream).contains("remote"),
+        "the server stands in the place of the network wait"
+    );
+    let state_of_server = |stream: &Stream| -> BTreeSet<String> {
+        let rows = stream.table(Table::Attribution).into_iter();
+        let of_server = rows.filter(|row| row["span_id"] == "01".repeat(8) && row["relation"] == "remote");
+        of_server.map(|row| row["state"].clone()).collect()
+    };
+    assert!(!state_of_server(&stream).contains("running"));
+    stream.recording(TaskRecording {
+        process: back,
+        ..recording(10 * MILLI, 30 * MILLI)
+    });
+    stream.advance(seconds(75));
+    assert!(
+        state_of_server(&stream).contains("running"),
+        "what the server's runtime says counts too"
+    );
 }
 
 #[test]
