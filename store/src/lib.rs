@@ -16,6 +16,7 @@
 
 mod change;
 mod delta_log;
+mod directory_lock;
 mod disk;
 mod durable_object_store;
 mod encoding;

@@ -1,6 +1,6 @@
 //! The one writer of a store.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
@@ -10,6 +10,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use crate::change::{self, Change, TableChange};
 use crate::delta_log::{DeltaLog, MentionedFiles};
+use crate::directory_lock::create_and_lock;
 use crate::disk::Disk;
 use crate::log_entry::{LogEntry, LoggedFile};
 use crate::parquet_file::FileWriter;
@@ -17,8 +18,6 @@ use crate::rewrite::{Rewriter, SharedFileTimes};
 use crate::sweep::sweep;
 use crate::vacuum::{self, vacuum};
 use crate::{StoreError, StoreReader};
-
-const LOCK_FILE: &str = ".lock";
 
 /// Writes tables into a directory. There is one at a time for a directory, on all of the machine.
 pub struct Store {
@@ -262,32 +261,6 @@ async fn is_committed(log: &mut DeltaLog, key: Option<&CommitKey>) -> Result<boo
     match key {
         Some(key) => log.holds(key).await,
         None => Ok(false),
-    }
-}
-
-/// Creates the directory durably. Returns its absolute path, and the lock as an open file.
-fn create_and_lock(dir: &Path) -> Result<(PathBuf, File), StoreError> {
-    let io_error = |operation: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::Io {
-            operation,
-            path,
-            source,
-        }
-    };
-    let missing = dir.ancestors().filter(|ancestor| !ancestor.exists()).count();
-    std::fs::create_dir_all(dir).map_err(io_error("create", dir))?;
-    let dir = dir.canonicalize().map_err(io_error("open", dir))?;
-    for parent in dir.ancestors().skip(1).take(missing) {
-        let synced = File::open(parent).and_then(|parent| parent.sync_all());
-        synced.map_err(io_error("sync", parent))?;
-    }
-    let path = dir.join(LOCK_FILE);
-    let lock = File::create(&path).map_err(io_error("create", &path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok((dir, lock)),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { dir }),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
     }
 }
 
