@@ -8,7 +8,7 @@ use spandrel_attribution::SpanKey;
 use spandrel_model::*;
 
 use super::random::Random;
-use super::simulator::{Setup, simulate};
+use super::simulator::{Setup, Unusual, simulate};
 use super::world::{World, WorldState, WorldTask, interval};
 
 const SECOND: i64 = 1_000_000_000;
@@ -97,6 +97,7 @@ fn process(instance: &str, random: &mut Random) -> World {
             renamed_percent: 10,
             lost_percent: 5,
             servers: 2,
+            unusual: Unusual::default(),
         };
         let simulated = simulate(setup).world;
         append(&mut world, simulated, burst);

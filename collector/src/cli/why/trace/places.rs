@@ -232,10 +232,11 @@ impl Span {
         })
     }
 
-    /// A cell of the root view is at the same place if it is the same time.
+    /// A cell of the root view is at the same place if it is the same time. Of a span that another goroutine went on with, more
+    /// may be found on the first one than the cell has: then nothing is said.
     fn set_places(&mut self, places: Vec<Option<Place>>) {
         for (cell, place) in self.self_cells.iter_mut().zip(places) {
-            cell.at = place;
+            cell.at = place.filter(|place| place.ns <= cell.ns);
         }
         for cell in &mut self.root {
             let same = self
