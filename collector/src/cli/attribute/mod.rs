@@ -11,9 +11,11 @@ use anyhow::{Context, anyhow, bail};
 use arrow::record_batch::RecordBatch;
 use clap::ValueEnum;
 use serde::Serialize;
-use spandrel_attribution::{Attributed, Matrix, MatrixRow, MatrixTables, ProcessSpans, SpanAttribution, attribute};
+use spandrel_attribution::{
+    Attributed, Matrix, MatrixRow, MatrixTables, ProcessInput, ProcessSpans, SpanAttribution, attribute_together,
+};
 use spandrel_config::Problems;
-use spandrel_model::{Binding, ProcessIdentity, Span, Table, TaskRecording, UnknownReason, View};
+use spandrel_model::{Binding, ProcessIdentity, Span, Table, UnknownReason, View};
 use spandrel_pipeline::{OtlpRequest, Signal, TableRows, otlp};
 use spandrel_processors::attribution::{AttributionConfig, attribution_rows, matrix_rows};
 use spandrel_profiles::columns;
@@ -87,20 +89,24 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let profiles = profiles::read(args, &processes, &config)?;
     state_rules::warn_of_unused(&config.state_rules);
 
-    let step = Step::counted("join", processes.len() as u64);
+    let step = Step::waiting("join");
+    let inputs: Vec<ProcessInput<'_>> = processes
+        .iter()
+        .map(|(process, process_spans)| ProcessInput {
+            spans: ProcessSpans {
+                process: process.clone(),
+                spans: process_spans.clone(),
+                context: Vec::new(),
+            },
+            recordings: profiles
+                .iter()
+                .filter(|profile| profile.owner.as_ref() == Some(process))
+                .map(|profile| &profile.recording)
+                .collect(),
+        })
+        .collect();
     let mut results = Vec::new();
-    for (process, process_spans) in &processes {
-        let input = ProcessSpans {
-            process: process.clone(),
-            spans: process_spans.clone(),
-            context: Vec::new(),
-        };
-        let own: Vec<&TaskRecording> = profiles
-            .iter()
-            .filter(|profile| profile.owner.as_ref() == Some(process))
-            .map(|profile| &profile.recording)
-            .collect();
-        let Attributed { spans, violations, .. } = attribute(&input, &own, &config.rules);
+    for Attributed { spans, violations, .. } in attribute_together(&inputs, &config.rules) {
         if let Some(violation) = violations.first() {
             bail!(
                 "{} spans do not conserve their time, which is a defect of spandrel; the first: {violation}",
@@ -108,7 +114,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             );
         }
         results.extend(spans);
-        step.advance();
     }
     step.finish(&format!("{} spans of {} processes", results.len(), processes.len()));
 
