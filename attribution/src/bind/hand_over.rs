@@ -16,7 +16,8 @@
 //! and not by waking it later. Where there is no way, nothing says when the span was handed over, and it stays with the first
 //! goroutine.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use spandrel_model::{Interval, TaskId, TaskKind, UnixNanos};
 
@@ -54,10 +55,10 @@ pub(super) fn stretches(timeline: &Timeline, span: Interval, first: TaskId, last
 fn way(timeline: &Timeline, span: Interval, first: TaskId, last: TaskId) -> Option<Vec<Edge>> {
     let mut budget = STATES_MAX;
     // By goroutine: until when the span may have been there, and how it went on.
-    let mut reached: HashMap<TaskId, (UnixNanos, Option<Edge>)> = HashMap::from([(last, (span.end(), None))]);
+    let mut reached: BTreeMap<TaskId, (UnixNanos, Option<Edge>)> = BTreeMap::from([(last, (span.end(), None))]);
     let mut frontier = vec![last];
     for _ in 0..EDGES_MAX {
-        let mut latest: HashMap<TaskId, Edge> = HashMap::new();
+        let mut latest: BTreeMap<TaskId, Edge> = BTreeMap::new();
         for to in std::mem::take(&mut frontier) {
             let (until, _) = reached[&to];
             for edge in acts_on(timeline, to, span.start(), until, &mut budget) {
@@ -71,18 +72,17 @@ fn way(timeline: &Timeline, span: Interval, first: TaskId, last: TaskId) -> Opti
             return Some(follow(*edge, &reached));
         }
         for (from, edge) in latest {
-            if let std::collections::hash_map::Entry::Vacant(vacant) = reached.entry(from) {
+            if let Entry::Vacant(vacant) = reached.entry(from) {
                 vacant.insert((edge.at, Some(edge)));
                 frontier.push(from);
             }
         }
-        frontier.sort_unstable();
     }
     None
 }
 
 /// The edges from this one to the last goroutine.
-fn follow(first: Edge, reached: &HashMap<TaskId, (UnixNanos, Option<Edge>)>) -> Vec<Edge> {
+fn follow(first: Edge, reached: &BTreeMap<TaskId, (UnixNanos, Option<Edge>)>) -> Vec<Edge> {
     let next = |edge: &Edge| reached.get(&edge.to).and_then(|(_, next)| *next);
     std::iter::successors(Some(first), next).collect()
 }
