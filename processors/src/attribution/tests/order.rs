@@ -27,7 +27,7 @@ fn run(arrivals: Vec<(Duration, Arrival)>, end: Duration) -> Stream {
         stream.advance(at);
         match arrival {
             Arrival::Spans(spans) => drop(stream.spans(spans)),
-            Arrival::Recording(recording) => stream.recording(recording),
+            Arrival::Recording(recording) => stream.recording(*recording),
         }
     }
     stream.advance(end);
@@ -77,7 +77,7 @@ fn nothing_is_sent_when_everything_arrives_again() {
     for (_, arrival) in program.sorted() {
         match arrival {
             Arrival::Spans(spans) => assert_eq!(stream.spans(spans).duplicates, 0),
-            Arrival::Recording(recording) => stream.recording(recording),
+            Arrival::Recording(recording) => stream.recording(*recording),
         }
     }
     stream.advance(Duration::from_secs(60));

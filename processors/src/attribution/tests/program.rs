@@ -21,7 +21,7 @@ const BURST_PERIOD_NS: i64 = 1_700_000_000;
 #[derive(Clone)]
 pub(super) enum Arrival {
     Spans(Vec<Span>),
-    Recording(TaskRecording),
+    Recording(Box<TaskRecording>),
 }
 
 /// All that processes report.
@@ -47,7 +47,7 @@ impl Program {
 
     /// Everything at once, in the order of time.
     pub(super) fn sorted(&self) -> Vec<(Duration, Arrival)> {
-        let recordings = self.recordings.iter().cloned().map(Arrival::Recording);
+        let recordings = self.recordings.iter().cloned().map(Box::new).map(Arrival::Recording);
         let all = std::iter::once(Arrival::Spans(self.spans.clone())).chain(recordings);
         all.map(|arrival| (Duration::ZERO, arrival)).collect()
     }
@@ -68,7 +68,7 @@ impl Program {
             }
             rest = others;
         }
-        arrivals.extend(self.recordings.iter().cloned().map(Arrival::Recording));
+        arrivals.extend(self.recordings.iter().cloned().map(Box::new).map(Arrival::Recording));
         let millis = u64::try_from(period.as_millis()).unwrap();
         let mut arrivals: Vec<(Duration, Arrival)> = (arrivals.into_iter())
             .map(|arrival| (Duration::from_millis(random.below(millis)), arrival))
