@@ -16,6 +16,9 @@ use crate::self_view::Evidences;
 use crate::spans::SpanIndex;
 use crate::stack_layers::{Place, Places};
 
+/// Functions of the runtime that the scheduler puts on top of the one that it stops: what runs is the one below.
+const PREEMPTION: &str = "runtime.asyncPreempt";
+
 /// How often the profiler saw the task of a request run one function.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SampledFunction {
@@ -23,7 +26,7 @@ pub struct SampledFunction {
     pub layer: Layer,
     /// Layer of the library on the stack, if there is one and the span is no call itself; else `layer`.
     pub function_layer: Layer,
-    /// The innermost function; empty if the sample has no stack.
+    /// The innermost function, but for the scheduler's interruption of it; empty if the sample has no stack.
     pub function: Arc<str>,
     /// Samples.
     pub n: u32,
@@ -84,7 +87,8 @@ impl Samples {
 fn innermost(recording: &TaskRecording, stack: Option<StackId>) -> Option<NameId> {
     let stack = stack?;
     let at = recording.stacks.binary_search_by_key(&stack, |known| known.id).ok()?;
-    Some(recording.stacks[at].frames.first()?.function)
+    let mut functions = recording.stacks[at].frames.iter().map(|frame| frame.function);
+    functions.find(|function| !recording.names.resolve(*function).starts_with(PREEMPTION))
 }
 
 impl Evidences<'_> {

@@ -78,6 +78,15 @@ fn samples_elsewhere_and_those_that_contradict_the_states_do_not_count() {
 }
 
 #[test]
+fn a_function_that_the_scheduler_interrupts_is_what_runs() {
+    check(
+        "g1: run 0..20 | span GET on g1 kind server: 0..20 | cpu g1: 5 main.sort<main.handle
+         | cpu g1: 7 runtime.asyncPreempt2<runtime.asyncPreempt<main.sort<main.handle",
+        &["GET handler/handler main.sort 2 20"],
+    );
+}
+
+#[test]
 fn without_samples_there_are_no_rows() {
     check("g1: run 0..40 | span GET on g1 kind server: 0..40", &[]);
 }

@@ -23,6 +23,7 @@ pub(super) fn of(table: Table) -> Vec<Field> {
         Table::Operations => matrix_columns::operations(),
         Table::Matrix => matrix_columns::matrix(),
         Table::Interference => matrix_columns::interference(),
+        Table::RunningFunctions => matrix_columns::running_functions(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The columns of `operations`, `matrix` and `interference`, which sum up requests by window, service and operation.
+//! The columns of `operations`, `matrix`, `interference` and `running_functions`, which sum up requests by window, service
+//! and operation.
 
 use arrow_schema::{DataType, Field};
 
@@ -6,7 +7,7 @@ use super::columns::{optional, required, timestamp_us};
 
 const SKETCH: &str = "as a mergeable sketch, see `sketch_merge` and `sketch_quantile` in storage.md";
 
-/// The columns that say which requests are summed up: the same in all three tables.
+/// The columns that say which requests are summed up: the same in all of these tables.
 fn group() -> Vec<Field> {
     vec![
         required("window_start_ns", DataType::Int64, "Start of the window"),
@@ -126,6 +127,36 @@ pub(super) fn interference() -> Vec<Field> {
         required("culprit_state", DataType::Utf8, "State of those"),
         required("n", DataType::Int64, "Requests that waited so"),
         required("ns", DataType::Int64, "Time that they waited so, all together"),
+    ]);
+    fields
+}
+
+pub(super) fn running_functions() -> Vec<Field> {
+    let mut fields = group();
+    fields.extend([
+        required("layer", DataType::Utf8, "Layer of the running time, as in `matrix`"),
+        required(
+            "function_layer",
+            DataType::Utf8,
+            "Layer of the library on the stack, if there is one without a span of its own; else `layer`",
+        ),
+        required(
+            "function",
+            DataType::Utf8,
+            "Innermost function; empty for samples without a stack",
+        ),
+        required("n_samples", DataType::Int64, "Samples of the CPU profiler"),
+        required(
+            "ns",
+            DataType::Int64,
+            "Running time of the requests in the layer, times the function's share of the samples",
+        ),
+        required(
+            "ns_lo",
+            DataType::Int64,
+            "Lower end of the 95 % confidence interval (Wilson's, of the share)",
+        ),
+        required("ns_hi", DataType::Int64, "Upper end"),
     ]);
     fields
 }

@@ -45,11 +45,13 @@ pub enum Table {
     Matrix,
     /// One row per window, operation that waited, operation waited for, and what either did.
     Interference,
+    /// One row per window, service, operation, layer and function that was seen running.
+    RunningFunctions,
 }
 
 impl Table {
     /// Every table, in the order of dependence: what others refer to comes first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Stacks,
         Self::Tasks,
         Self::TaskStates,
@@ -63,6 +65,7 @@ impl Table {
         Self::Operations,
         Self::Matrix,
         Self::Interference,
+        Self::RunningFunctions,
     ];
 
     /// Name in SQL and directory in the store.
@@ -81,6 +84,7 @@ impl Table {
             Self::Operations => "operations",
             Self::Matrix => "matrix",
             Self::Interference => "interference",
+            Self::RunningFunctions => "running_functions",
         }
     }
 
@@ -94,7 +98,7 @@ impl Table {
         match self {
             Self::Logs | Self::Metrics => "time_ns",
             Self::Stacks | Self::Tasks => "recording_start_ns",
-            Self::Operations | Self::Matrix | Self::Interference => "window_start_ns",
+            Self::Operations | Self::Matrix | Self::Interference | Self::RunningFunctions => "window_start_ns",
             _ => "start_ns",
         }
     }
@@ -115,6 +119,7 @@ impl Table {
             Self::Operations => &["window_start_ns", "service_name", "operation"],
             Self::Matrix => &["window_start_ns", "service_name", "operation", "view", "layer", "state"],
             Self::Interference => &["window_start_ns", "service_name", "operation", "culprit_operation"],
+            Self::RunningFunctions => &["window_start_ns", "service_name", "operation", "layer", "function"],
         }
     }
 
@@ -145,6 +150,11 @@ impl Table {
                 "One row per window, service, operation, layer and state in which requests waited for requests of other \
                  traces, and operation, layer and state of those: the time of `blocked_on_other` in the root view, by who \
                  waited and who was waited for. `ns` adds up."
+            }
+            Self::RunningFunctions => {
+                "One row per window, service, operation, layer and function that the CPU profiler saw requests run. The \
+                 rows of a layer divide its exact running time in the self view as its samples are divided, and sum to it. \
+                 There are rows where execution traces hold CPU samples."
             }
             Self::Matrix => {
                 "One row per window, service, operation, view, layer and state, over the requests (the spans without a \

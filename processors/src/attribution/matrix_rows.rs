@@ -1,11 +1,11 @@
-//! A matrix as rows of the tables `operations`, `matrix` and `interference`.
+//! A matrix as rows of the tables `operations`, `matrix`, `interference` and `running_functions`.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Float64Array, Int32Array, Int64Array, RecordBatch};
 use arrow::error::ArrowError;
 use spandrel_attribution::{
-    Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup,
+    Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup, RunningFunctionRow,
 };
 use spandrel_model::Table;
 use spandrel_pipeline::TableRows;
@@ -13,7 +13,7 @@ use spandrel_pipeline::TableRows;
 use super::rows::{int64, keys, strings, table, timestamps};
 use super::windows::WindowRows;
 
-/// Rows of `operations`, `matrix` and `interference`, in this order. Tables without rows are left out.
+/// Rows of `operations`, `matrix`, `interference` and `running_functions`, in this order. Tables without rows are left out.
 ///
 /// # Errors
 /// Arrow refuses the columns, which means that they do not fit the schema of the table.
@@ -35,6 +35,7 @@ fn replacing_rows(
         operations(&tables.operations, emission)?,
         matrix(&tables.cells, emission)?,
         interference(&tables.interference, emission)?,
+        running_functions(&tables.functions, emission)?,
     ];
     for table in &mut tables {
         table.replaces = group_keys(table.table, replaced, emission)?;
@@ -105,6 +106,20 @@ fn interference(rows: &[InterferenceRow], emission: i32) -> Result<TableRows, Ar
         int64(rows.iter().map(|row| row.ns)),
     ]);
     table(Table::Interference, columns)
+}
+
+fn running_functions(rows: &[RunningFunctionRow], emission: i32) -> Result<TableRows, ArrowError> {
+    let mut columns = group(rows, |row| &row.group, emission);
+    columns.extend([
+        strings(rows.iter().map(|row| row.layer.as_str())),
+        strings(rows.iter().map(|row| row.function_layer.as_str())),
+        strings(rows.iter().map(|row| &*row.function)),
+        int64(rows.iter().map(|row| row.n_samples)),
+        int64(rows.iter().map(|row| row.ns)),
+        int64(rows.iter().map(|row| row.lo_ns)),
+        int64(rows.iter().map(|row| row.hi_ns)),
+    ]);
+    table(Table::RunningFunctions, columns)
 }
 
 fn group<R>(rows: &[R], of: fn(&R) -> &RequestGroup, emission: i32) -> Vec<ArrayRef> {
