@@ -22,16 +22,19 @@ fn duckdb_and_pyarrow_agree_with_sql_while_the_collector_runs() {
     let collector = Collector::start(dir.path(), &[], &QUICK);
     collector.replay();
 
+    // The bundled recording holds no CPU samples.
+    let with_rows = Table::ALL.into_iter().filter(|table| *table != Table::RunningFunctions);
     let mut python = Command::new(repository::root().join(".tools/venv/bin/python"));
     python.arg(repository::root().join("tests/tests/external_readers.py"));
-    python.arg(collector.tables().dir()).args(Table::ALL.map(Table::name));
+    python
+        .arg(collector.tables().dir())
+        .args(with_rows.clone().map(Table::name));
     let found: Map<String, Value> = serde_json::from_str(&process::run(&mut python, READ_LIMIT).success()).unwrap();
 
     let tables = collector.tables();
     let count = |table: Table| tables.number(&format!("SELECT count(*) FROM {}", table.name()));
-    let rows: Map<String, Value> = Table::ALL
+    let rows: Map<String, Value> = with_rows
         .map(|table| (table.name().to_owned(), json!(count(table))))
-        .into_iter()
         .collect();
     assert!(rows.values().all(|count| count.as_i64() > Some(0)), "{rows:?}");
     let attributed = tables.number("SELECT sum(ns) FROM attribution WHERE view = 'self'");
