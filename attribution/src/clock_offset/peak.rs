@@ -45,7 +45,7 @@ pub(super) fn find(votes: &Votes, width_ns: i64) -> Result<Peak, NoOffset> {
     let contest = Contest::new(votes, best, width_ns);
     let neighbors = contest.neighbors()?;
     let far_support = (windows.iter())
-        .filter(|window| contest.distance_ns(window).abs() > LAG_MAX_NS)
+        .filter(|window| contest.distance_ns(window).saturating_abs() > LAG_MAX_NS)
         .map(|window| window.support)
         .max();
     let chance = far_support.unwrap_or(0).max(CHANCE_MAX);
@@ -190,7 +190,7 @@ impl<'a> Contest<'a> {
     /// Whether the best wins against `rival`, where `chance` voters agree by chance.
     fn decide(&self, rival: &Window, chance: usize) -> Result<(), NoOffset> {
         let distance_ns = self.distance_ns(rival);
-        if distance_ns.abs() <= self.width_ns {
+        if distance_ns.saturating_abs() <= self.width_ns {
             return Ok(());
         }
         let mut for_rival: Vec<usize> = self.votes[rival.range()].iter().map(|vote| vote.voter).collect();

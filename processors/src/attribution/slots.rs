@@ -238,13 +238,20 @@ impl Slot {
     pub(super) fn is_due(&self, id: SlotId, round: &Round) -> bool {
         let has_due_spans = self.has_due_spans(round);
         if round.is_last || self.is_over(round) {
-            return has_due_spans || self.changed_at.is_some();
+            return has_due_spans || self.changed_in_time(round);
         }
         if self.rests_until.is_some_and(|until| round.now < until) {
             return false;
         }
         let settle = round.settle(id.level() + self.corrections);
         has_due_spans || self.changed_at.is_some_and(|since| since + settle <= round.now)
+    }
+
+    /// Whether something came while it could be corrected. What comes later does not put off its end.
+    fn changed_in_time(&self, round: &Round) -> bool {
+        let until = self.joined_at.map(|at| at + round.retention);
+        self.changed_at
+            .is_some_and(|since| until.is_none_or(|until| since < until))
     }
 
     /// Whether the time in which it can be corrected has passed.

@@ -222,6 +222,7 @@ impl Window {
             tables.operations.extend(of_group.operations);
             tables.cells.extend(of_group.cells);
             tables.interference.extend(of_group.interference);
+            tables.functions.extend(of_group.functions);
         }
         any.then_some(WindowRows {
             emission: self.emission,
