@@ -125,7 +125,7 @@ mod tests {
             ("sync.(*Mutex).Lock", "sync/mutex.go"),
             (
                 "github.com/jackc/pgx/v5.(*Conn).Query",
-                "/root/go/pkg/mod/github.com/jackc/pgx/v5@v5.12.0/conn.go",
+                "/home/me/go/pkg/mod/github.com/jackc/pgx/v5@v5.12.0/conn.go",
             ),
             (
                 "example.com/shop/stock.(*Inventory).Reserve",
