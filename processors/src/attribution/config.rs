@@ -111,6 +111,9 @@ impl Default for AttributionConfig {
 /// The most that a slot waits for more of what comes late.
 const LONGEST_SETTLE: Duration = Duration::from_millis(2_500);
 
+/// The longest time for which anything can be held. Far below what clocks can add up.
+const LONGEST_HOLD: Duration = Duration::from_secs(31 * 24 * 3600);
+
 impl AttributionConfig {
     /// A round of work at `now`.
     pub(super) fn round(&self, now: Instant, is_last: bool) -> Round {
@@ -166,6 +169,14 @@ impl AttributionConfig {
                 "retention",
                 "must not be shorter than join_delay, or recordings are gone when spans are joined",
             );
+        }
+        for (key, duration) in [("retention", retention), ("join_delay", join_delay)] {
+            if duration > LONGEST_HOLD {
+                refuse(
+                    key,
+                    "must not be longer than 31 days: everything that arrives is held for that long",
+                );
+            }
         }
         let span_limit = raw.span_limit.unwrap_or(default.span_limit);
         if span_limit == 0 {

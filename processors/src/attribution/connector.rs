@@ -108,17 +108,14 @@ impl AttributionConnector {
 
     async fn consume_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
         let digest = digest(&profile);
-        if !self.lock().pending.is_new_profile(digest) {
+        if self.lock().pending.knows_profile(digest) {
             self.metrics.duplicate_recordings.inc();
             return Ok(());
         }
-        let accepted = self.accept_profile(profile, digest).await;
-        if accepted.is_err() {
-            self.lock().pending.forget_profile(digest);
-        }
-        accepted
+        self.accept_profile(profile, digest).await
     }
 
+    /// The sender may go away at any `await`. So the profile is known as one that has arrived when it is held, not before.
     async fn accept_profile(&self, profile: Arc<RuntimeProfile>, digest: u64) -> Result<(), Refusal> {
         let (rules, raw) = (self.config.state_rules.clone(), profile.clone());
         let decoded = off_executor(move || decode_profile(&raw, &rules)).await?;
@@ -132,6 +129,10 @@ impl AttributionConnector {
         }
         let bytes = size_bytes(&decoded) + profile.bytes.len() as u64;
         let mut state = self.room_for_recording(bytes).await?;
+        if !state.pending.is_new_profile(digest) {
+            self.metrics.duplicate_recordings.inc();
+            return Ok(());
+        }
         match decoded {
             Decoded::Anchored(recording) => state.pending.add_recording(recording, profile, Instant::now()),
             Decoded::Unanchored(recording) => {

@@ -65,6 +65,11 @@ impl Pending {
         self.spans.waiting_count()
     }
 
+    /// Whether a profile has arrived, by its digest.
+    pub(super) fn knows_profile(&self, digest: u64) -> bool {
+        self.profiles.contains(&digest)
+    }
+
     /// Remembers a profile by its digest. `false` if it has arrived before.
     pub(super) fn is_new_profile(&mut self, digest: u64) -> bool {
         let is_new = !self.profiles.contains(&digest);
@@ -72,7 +77,7 @@ impl Pending {
         is_new
     }
 
-    /// Forgets a profile that turned out to be unreadable or was refused.
+    /// Forgets a profile that is dropped and may be sent again.
     pub(super) fn forget_profile(&mut self, digest: u64) {
         self.profiles.remove(&digest);
     }

@@ -308,6 +308,18 @@ async fn a_profile_sent_twice_counts_once() {
 }
 
 #[tokio::test]
+async fn a_profile_whose_sender_went_away_is_taken_when_it_is_sent_again() {
+    let (connector, sink, source) = (connector(""), Arc::new(Sink::default()), StopSource::new());
+    let running = tokio::spawn(connector.clone().run(sink.outputs(), source.stop()));
+    let given_up = tokio::time::timeout(Duration::ZERO, connector.consume(real_profile())).await;
+    assert!(given_up.is_err(), "it takes longer than no time");
+    connector.consume(real_profile()).await.unwrap();
+    source.request();
+    running.await.unwrap().unwrap();
+    assert!(sink.rows(Table::TaskStates) > 100);
+}
+
+#[tokio::test]
 async fn rows_of_a_profile_carry_the_identity_of_the_process_it_was_joined_with() {
     let sink = run("", vec![spans_of("shop-1", 1, 2), real_profile()]).await;
     let tables = sink.0.lock().unwrap();
@@ -332,6 +344,14 @@ fn every_problem_of_a_section_is_reported() {
             "{path} missing in {shown}"
         );
     }
+}
+
+#[test]
+fn nothing_can_be_held_for_longer_than_clocks_can_add_up() {
+    let section = Section::from_yaml("connectors::attribution", "retention: 18446744073709551615s").unwrap();
+    let mut problems = Problems::new();
+    assert!(AttributionConfig::check(&section, &mut problems).is_none());
+    assert!(problems.to_string().contains("31 days"), "{problems}");
 }
 
 #[test]

@@ -121,6 +121,43 @@ fn a_corrected_request_replaces_what_it_counted_for_in_the_matrix() {
 }
 
 #[test]
+fn functions_that_a_late_recording_saw_divide_the_running_time() {
+    let mut stream = stream();
+    stream.spans(vec![span(1, None, 0, 2_000)]);
+    stream.advance(seconds(25));
+    assert_eq!(stream.table(Table::RunningFunctions), []);
+    let mut sampled = recording(0, 2_000);
+    let [sort, handle] = ["main.sort", "main.handle"].map(|name| sampled.names.intern(name));
+    let stack = |id, function| Stack {
+        id: StackId(id),
+        frames: vec![Frame {
+            function,
+            file: Names::EMPTY,
+            line: 1,
+        }],
+    };
+    sampled.stacks = vec![stack(1, sort), stack(2, handle)];
+    sampled.runtime_events = [(100, 1), (200, 1), (300, 2), (1_500, 2)]
+        .map(|(at, id)| RuntimeEvent {
+            task: Some(TaskId(1)),
+            stack: Some(StackId(id)),
+            ..RuntimeEvent::new(RuntimeEventKind::CpuSample, Names::EMPTY, interval(at, at))
+        })
+        .into();
+    stream.recording(sampled);
+    stream.advance(seconds(45));
+    let rows = stream.table(Table::RunningFunctions);
+    let found: Vec<[&str; 3]> = (rows.iter())
+        .map(|row| [&*row["function"], &*row["n_samples"], &*row["ns"]])
+        .collect();
+    assert_eq!(
+        found,
+        [["main.handle", "1", "333"], ["main.sort", "2", "667"]],
+        "the sample of the wait counts for nothing"
+    );
+}
+
+#[test]
 fn a_request_whose_parent_arrives_late_is_none() {
     let mut stream = stream();
     stream.spans(vec![span(2, Some(1), 20 * SECOND, 20 * SECOND + 5)]);
