@@ -12,6 +12,11 @@ use crate::stack_layers::may_refine;
 /// Number of a layer.
 pub(crate) type LayerNumber = usize;
 
+/// How many layers the spans of one analysis may have, beside those of rules. A span has cells of every layer inside it, so
+/// that without a limit nested spans that all name a layer of their own would have cells in proportion to the square of
+/// their number.
+const LAYERS_MAX: usize = 256;
+
 /// Layers by number. Those of [`StackLayers`](crate::StackLayers) come first, under the numbers that they have there.
 pub(crate) struct Layering {
     layers: Vec<Layer>,
@@ -25,9 +30,15 @@ impl Layering {
         let mut layers = rules.stack_layers.layers().to_vec();
         let numbered = layers.iter().cloned().zip(0..);
         let mut numbers: HashMap<Layer, LayerNumber> = numbered.collect();
+        let limit = numbers.len() + LAYERS_MAX;
         let of_span = (0..spans.len())
             .map(|span| {
-                let layer = rules.layers.layer_of(spans.span(span));
+                let span = spans.span(span);
+                let said = rules.layers.layer_of(span);
+                let layer = match numbers.len() < limit || numbers.contains_key(&said) {
+                    true => said,
+                    false => rules.layers.named_layer_of(span),
+                };
                 *numbers.entry(layer).or_insert_with_key(|layer| {
                     layers.push(layer.clone());
                     layers.len() - 1

@@ -82,6 +82,14 @@ impl LayerRules {
             .find_map(|rule| rule.layer_of(span))
             .unwrap_or_else(|| self.fallback.clone())
     }
+
+    /// The layer of `span` by the rules that name one, whatever its attributes do.
+    pub(crate) fn named_layer_of(&self, span: &Span) -> Layer {
+        let mut named = (self.rules.iter()).filter(|rule| matches!(rule.layer, LayerSource::Named(_)));
+        named
+            .find_map(|rule| rule.layer_of(span))
+            .unwrap_or_else(|| self.fallback.clone())
+    }
 }
 
 impl LayerRule {

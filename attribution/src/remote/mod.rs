@@ -95,10 +95,23 @@ pub(crate) fn follow_calls(analyses: &mut [Analysis<'_>]) {
         calls.counts = counts;
         analyses[process].set_calls(calls);
     }
+    clients.retain(|(hops, _)| *hops <= HOPS_MAX);
     clients.sort_unstable_by(|left, right| right.cmp(left));
-    for (_, client) in clients.into_iter().filter(|(hops, _)| *hops <= HOPS_MAX) {
-        fill(analyses, client);
+    for as_deep in clients.chunk_by(|left, right| left.0 == right.0) {
+        // None of them sees what the others find, so that their order does not matter.
+        let found: Vec<Found> = as_deep.iter().map(|(_, client)| find(analyses, *client)).collect();
+        for ((_, (process, client)), found) in as_deep.iter().zip(found) {
+            analyses[*process].calls_mut().fill(*client, found.parts, &found.others);
+        }
     }
+}
+
+/// What stands in the place of the network waits of a call.
+struct Found {
+    /// What the servers did while they were waited for.
+    parts: Vec<(Interval, Cell)>,
+    /// When the other servers of the call were open, sorted.
+    others: Vec<Interval>,
 }
 
 /// Places the server of `link` on the clock of its client.
@@ -118,8 +131,8 @@ fn server(analyses: &[Analysis<'_>], link: &Link, offset: Option<OffsetRange>) -
     })
 }
 
-/// Puts what the servers of `client` did into its call.
-fn fill(analyses: &mut [Analysis<'_>], (process, client): Place) {
+/// What the servers of `client` did.
+fn find(analyses: &[Analysis<'_>], (process, client): Place) -> Found {
     let analysis = &analyses[process];
     let servers = analysis.calls().servers(client);
     let mut waited_for = vec![false; servers.len()];
@@ -142,5 +155,5 @@ fn fill(analyses: &mut [Analysis<'_>], (process, client): Place) {
     let others = servers.iter().zip(waited_for).filter(|(_, waited_for)| !waited_for);
     let mut others: Vec<Interval> = others.map(|(server, _)| server.interval).collect();
     others.sort_unstable();
-    analyses[process].calls_mut().fill(client, parts, &others);
+    Found { parts, others }
 }

@@ -333,3 +333,18 @@ fn the_row_on_the_task_ends_with_the_task() {
     };
     assert_eq!(on_task, [Some(expected), None]);
 }
+
+#[test]
+fn spans_that_all_name_a_layer_of_their_own_are_told_apart_up_to_a_limit() {
+    let spans: Vec<String> = (0..300)
+        .map(|n| format!("span s{n} on g1 layer l{n}: {n}..1000"))
+        .collect();
+    let scene = parse(&format!("g1: run 0..1000 | {}", spans.join(" | ")));
+    let result = scene.world.attribute(&scene.recordings);
+    assert_eq!(result.violations, []);
+    let layers: Vec<&str> = result.spans.iter().map(|span| span.layer.as_str()).collect();
+    assert_eq!(layers[255], "l255");
+    assert!(layers[256..].iter().all(|layer| *layer == "service"), "{layers:?}");
+    let most = result.spans.iter().map(|span| span.cells.len()).max();
+    assert_eq!(most, Some(2 * 257), "in each view a cell of each layer");
+}
