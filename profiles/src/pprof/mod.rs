@@ -11,7 +11,7 @@
 //! of many.
 
 mod labels;
-mod proto;
+pub mod proto;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +27,7 @@ use spandrel_model::{
 use thiserror::Error;
 
 use self::labels::labeled_span;
-use self::proto::{Function, Location, Profile, Sample, each_sample};
+use self::proto::{Function, Head, Location, Sample, each_sample};
 use crate::stack_hash::StackHash;
 
 /// Longest profile, decompressed. Those of a minute have one or two MB.
@@ -78,7 +78,7 @@ pub enum PprofError {
 /// The bytes are not a CPU profile; see [`PprofError`].
 pub fn decode(bytes: &[u8], process: Arc<ProcessIdentity>, source: Arc<str>) -> Result<CpuProfile, PprofError> {
     let bytes = decompressed(bytes)?;
-    let profile = Profile::decode(bytes.as_slice())?;
+    let profile = Head::decode(bytes.as_slice())?;
     let values = Values::of(&profile)?;
     let mut stacks = Stacks::new(&profile);
     let mut totals: BTreeMap<(Option<StackId>, Option<LabeledSpan>), (i64, i64)> = BTreeMap::new();
@@ -134,7 +134,7 @@ fn decompressed(bytes: &[u8]) -> Result<Vec<u8>, PprofError> {
     }
 }
 
-fn window(profile: &Profile) -> Result<Interval, PprofError> {
+fn window(profile: &Head) -> Result<Interval, PprofError> {
     let start = UnixNanos(profile.time_nanos);
     let end = UnixNanos(profile.time_nanos.saturating_add(profile.duration_nanos.max(0)));
     let window = Interval::new(start, end).filter(|_| profile.time_nanos > 0);
@@ -152,7 +152,7 @@ struct Values {
 
 impl Values {
     /// Go has `samples/count` and `cpu/nanoseconds`.
-    fn of(profile: &Profile) -> Result<Self, PprofError> {
+    fn of(profile: &Head) -> Result<Self, PprofError> {
         let types = (profile.sample_type.iter())
             .map(|each| Ok((text(profile, each.r#type)?, text(profile, each.unit)?)))
             .collect::<Result<Vec<_>, PprofError>>()?;
@@ -186,7 +186,7 @@ impl Values {
     }
 }
 
-fn text(profile: &Profile, id: i64) -> Result<&str, PprofError> {
+fn text(profile: &Head, id: i64) -> Result<&str, PprofError> {
     let text = usize::try_from(id).ok().and_then(|id| profile.string_table.get(id));
     text.map(String::as_str).ok_or(PprofError::Dangling {
         what: "string",
@@ -195,7 +195,7 @@ fn text(profile: &Profile, id: i64) -> Result<&str, PprofError> {
 }
 
 /// Numbers as labels name no span: ids of 64 bits do not fit.
-fn span_of(profile: &Profile, sample: &Sample) -> Result<Option<LabeledSpan>, PprofError> {
+fn span_of(profile: &Head, sample: &Sample) -> Result<Option<LabeledSpan>, PprofError> {
     let labels = (sample.label.iter())
         .filter(|label| label.str != 0)
         .map(|label| Ok((text(profile, label.key)?, text(profile, label.str)?)))
@@ -205,7 +205,7 @@ fn span_of(profile: &Profile, sample: &Sample) -> Result<Option<LabeledSpan>, Pp
 
 /// The stacks of samples under ids that are the same everywhere.
 struct Stacks<'a> {
-    profile: &'a Profile,
+    profile: &'a Head,
     locations: HashMap<u64, &'a Location>,
     functions: HashMap<u64, &'a Function>,
     names: Names,
@@ -214,7 +214,7 @@ struct Stacks<'a> {
 }
 
 impl<'a> Stacks<'a> {
-    fn new(profile: &'a Profile) -> Self {
+    fn new(profile: &'a Head) -> Self {
         Self {
             profile,
             locations: profile.location.iter().map(|each| (each.id, each)).collect(),

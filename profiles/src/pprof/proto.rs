@@ -1,11 +1,11 @@
-//! The messages of pprof's `proto/profile.proto`, those fields that are read.
+//! The messages of pprof's `proto/profile.proto`, those fields that are read here or written by `spandrel-viewers`.
 
 use prost::bytes::Buf;
 use prost::{DecodeError, Message, decode_length_delimiter};
 
 /// `Profile` without its samples, which refer to tables that come after them.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Profile {
+pub(super) struct Head {
     #[prost(message, repeated, tag = "1")]
     pub(super) sample_type: Vec<ValueType>,
     #[prost(message, repeated, tag = "4")]
@@ -23,61 +23,88 @@ pub(super) struct Profile {
     pub(super) period: i64,
 }
 
+/// What a value of a sample is. Numbers are positions in the table of strings.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ValueType {
+pub struct ValueType {
+    /// What is counted.
     #[prost(int64, tag = "1")]
-    pub(super) r#type: i64,
+    pub r#type: i64,
+    /// In what.
     #[prost(int64, tag = "2")]
-    pub(super) unit: i64,
+    pub unit: i64,
 }
 
+/// What was seen with one stack and one set of labels.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Sample {
+pub struct Sample {
     /// Innermost first.
     #[prost(uint64, repeated, tag = "1")]
-    pub(super) location_id: Vec<u64>,
+    pub location_id: Vec<u64>,
     /// One for each of the profile's sample types.
     #[prost(int64, repeated, tag = "2")]
-    pub(super) value: Vec<i64>,
+    pub value: Vec<i64>,
+    /// Labels.
     #[prost(message, repeated, tag = "3")]
-    pub(super) label: Vec<Label>,
+    pub label: Vec<Label>,
 }
 
+/// A label; `num` counts if `str` is 0.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Label {
+pub struct Label {
+    /// Name.
     #[prost(int64, tag = "1")]
-    pub(super) key: i64,
+    pub key: i64,
+    /// Text.
     #[prost(int64, tag = "2")]
-    pub(super) str: i64,
+    pub str: i64,
+    /// Number.
     #[prost(int64, tag = "3")]
-    pub(super) num: i64,
+    pub num: i64,
 }
 
+/// A place in the program.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Location {
+pub struct Location {
+    /// Id that others refer to, not 0.
     #[prost(uint64, tag = "1")]
-    pub(super) id: u64,
+    pub id: u64,
+    /// Binary; 0 for none.
+    #[prost(uint64, tag = "2")]
+    pub mapping_id: u64,
+    /// Address; 0 for none.
+    #[prost(uint64, tag = "3")]
+    pub address: u64,
     /// Several where functions were inlined, the innermost first.
     #[prost(message, repeated, tag = "4")]
-    pub(super) line: Vec<Line>,
+    pub line: Vec<Line>,
 }
 
+/// A line of a function at a place.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Line {
+pub struct Line {
+    /// Function.
     #[prost(uint64, tag = "1")]
-    pub(super) function_id: u64,
+    pub function_id: u64,
+    /// Line, counted from 1.
     #[prost(int64, tag = "2")]
-    pub(super) line: i64,
+    pub line: i64,
 }
 
+/// A function.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Function {
+pub struct Function {
+    /// Id that others refer to, not 0.
     #[prost(uint64, tag = "1")]
-    pub(super) id: u64,
+    pub id: u64,
+    /// Name for people.
     #[prost(int64, tag = "2")]
-    pub(super) name: i64,
+    pub name: i64,
+    /// Name as the linker has it.
+    #[prost(int64, tag = "3")]
+    pub system_name: i64,
+    /// Source file.
     #[prost(int64, tag = "4")]
-    pub(super) filename: i64,
+    pub filename: i64,
 }
 
 /// Field number of the samples in `Profile`.

@@ -8,8 +8,8 @@ fn decoded(bytes: &[u8]) -> Result<CpuProfile, String> {
 }
 
 /// A profile of processor time, made at second 1, without samples.
-fn profile() -> Profile {
-    Profile {
+fn profile() -> Head {
+    Head {
         sample_type: vec![ValueType { r#type: 1, unit: 2 }],
         string_table: ["", "cpu", "nanoseconds", "main", "main.go"]
             .map(str::to_owned)
@@ -17,7 +17,7 @@ fn profile() -> Profile {
         time_nanos: 1_000_000_000,
         duration_nanos: 5_000_000,
         period: 10_000_000,
-        ..Profile::default()
+        ..Head::default()
     }
 }
 
@@ -49,15 +49,15 @@ fn a_profile_without_counts_has_one_sample_for_each_period() {
 
 #[test]
 fn says_what_is_wrong() {
-    let memory = Profile {
+    let memory = Head {
         string_table: ["", "inuse_space", "bytes"].map(str::to_owned).to_vec(),
         ..profile()
     };
-    let timeless = Profile {
+    let timeless = Head {
         time_nanos: 0,
         ..profile()
     };
-    let nameless = Profile {
+    let nameless = Head {
         sample_type: vec![ValueType { r#type: 1, unit: 9 }],
         ..profile()
     };

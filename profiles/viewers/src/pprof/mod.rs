@@ -125,6 +125,7 @@ impl<W: io::Write> Writer<'_, W> {
                 label.push(Label {
                     key: self.tables.strings.id(key),
                     str: self.tables.strings.id(text),
+                    ..Label::default()
                 });
             }
         }

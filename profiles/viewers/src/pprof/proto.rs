@@ -1,4 +1,6 @@
-//! The messages of pprof's `proto/profile.proto`, those fields that are written.
+//! The messages of pprof's `proto/profile.proto` that are written only; the others are `spandrel-profiles`'s.
+
+pub(super) use spandrel_profiles::pprof::proto::{Function, Label, Line, Location, Sample, ValueType};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Profile {
@@ -26,34 +28,6 @@ pub(super) struct Profile {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ValueType {
-    #[prost(int64, tag = "1")]
-    pub(super) r#type: i64,
-    #[prost(int64, tag = "2")]
-    pub(super) unit: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Sample {
-    /// Innermost first.
-    #[prost(uint64, repeated, tag = "1")]
-    pub(super) location_id: Vec<u64>,
-    /// One for each sample type.
-    #[prost(int64, repeated, tag = "2")]
-    pub(super) value: Vec<i64>,
-    #[prost(message, repeated, tag = "3")]
-    pub(super) label: Vec<Label>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Label {
-    #[prost(int64, tag = "1")]
-    pub(super) key: i64,
-    #[prost(int64, tag = "2")]
-    pub(super) str: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Mapping {
     #[prost(uint64, tag = "1")]
     pub(super) id: u64,
@@ -67,36 +41,4 @@ pub(super) struct Mapping {
     pub(super) has_line_numbers: bool,
     #[prost(bool, tag = "10")]
     pub(super) has_inline_frames: bool,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Location {
-    #[prost(uint64, tag = "1")]
-    pub(super) id: u64,
-    #[prost(uint64, tag = "2")]
-    pub(super) mapping_id: u64,
-    #[prost(uint64, tag = "3")]
-    pub(super) address: u64,
-    #[prost(message, repeated, tag = "4")]
-    pub(super) line: Vec<Line>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Line {
-    #[prost(uint64, tag = "1")]
-    pub(super) function_id: u64,
-    #[prost(int64, tag = "2")]
-    pub(super) line: i64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Function {
-    #[prost(uint64, tag = "1")]
-    pub(super) id: u64,
-    #[prost(int64, tag = "2")]
-    pub(super) name: i64,
-    #[prost(int64, tag = "3")]
-    pub(super) system_name: i64,
-    #[prost(int64, tag = "4")]
-    pub(super) filename: i64,
 }
