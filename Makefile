@@ -4,7 +4,7 @@ CARGO ?= cargo
 SHOP = tests/services/shop
 GOTRACE_BENCH = $(CARGO) run --locked --release -p spandrel-bench --bin gotrace-bench --
 
-.PHONY: help demo test lint audit record accuracy bench-gotrace profile-gotrace bench-attribution compose-check tables-doc gotrace-coverage fuzz fuzz-keep prerequisites
+.PHONY: help demo test lint audit record accuracy bench-gotrace profile-gotrace bench-attribution bench-replacement compose-check tables-doc gotrace-coverage fuzz fuzz-keep prerequisites
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ accuracy: ## Compare attribution with causes that were injected and measured (RE
 bench-gotrace: ## Measure the decoder of Go traces against Go's reader (QUICK=1, CORES=1,2, UPDATE=1: docs/benchmarks.md; needs Go)
 	@$(GOTRACE_BENCH) $(if $(filter 1,$(QUICK)),--quick) $(if $(CORES),--cores $(CORES)) \
 		$(if $(filter 1,$(UPDATE)),--update docs/benchmarks.md) $(ARGS)
+
+bench-replacement: ## Measure what corrections of stored rows cost (a release build of the store: some minutes)
+	@$(CARGO) run --quiet --locked --release -p spandrel-store --example replacement-cost
 
 profile-gotrace: ## Count what its stages spend on an event, by function (STAGE=columns FILE=x.trace; needs valgrind)
 	@$(GOTRACE_BENCH) profile $(if $(STAGE),--stage '$(STAGE)') $(FILE)

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use spandrel_model::{Table, UnixNanos};
 
 use crate::{Batch, Refusal, Signal, Stop};
 
@@ -18,13 +16,6 @@ use crate::{Batch, Refusal, Signal, Stop};
 pub trait Consumer: Send + Sync + 'static {
     /// Returns when the callee has taken responsibility for `batch`, or has refused it.
     async fn consume(&self, batch: Batch) -> Result<(), Refusal>;
-
-    /// Rows of `table` that an earlier run of the collector left here and that are still to be had: those whose
-    /// [`Table::time_column`] is at `from` or later, under [`Table::schema`]. A component that starts again asks those it
-    /// sends to. Most consumers keep nothing.
-    async fn recall(&self, _table: Table, _from: UnixNanos) -> Result<Vec<RecordBatch>, Refusal> {
-        Ok(Vec::new())
-    }
 }
 
 /// Takes batches out of the process.

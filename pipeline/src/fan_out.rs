@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use spandrel_model::{Table, UnixNanos};
 
 use crate::{Batch, Consumer, Refusal};
 
@@ -36,17 +34,6 @@ impl Consumer for FanOut {
             }
         }
         refusal.map_or(Ok(()), Err)
-    }
-
-    /// What the first has that has anything: the others have got the same.
-    async fn recall(&self, table: Table, from: UnixNanos) -> Result<Vec<RecordBatch>, Refusal> {
-        for consumer in &self.0 {
-            let rows = consumer.recall(table, from).await?;
-            if !rows.is_empty() {
-                return Ok(rows);
-            }
-        }
-        Ok(Vec::new())
     }
 }
 

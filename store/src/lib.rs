@@ -11,8 +11,7 @@
 //!       spans/.<uuid>.tmp                         a file being written, or left by a crash
 //! ```
 //!
-//! Not here: acknowledgment, a write-ahead log, compaction, queries (`spandrel-query` does those). A component that starts
-//! again asks [`Snapshot::rows_from`] for the latest rows.
+//! Not here: acknowledgment, a write-ahead log, compaction, queries (`spandrel-query` does those).
 
 mod change;
 mod delta_log;
@@ -27,7 +26,6 @@ mod log_entry;
 mod parquet_file;
 mod partition;
 mod reader;
-mod recent;
 mod rewrite;
 mod statistics;
 mod stored_file;

@@ -26,6 +26,7 @@ pub(crate) struct StoredFile {
     path: PathBuf,
     file: File,
     metadata: ArrowReaderMetadata,
+    row_count: usize,
 }
 
 impl StoredFile {
@@ -36,17 +37,26 @@ impl StoredFile {
             source,
         })?;
         let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new());
+        let metadata = metadata.map_err(|source| read_error(table, path, source))?;
+        let rows = metadata.metadata().file_metadata().num_rows();
+        let row_count = usize::try_from(rows).map_err(|_| {
+            read_error(
+                table,
+                path,
+                ParquetError::General(format!("the footer says {rows} rows")),
+            )
+        })?;
         Ok(Self {
-            metadata: metadata.map_err(|source| read_error(table, path, source))?,
+            metadata,
             table,
             path: path.to_owned(),
             file,
+            row_count,
         })
     }
 
     pub(crate) fn row_count(&self) -> usize {
-        let rows = self.metadata.metadata().file_metadata().num_rows();
-        usize::try_from(rows).expect("a count of rows that a file holds")
+        self.row_count
     }
 
     /// Selected rows, in file order, a few thousand at a time. Columns are those named, in the order of the table and

@@ -12,7 +12,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rows::rows;
-use spandrel_model::{Table, UnixNanos};
+use spandrel_model::Table;
 use spandrel_store::{CommitKey, Snapshot, Store, StoreError, StoreReader, TableChange};
 
 /// 2026-11-21 09:00 UTC.
@@ -74,40 +74,6 @@ async fn a_snapshot_sees_the_commits_before_it_and_never_changes() {
         [0, 10, 15]
     );
     assert!(two.table(Table::Spans).files.is_empty(), "no commit had spans");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_latest_rows_of_any_table_can_be_had_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).await.unwrap();
-    for table in Table::ALL {
-        let before = rows(table, 10, NINE - HOUR, SECOND);
-        let across = rows(table, 10, NINE - 5 * SECOND, SECOND);
-        let changes = [before, across].map(|rows| TableChange::add(table, rows));
-        store.commit(changes.to_vec(), None).await.unwrap();
-    }
-    let snapshot = store.reader().snapshot().await.unwrap();
-    for table in Table::ALL {
-        let from = |from_ns| snapshot.rows_from(table, UnixNanos(from_ns), usize::MAX).unwrap();
-        let times = |batches: Vec<RecordBatch>| {
-            let mut times: Vec<i64> = batches
-                .iter()
-                .flat_map(|batch| int64s(batch, table.time_column()))
-                .collect();
-            times.sort_unstable();
-            times
-        };
-        let found = from(NINE - 2 * SECOND);
-        assert!(
-            found.iter().all(|batch| batch.schema() == table.schema()),
-            "{}",
-            table.name()
-        );
-        let expected: Vec<i64> = (-2..5).map(|second| NINE + second * SECOND).collect();
-        assert_eq!(times(found), expected, "{}", table.name());
-        assert_eq!(times(from(i64::MIN)).len(), 20, "{}", table.name());
-        assert!(from(NINE + HOUR).is_empty(), "{}", table.name());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use spandrel_model::{Table, UnixNanos};
 use spandrel_pipeline::{
     Batch, BuildContext, BuildError, Consumer, Exporter, Payload, Refusal, RunError, Stop, TableRows,
 };
-use spandrel_store::{CommitKey, Committed, Store, StoreError, TableChange};
+use spandrel_store::{CommitKey, Committed, Store, TableChange};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
@@ -23,8 +21,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Wait after a failed commit: doubled from the first to the last.
 const RETRY_COMMIT_FIRST: Duration = Duration::from_millis(200);
 const RETRY_COMMIT_LAST: Duration = Duration::from_secs(10);
-/// About how many rows of the past are read for a component that starts again.
-const RECALLED_ROWS_MAX: usize = 2_000_000;
 /// How long a stopping exporter goes on trying to commit what it holds.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -168,22 +164,6 @@ impl Consumer for ParquetExporter {
         };
         self.accept(changes).inspect_err(|_| self.metrics.refused(signal))
     }
-
-    async fn recall(&self, table: Table, from: UnixNanos) -> Result<Vec<RecordBatch>, Refusal> {
-        let snapshot = self
-            .store
-            .reader()
-            .snapshot()
-            .await
-            .map_err(|error| unreadable(&error))?;
-        let read = tokio::task::spawn_blocking(move || snapshot.rows_from(table, from, RECALLED_ROWS_MAX));
-        let rows = read.await.map_err(|panic| Refusal::permanent(panic.to_string()))?;
-        rows.map_err(|error| unreadable(&error))
-    }
-}
-
-fn unreadable(error: &StoreError) -> Refusal {
-    Refusal::permanent(chain(error))
 }
 
 #[async_trait]

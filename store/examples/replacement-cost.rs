@@ -1,8 +1,8 @@
-//! What replacement costs, printed, not judged: `cargo test --release -p spandrel-store --test replacement_cost -- --ignored
-//! --nocapture`.
+//! What replacement of rows costs, printed, not judged: `make bench-replacement`.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot be set up fails")]
 
+#[path = "../tests/rows/mod.rs"]
 mod rows;
 
 use std::ops::Range;
@@ -50,9 +50,8 @@ async fn correct(store: &Store, round: i64, files: Range<i64>, what: &str) {
     assert_eq!(committed.replaced_rows, CORRECTIONS as u64);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn a_hundred_corrections() {
+#[tokio::main]
+async fn main() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).await.unwrap();
     fill(&store, 0..12).await;
