@@ -1,6 +1,6 @@
 //! Every component of this binary. Nothing registers itself: what is not in these tables does not exist.
 
-use spandrel_exporters::parquet;
+use spandrel_exporters::{otlp_http, parquet};
 use spandrel_pipeline::{ConnectorFactory, ExporterFactory, ReceiverFactory};
 use spandrel_processors::attribution;
 
@@ -14,7 +14,7 @@ pub static RECEIVERS: &[&ReceiverFactory] = &[&go_runtime::FACTORY, &otlp::FACTO
 pub static CONNECTORS: &[&ConnectorFactory] = &[&attribution::FACTORY];
 
 /// Every exporter, by name.
-pub static EXPORTERS: &[&ExporterFactory] = &[&parquet::FACTORY];
+pub static EXPORTERS: &[&ExporterFactory] = &[&otlp_http::FACTORY, &parquet::FACTORY];
 
 /// Every extension, by name.
 pub static EXTENSIONS: &[&ExtensionFactory] = &[&health_check::FACTORY];
