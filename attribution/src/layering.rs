@@ -31,7 +31,7 @@ impl Layering {
         let numbered = layers.iter().cloned().zip(0..);
         let mut numbers: HashMap<Layer, LayerNumber> = numbered.collect();
         let limit = numbers.len() + LAYERS_MAX;
-        let of_span = (0..spans.len())
+        let of_span: Vec<LayerNumber> = (0..spans.len())
             .map(|span| {
                 let span = spans.span(span);
                 let said = rules.layers.layer_of(span);
@@ -45,7 +45,9 @@ impl Layering {
                 })
             })
             .collect();
-        let refined = (0..spans.len()).map(|span| may_refine(spans.span(span))).collect();
+        let refined = (0..spans.len())
+            .map(|span| may_refine(spans.span(span), &layers[of_span[span]]))
+            .collect();
         Self {
             layers,
             of_span,

@@ -99,12 +99,15 @@ impl LayerRule {
         }
         match &self.layer {
             LayerSource::Named(layer) => Some(layer.clone()),
-            LayerSource::Attribute(key) => {
-                let name = text_of(span.attribute(key)?);
-                (!name.is_empty() && name.len() <= LAYER_NAME_BYTES_MAX).then(|| Layer::new(&name))
-            }
+            LayerSource::Attribute(key) => said_layer(span, key),
         }
     }
+}
+
+/// The layer that the attribute `key` of the span names, if its value is a word.
+pub(crate) fn said_layer(span: &Span, key: &str) -> Option<Layer> {
+    let name = text_of(span.attribute(key)?);
+    (!name.is_empty() && name.len() <= LAYER_NAME_BYTES_MAX).then(|| Layer::new(&name))
 }
 
 impl Condition {

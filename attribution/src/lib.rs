@@ -118,6 +118,7 @@ mod owner;
 mod process_choice;
 mod remote;
 mod root;
+mod rounding;
 mod samples;
 mod self_view;
 mod sketch;

@@ -14,7 +14,7 @@ use crate::ledger::Ledger;
 use crate::owner::{OwnedPiece, Owners};
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
-use crate::sweep::HandedOver;
+use crate::sweep::{Asked, HandedOver};
 use crate::timeline::{Standing, Timeline};
 
 /// A stretch of a span in which its cell does not change.
@@ -54,12 +54,16 @@ impl Evidences<'_> {
                     ledger.charge(account, interval);
                 }
             };
-            self.sweep(task, &mut ledger, charge, |span, charged| {
-                match self.bindings.is_handed_over(span) {
+            self.sweep(
+                task,
+                &[],
+                &mut ledger,
+                charge,
+                |Asked { by: span, .. }, charged| match self.bindings.is_handed_over(span) {
                     true => handed_over.add(span, charged),
                     false => cells[span] = self.sorted_cells(charged),
-                }
-            });
+                },
+            );
         }
         for (span, charged) in handed_over.totals() {
             cells[span] = self.sorted_cells(&charged);

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use spandrel_model::{Interval, UnixNanos};
+
 use crate::ledger::Ledger;
 use crate::owner::{BoundSpan, OwnedPiece, OwnedTask};
 use crate::self_view::Evidences;
@@ -35,37 +37,73 @@ impl<K: Copy + Eq + Hash> HandedOver<K> {
     }
 }
 
+/// A stretch of a task asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// The span that was on the task, at least for all of the interval.
+    pub(crate) bound: BoundSpan,
+    /// The span whose view it is a part of: the same, or one around it.
+    pub(crate) by: SpanIndex,
+}
+
 impl Evidences<'_> {
-    /// Charges the owned time of `task` with `charge`, and calls `done` for each stretch on it, of a span that yields rows,
-    /// that has a length, with what it gets of each account.
+    /// Charges the owned time of `task` with `charge`, and calls `done` with what a stretch on it gets of each account: for
+    /// those of spans that yield rows, and for `others`, as far as they have a length. The time is cut where `others` begin
+    /// and end.
     pub(crate) fn sweep<K: Copy + Eq + Hash>(
         &self,
         task: &OwnedTask,
+        others: &[Asked],
         ledger: &mut Ledger<K>,
         mut charge: impl FnMut(OwnedPiece, &mut Ledger<K>),
-        mut done: impl FnMut(SpanIndex, &[(K, i64)]),
+        mut done: impl FnMut(Asked, &[(K, i64)]),
     ) {
-        let mut ending: Vec<BoundSpan> = self.owners.bound(task).to_vec();
-        ending.retain(|bound| self.spans.node(bound.span).emits && !bound.interval.is_empty());
+        let of_span = |bound: &BoundSpan| Asked {
+            bound: *bound,
+            by: bound.span,
+        };
+        let yielding = self.owners.bound(task).iter().map(of_span);
+        let yielding = yielding.filter(|asked| self.spans.node(asked.by).emits);
+        let mut ending: Vec<Asked> = yielding.chain(others.iter().copied()).collect();
+        ending.retain(|asked| !asked.bound.interval.is_empty());
         if ending.is_empty() {
             return;
         }
-        ending.sort_unstable_by_key(|bound| bound.interval.end());
+        ending.sort_unstable_by_key(|asked| asked.bound.interval.end());
         let mut ending = ending.into_iter().peekable();
         let mut charged = Vec::new();
         let mut reached = None;
-        for piece in self.owners.pieces(task) {
+        for piece in cut(self.owners.pieces(task), others) {
             if reached != Some(piece.interval.start()) {
                 ledger.close();
             }
-            charge(*piece, ledger);
+            charge(piece, ledger);
             reached = Some(piece.interval.end());
-            while let Some(bound) = ending.next_if(|bound| bound.interval.end() == piece.interval.end()) {
+            while let Some(asked) = ending.next_if(|asked| asked.bound.interval.end() == piece.interval.end()) {
                 charged.clear();
-                ledger.since(bound.interval.start(), &mut charged);
-                done(bound.span, &charged);
+                ledger.since(asked.bound.interval.start(), &mut charged);
+                done(asked, &charged);
             }
         }
         ledger.close();
     }
+}
+
+/// The pieces, cut where stretches of `asked` begin and end.
+fn cut(pieces: &[OwnedPiece], asked: &[Asked]) -> impl Iterator<Item = OwnedPiece> {
+    let borders = asked.iter().map(|asked| asked.bound.interval);
+    let mut borders: Vec<UnixNanos> = borders.flat_map(|part| [part.start(), part.end()]).collect();
+    borders.sort_unstable();
+    let mut borders = borders.into_iter().peekable();
+    let mut pieces = pieces.iter().copied();
+    let mut rest: Option<OwnedPiece> = None;
+    std::iter::from_fn(move || {
+        let piece = rest.take().or_else(|| pieces.next())?;
+        let (start, end) = (piece.interval.start(), piece.interval.end());
+        while borders.next_if(|border| *border <= start).is_some() {}
+        let at = borders.peek().map_or(end, |border| end.min(*border));
+        let part = |start, end| Interval::new(start, end).map(|interval| OwnedPiece { interval, ..piece });
+        rest = part(at, end).filter(|rest| !rest.interval.is_empty());
+        part(start, at)
+    })
 }

@@ -8,6 +8,8 @@
 //! A band is a range of durations and holds every request in it. So it does not depend on the order in which requests
 //! arrived, nor on how requests of equal duration are sorted.
 
+use crate::rounding::apportion;
+
 /// How many requests a band has at least, if that is not more than [`SHARE_MAX_PERCENT`] of all.
 const REQUESTS_MIN: usize = 50;
 /// The share of all requests around a quantile that a band has at most, ties apart.
@@ -93,21 +95,6 @@ impl Band {
     }
 }
 
-/// Divides all by `by`, to integers that sum to their sum divided by it, rounded down: each is rounded down, and those with
-/// the largest remainders get one more.
-fn apportion(amounts: &[i128], by: i128) -> Vec<i64> {
-    let mut shares: Vec<i128> = amounts.iter().map(|amount| amount.div_euclid(by)).collect();
-    let total = amounts.iter().sum::<i128>().div_euclid(by);
-    let missing = usize::try_from(total - shares.iter().sum::<i128>()).unwrap_or(0);
-    let mut by_remainder: Vec<usize> = (0..amounts.len()).collect();
-    by_remainder.sort_by_key(|at| std::cmp::Reverse(amounts[*at].rem_euclid(by)));
-    for at in by_remainder.into_iter().take(missing) {
-        shares[at] += 1;
-    }
-    let saturated = |share: i128| i64::try_from(share).unwrap_or(if share < 0 { i64::MIN } else { i64::MAX });
-    shares.into_iter().map(saturated).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -178,13 +165,6 @@ mod tests {
         );
         let band = Band::around(70, &durations).unwrap();
         assert_eq!((band.quantile_ns, band.requests), (5, 1_000));
-    }
-
-    #[test]
-    fn shares_are_rounded_together() {
-        assert_eq!(apportion(&[10, 10, 10], 4), [3, 2, 2]);
-        assert_eq!(apportion(&[-10, 10, 1], 4), [-2, 2, 0]);
-        assert!(apportion(&[], 4).is_empty());
     }
 
     #[test]

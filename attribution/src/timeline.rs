@@ -152,6 +152,20 @@ impl Timeline {
         self.line_index(id).map(|index| &self.tasks[index])
     }
 
+    /// The known states of all tasks: those of one lie together, in the order of time, without overlap.
+    pub(crate) fn slices(&self) -> &[StateSlice] {
+        &self.slices
+    }
+
+    /// Which of [`Self::slices`] are states of `task` in `time`.
+    pub(crate) fn slice_range(&self, task: &TaskLine, time: Interval) -> Range<usize> {
+        let slices = &self.slices[task.slices.clone()];
+        let first = slices.partition_point(|slice| slice.interval.end() <= time.start());
+        let count = slices[first..].partition_point(|slice| slice.interval.start() < time.end());
+        let first = task.slices.start + first;
+        first..first + count
+    }
+
     /// Where the task `id` stands among [`Self::tasks`].
     pub(crate) fn line_index(&self, id: TaskId) -> Option<LineIndex> {
         self.tasks.binary_search_by_key(&id, |task| task.id).ok()

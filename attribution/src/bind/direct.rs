@@ -10,7 +10,8 @@
 //!
 //! The goroutine that logs is the one that starts the span. Of several logs the earliest counts. A full id is no other
 //! span's, so its log may lie anywhere, as long as the goroutine lived when the span started; 64 bits of an id are used
-//! again, so such a log must lie within the span, and no other span with that id may be open.
+//! again, so such a log must lie within the span, and no other span with that id may be open; one that more than 64 spans have
+//! says nothing.
 
 use std::collections::HashMap;
 
@@ -23,6 +24,9 @@ use crate::spans::{SpanIndex, SpanKey, SpanSet};
 const OTEL_CATEGORY: &str = "otel";
 const END_CATEGORY: &str = "otel.end";
 const DATADOG_CATEGORY: &str = "datadog.uint64_span_id";
+
+/// Most spans of one 64-bit id. With more it is no id, and logs of it would each be compared with all of them.
+const SAME_ID_MAX: usize = 64;
 
 /// A goroutine that a span certainly started on.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,7 @@ fn pin_logged(pins: &mut [Option<Pin>], spans: &SpanSet<'_>, timeline: &Timeline
             Some(LoggedId::Datadog(span_id)) => {
                 let by_span_id = by_span_id.get_or_insert_with(|| index_by_span_id(spans));
                 let same = by_span_id.get(&span_id).map_or(&[][..], Vec::as_slice);
+                let same = if same.len() > SAME_ID_MAX { &[] } else { same };
                 only(same.iter().copied().filter(|span| fits(spans, *span, log, windows)))
             }
             None => None,

@@ -9,6 +9,8 @@
 //!   its state is not recorded, the pair stays a rival of others and is never accepted itself: less evidence must not make
 //!   more bindings.
 
+use std::ops::Range;
+
 use spandrel_model::{Interval, State, UnixNanos, UnknownReason};
 
 use super::clock::ClockOffset;
@@ -22,6 +24,9 @@ use crate::timeline::Standing;
 /// Most tasks that are looked at for one span. A span with more in its window sees those of a narrower one only, so that
 /// the work stays linear however many equal spans end at once.
 const SCAN_MAX: usize = 64;
+
+/// Most states that are looked at around an instant. With more, nobody knows whether the goroutine ran.
+const STATES_MAX: usize = 256;
 
 /// A span and a task that may belong together.
 #[derive(Clone, Copy, Debug)]
@@ -62,30 +67,63 @@ pub(super) fn find(matching: &Matching<'_>, pass: Pass) -> Edges {
         span_levels: vec![LEVELS.len(); matching.spans.len()],
         row_levels: vec![LEVELS.len(); matching.table.len()],
     };
+    let mut crowds: Vec<Crowd> = shelves.iter().map(|_| Crowd::default()).collect();
     for span in 0..matching.spans.len() {
-        let Some(shelf) = shelf_of(matching, pass, span, &shelves) else {
+        let Some(number) = shelf_of(matching, pass, span) else {
             continue;
         };
+        let shelf = &shelves[number];
         let everything = window(matching, pass, LEVELS.len(), span, shelf);
         let mut levels = LEVELS.len();
-        let mut seen = everything;
+        let mut seen = everything.clone();
         while seen.len() > SCAN_MAX {
             levels -= 1;
             seen = window(matching, pass, levels, span, shelf);
         }
         if levels < LEVELS.len() {
             found.span_levels[span] = levels;
-            everything
-                .rows()
-                .for_each(|row| found.row_levels[row] = found.row_levels[row].min(levels));
+            crowds[number].ended.push((everything.ended, levels));
+            crowds[number].open.push((everything.open, levels));
         }
         let before = found.edges.len();
+        let rows = seen.rows(shelf);
         found
             .edges
-            .extend(seen.rows().filter_map(|row| edge(matching, pass, span, row)));
+            .extend(rows.filter_map(|row| edge(matching, pass, span, row)));
         found.edges[before..].sort_unstable_by_key(|edge| edge.row);
     }
+    for (shelf, crowd) in shelves.iter().zip(&crowds) {
+        lower(&mut found.row_levels, &shelf.by_end, &crowd.ended);
+        lower(&mut found.row_levels, &shelf.open, &crowd.open);
+    }
     found
+}
+
+/// Ranges of a shelf of which some span sees only a part, with the number of levels at which it sees all that fit.
+#[derive(Default)]
+struct Crowd {
+    ended: Vec<(Range<usize>, usize)>,
+    open: Vec<(Range<usize>, usize)>,
+}
+
+/// Lowers the levels of `rows` to the lowest of the `ranges` that they lie in, in one pass over all of them: many equal
+/// spans have ranges that overlap.
+fn lower(row_levels: &mut [usize], rows: &[RowIndex], ranges: &[(Range<usize>, usize)]) {
+    if ranges.is_empty() {
+        return;
+    }
+    let mut changes = vec![[0_i64; LEVELS.len()]; rows.len() + 1];
+    for (range, levels) in ranges {
+        changes[range.start][*levels] += 1;
+        changes[range.end][*levels] -= 1;
+    }
+    let mut open = [0_i64; LEVELS.len()];
+    for (row, change) in rows.iter().zip(&changes) {
+        open.iter_mut().zip(change).for_each(|(open, change)| *open += change);
+        if let Some(lowest) = open.iter().position(|open| *open > 0) {
+            row_levels[*row] = row_levels[*row].min(lowest);
+        }
+    }
 }
 
 fn shelves(matching: &Matching<'_>, pass: Pass) -> Vec<Shelf> {
@@ -114,48 +152,47 @@ fn shelves(matching: &Matching<'_>, pass: Pass) -> Vec<Shelf> {
     shelves
 }
 
-/// The tasks that the span may choose from; `None` if the span is paired or its beginning is not recorded. A span that was
+/// The shelf that the span may choose from; `None` if the span is paired or its beginning is not recorded. A span that was
 /// made after the fact has its task at its end, so one that began earlier is a rival there, though it is never accepted.
-fn shelf_of<'a>(matching: &Matching<'_>, pass: Pass, span: SpanIndex, shelves: &'a [Shelf]) -> Option<&'a Shelf> {
+fn shelf_of(matching: &Matching<'_>, pass: Pass, span: SpanIndex) -> Option<usize> {
     if matching.task_of[span].is_some() || !(matching.start_covered[span] || pass == Pass::Late) {
         return None;
     }
     match pass {
         Pass::Renamed | Pass::Detached | Pass::Late if matching.ambiguous[span] => None,
-        Pass::Named | Pass::Detached | Pass::Late => {
-            shelves.get(matching.table.group(&matching.spans.span(span).name)?)
-        }
-        Pass::Renamed => shelves.first(),
+        Pass::Named | Pass::Detached | Pass::Late => matching.table.group(&matching.spans.span(span).name),
+        Pass::Renamed => Some(0),
     }
 }
 
-/// Tasks whose times lie near those of a span.
-#[derive(Clone, Copy)]
-struct Window<'a> {
-    ended: &'a [RowIndex],
-    open: &'a [RowIndex],
+/// Tasks whose times lie near those of a span, as ranges of a shelf.
+#[derive(Clone, Default)]
+struct Window {
+    ended: Range<usize>,
+    open: Range<usize>,
 }
 
-impl Window<'_> {
+impl Window {
     fn len(&self) -> usize {
         self.ended.len() + self.open.len()
     }
 
-    fn rows(&self) -> impl Iterator<Item = RowIndex> {
-        self.ended.iter().chain(self.open).copied()
+    fn rows(&self, shelf: &Shelf) -> impl Iterator<Item = RowIndex> {
+        let ended = shelf.by_end[self.ended.clone()].iter();
+        ended.chain(&shelf.open[self.open.clone()]).copied()
     }
 }
 
 /// The tasks that the span sees at `levels` levels, none at none: those whose end lies near its own, and at the last
 /// level those whose end is not recorded and whose beginning lies near its own.
-fn window<'a>(matching: &Matching<'_>, pass: Pass, levels: usize, span: SpanIndex, shelf: &'a Shelf) -> Window<'a> {
+fn window(matching: &Matching<'_>, pass: Pass, levels: usize, span: SpanIndex, shelf: &Shelf) -> Window {
     let interval = matching.spans.span(span).interval;
     let limits = matching.windows;
     let end_lag_ns = match pass {
         Pass::Late => limits.late_lag_ns,
         Pass::Named | Pass::Renamed | Pass::Detached => limits.end_lag_ns,
     };
-    let mut window = Window { ended: &[], open: &[] };
+    let mut window = Window::default();
     let Some(level) = levels.checked_sub(1).map(|last| LEVELS[last]) else {
         return window;
     };
@@ -173,15 +210,15 @@ fn window<'a>(matching: &Matching<'_>, pass: Pass, levels: usize, span: SpanInde
     window
 }
 
+/// The rows from `first` to `last`, both included.
 fn range(
     rows: &[RowIndex],
     first: UnixNanos,
     last: UnixNanos,
     at: impl Fn(RowIndex) -> Option<UnixNanos>,
-) -> &[RowIndex] {
-    let at = |row: &RowIndex| at(*row);
-    let rows = &rows[rows.partition_point(|row| at(row) < Some(first))..];
-    &rows[..rows.partition_point(|row| at(row) <= Some(last))]
+) -> Range<usize> {
+    let start = rows.partition_point(|row| at(*row) < Some(first));
+    start..start + rows[start..].partition_point(|row| at(*row) <= Some(last))
 }
 
 /// Takes out the edges that the clock rules out by now.
@@ -246,7 +283,10 @@ pub(super) fn ran(matching: &Matching<'_>, mark: &Mark<'_>, at: UnixNanos, early
     let most_ns = clock.most_ns.max(early_ns).saturating_add(1);
     let around = Interval::new(at.plus(clock.least_ns), at.plus(most_ns))?;
     let mut unknown = false;
-    for tile in matching.timeline.tiles(mark.line, around) {
+    for (number, tile) in matching.timeline.tiles(mark.line, around).enumerate() {
+        if number == STATES_MAX {
+            return Some(false);
+        }
         match tile.standing {
             Standing::Known(State::Running | State::GcAssist | State::GcSweep, _) => return Some(true),
             Standing::Known(..) | Standing::Unknown(UnknownReason::TaskNotAlive) => {}
@@ -254,4 +294,29 @@ pub(super) fn ran(matching: &Matching<'_>, mark: &Mark<'_>, at: UnixNanos, early
         }
     }
     unknown.then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_have_the_lowest_level_of_all_ranges_they_lie_in(
+            ranges in proptest::collection::vec((0..20_usize, 0..20_usize, 0..LEVELS.len()), 0..10),
+            before in proptest::collection::vec(0..=LEVELS.len(), 20),
+        ) {
+            let ranges = ranges.into_iter().map(|(one, other, levels)| (one.min(other)..one.max(other), levels));
+            let ranges: Vec<(Range<usize>, usize)> = ranges.collect();
+            let rows: Vec<RowIndex> = (0..20).rev().collect();
+            let (mut at_once, mut one_by_one) = (before.clone(), before);
+            lower(&mut at_once, &rows, &ranges);
+            for (range, levels) in &ranges {
+                rows[range.clone()].iter().for_each(|row| one_by_one[*row] = one_by_one[*row].min(*levels));
+            }
+            prop_assert_eq!(at_once, one_by_one);
+        }
+    }
 }

@@ -67,10 +67,14 @@ pub(super) fn is_confirmed(matching: &Matching<'_>, edge: &Edge) -> bool {
 
 /// Whether a child of the task belongs to a child of the span.
 pub(super) fn is_confirmed_by_child(matching: &Matching<'_>, edge: &Edge) -> bool {
-    matching.table.children(edge.row).iter().any(|child| {
-        let child = matching.span_of[*child];
-        child.is_some_and(|child| matching.spans.node(child).parent == Some(edge.span))
-    })
+    let tasks = matching
+        .spans
+        .children(edge.span)
+        .iter()
+        .filter_map(|child| matching.task_of[*child]);
+    tasks
+        .into_iter()
+        .any(|task| matching.table.row(task).parent == Some(edge.row))
 }
 
 fn task_ancestor(matching: &Matching<'_>, graph: &Graph, row: RowIndex) -> TaskAncestor {

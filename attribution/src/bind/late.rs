@@ -25,13 +25,12 @@
 //! without a wait. It must have been running when the start was noted, and so was alive throughout. If it did not wait at all
 //! it is a stalled pair or none.
 
-use spandrel_model::{Interval, State, UnixNanos, UnknownReason};
+use spandrel_model::{Interval, UnixNanos};
 
 use super::edges::{self, Edge};
 use super::passes::Matching;
 use super::user_tasks::{Mark, RowIndex};
 use crate::spans::SpanIndex;
-use crate::timeline::Standing;
 
 /// How much later than it says the end of a span can have been read: longer than was measured (80 us), and short enough to
 /// keep most goroutines out.
@@ -101,15 +100,8 @@ fn went_on(matching: &Matching<'_>, mark: &Mark<'_>, from: UnixNanos, to: UnixNa
     let Some(time) = Interval::new(from, to) else {
         return Some(true);
     };
-    let mut certain = true;
-    for tile in matching.timeline.tiles(mark.line, time) {
-        match tile.standing {
-            Standing::Known(State::GcOther, _) => {}
-            Standing::Known(state, _) if state.is_wait() || state == State::Syscall => return None,
-            Standing::Unknown(UnknownReason::TaskNotAlive) => return None,
-            Standing::Known(..) => {}
-            Standing::Unknown(_) => certain = false,
-        }
-    }
-    Some(certain)
+    let Some(line) = mark.line else {
+        return Some(time.is_empty());
+    };
+    matching.unbroken().went_on(matching.timeline, line, time)
 }

@@ -31,6 +31,7 @@ mod late;
 mod levels;
 mod passes;
 mod solve;
+mod unbroken;
 mod user_tasks;
 
 use spandrel_model::{Binding, UnknownReason};

@@ -16,6 +16,8 @@
 //!
 //! The passes repeat while they find pairs, since every pair names the task of a parent or the span of a child.
 
+use std::cell::OnceCell;
+
 use spandrel_model::{BindingKind, TaskId};
 
 use super::BindWindows;
@@ -24,6 +26,7 @@ use super::direct::Pin;
 use super::edges::{self, Edge};
 use super::late;
 use super::solve::solve;
+use super::unbroken::Unbroken;
 use super::user_tasks::{RowIndex, UserTasks};
 use crate::Timeline;
 use crate::spans::{SpanIndex, SpanSet};
@@ -59,6 +62,7 @@ pub(super) struct Matching<'a> {
     /// Spans and tasks that the last named pass left with partners to choose from.
     pub(super) ambiguous: Vec<bool>,
     pub(super) row_wanted: Vec<bool>,
+    unbroken: OnceCell<Unbroken>,
 }
 
 impl<'a> Matching<'a> {
@@ -77,6 +81,7 @@ impl<'a> Matching<'a> {
             ambiguous: vec![false; spans.len()],
             row_wanted: vec![false; table.len()],
             clock: ClockOffset::within(windows.clock_error_ns),
+            unbroken: OnceCell::new(),
             spans,
             timeline,
             windows,
@@ -101,6 +106,11 @@ impl<'a> Matching<'a> {
             }
             named = edges::find(self, Pass::Named);
         }
+    }
+
+    /// Where goroutines went on without a wait. Found out when it is asked for the first time.
+    pub(super) fn unbroken(&self) -> &Unbroken {
+        self.unbroken.get_or_init(|| Unbroken::new(self.timeline))
     }
 
     /// The goroutine on which the span's user task began, if the span has one, and what kind of evidence that is.

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use spandrel_model::Layer;
 
+use crate::rounding::apportion;
+
 /// Layer of the running time, layer of the function, and the function.
 pub(super) type FunctionKey = (Layer, Layer, Arc<str>);
 
@@ -25,22 +27,16 @@ pub(super) struct Part {
 const Z: f64 = 1.959_963_984_540_054;
 
 /// Divides `total_ns`, not negative, among functions by their counts of samples. The parts sum to it, if there is any
-/// sample: each is rounded down, and what is left goes by one nanosecond to those with the largest remainders, of equals to the
-/// first.
+/// sample: they are rounded together.
 pub(super) fn divide(total_ns: i64, counts: &[i64]) -> Vec<Part> {
     let n: i128 = counts.iter().map(|count| i128::from(*count)).sum();
     if n == 0 {
         return Vec::new();
     }
-    let product = |count: i64| i128::from(total_ns) * i128::from(count);
-    let mut floors: Vec<i64> = counts.iter().map(|count| narrow(product(*count) / n)).collect();
-    let left = usize::try_from(total_ns - floors.iter().sum::<i64>()).unwrap_or(0);
-    let mut by_remainder: Vec<usize> = (0..counts.len()).collect();
-    by_remainder.sort_by_key(|at| std::cmp::Reverse(product(counts[*at]) % n));
-    for at in by_remainder.into_iter().take(left) {
-        floors[at] += 1;
-    }
-    let parts = floors.into_iter().zip(counts);
+    let products: Vec<i128> = (counts.iter())
+        .map(|count| i128::from(total_ns) * i128::from(*count))
+        .collect();
+    let parts = apportion(&products, n).into_iter().zip(counts);
     parts
         .map(|(ns, count)| with_bounds(ns, total_ns, *count as f64, n as f64))
         .collect()
@@ -58,10 +54,6 @@ fn with_bounds(ns: i64, total_ns: i64, count: f64, n: f64) -> Part {
         lo_ns: (of_total(center - half).floor() as i64).clamp(0, ns),
         hi_ns: (of_total(center + half).ceil() as i64).clamp(ns, total_ns),
     }
-}
-
-fn narrow(ns: i128) -> i64 {
-    i64::try_from(ns).expect("a part of an i64 fits")
 }
 
 /// Samples of several requests: how many of each function, by number.

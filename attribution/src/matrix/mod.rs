@@ -83,13 +83,11 @@ impl Matrix {
         tables
     }
 
-    /// The rows of one group. A group without requests has none.
-    pub fn tables_of(&self, group: &RequestGroup) -> MatrixTables {
-        let mut tables = MatrixTables::default();
+    /// Appends the rows of one group to `tables`. A group without requests has none.
+    pub fn tables_of(&self, group: &RequestGroup, tables: &mut MatrixTables) {
         if let Some(requests) = self.groups.get(group) {
-            requests.rows(group, &mut tables);
+            requests.rows(group, tables);
         }
-        tables
     }
 }
 

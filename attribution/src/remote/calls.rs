@@ -58,6 +58,8 @@ pub struct CallCounts {
     pub detached: u64,
     /// Calls not followed because too many others lie above them.
     pub too_deep: u64,
+    /// Calls not followed because others have so many pieces already. Their waits stay `remote`.
+    pub too_many: u64,
     /// Pieces of servers put in the place of network waits.
     pub pieces: u64,
 }
@@ -67,6 +69,8 @@ pub(crate) struct Call {
     client: Option<SpanIndex>,
     /// Servers that may have been waited for.
     servers: Vec<Server>,
+    // Whether there are others, and how much time they have.
+    has_detached: bool,
     detached_ns: i64,
     offset: Option<OffsetRange>,
     // What network waits outside of `parts` are.
@@ -101,6 +105,7 @@ impl Call {
         Self {
             client: Some(client),
             servers: Vec::new(),
+            has_detached: false,
             detached_ns: 0,
             offset: None,
             outside: None,
@@ -114,6 +119,7 @@ impl Call {
     }
 
     pub(super) fn add_detached(&mut self, server: Interval) {
+        self.has_detached = true;
         self.detached_ns = self.detached_ns.saturating_add(server.duration_ns());
     }
 }
@@ -240,7 +246,7 @@ impl Calls {
         }
         self.counts.pieces = self.counts.pieces.saturating_add(filled.len() as u64);
         let call = &mut self.calls[number];
-        if let (Some(_), 0) = (call.outside, call.detached_ns) {
+        if call.outside.is_some() && !call.has_detached {
             call.outside = Some(Instead::InFlight);
             filled = with_others(filled, others);
         }

@@ -16,12 +16,13 @@ enum Clock {
     Process(Arc<ProcessIdentity>),
 }
 
-/// The call of a link as a witness of how far the second clock of a pair is ahead of the first. In this order, so that
-/// nothing depends on that of processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The call of a link as a witness of how far the second clock of a pair is ahead of the first, at a time of the first. In
+/// this order, so that nothing depends on that of processes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Call {
     witness: Witness,
     server: SpanKey,
+    process: Arc<ProcessIdentity>,
     /// Whether it was the second that called the first.
     is_reversed: bool,
     link: usize,
@@ -60,10 +61,15 @@ fn call(client: &Span, server: &Span, link: usize) -> Option<([Clock; 2], Call)>
     let is_reversed = from > to;
     let call = Call {
         witness: Witness {
-            at: client.interval.start(),
+            at: if is_reversed {
+                server.interval.start()
+            } else {
+                client.interval.start()
+            },
             range: if is_reversed { range.reversed() } else { range },
         },
         server: SpanKey::of(server),
+        process: server.process.clone(),
         is_reversed,
         link,
     };

@@ -35,7 +35,7 @@ pub(super) fn is_message(client: &Span, server: &Span) -> bool {
     client.kind == SpanKind::Producer || server.kind == SpanKind::Consumer
 }
 
-/// All links, those of one client together.
+/// All links, those of one client together, in an order that does not depend on that of processes.
 pub(super) fn find(analyses: &[Analysis<'_>]) -> Vec<Link> {
     let mut pairs: Vec<(Place, Place)> = Vec::new();
     let mut orphans: Vec<(SpanKey, Place)> = Vec::new();
@@ -58,7 +58,10 @@ pub(super) fn find(analyses: &[Analysis<'_>]) -> Vec<Link> {
     if analyses.len() > 1 && !orphans.is_empty() {
         pairs.extend(adopt(analyses, &orphans));
     }
-    pairs.sort_unstable();
+    pairs.sort_by_cached_key(|(client, (process, index))| {
+        let server = analyses[*process].spans().span(*index);
+        (*client, SpanKey::of(server), server.process.clone())
+    });
     with_hops(analyses, &pairs)
 }
 

@@ -24,6 +24,7 @@ mod clocks;
 mod links;
 mod offset;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use spandrel_model::{Cell, Interval, Relation, TaskRecording};
@@ -35,7 +36,12 @@ pub(crate) use self::links::is_call;
 use self::links::{HOPS_MAX, Link, Place};
 use self::offset::OffsetRange;
 use crate::inferred::WaitedFor;
-use crate::{Analysis, Attributed, ProcessSpans, Rules};
+use crate::{Analysis, Attributed, ProcessSpans, Rules, SpanKey};
+
+/// Pieces of servers for each state and span, and as many as there may be anyway. A state of a server comes again in each
+/// call above it.
+const PIECES_PER_STATE: usize = 16;
+const PIECES_MIN: usize = 65_536;
 
 /// What is known of one process.
 #[derive(Clone, Debug)]
@@ -96,14 +102,31 @@ pub(crate) fn follow_calls(analyses: &mut [Analysis<'_>]) {
         analyses[process].set_calls(calls);
     }
     clients.retain(|(hops, _)| *hops <= HOPS_MAX);
-    clients.sort_unstable_by(|left, right| right.cmp(left));
+    clients.sort_by_cached_key(|(hops, (process, client))| {
+        let span = analyses[*process].spans().span(*client);
+        (Reverse(*hops), span.interval, SpanKey::of(span), span.process.clone())
+    });
+    let mut pieces_left = pieces_max(analyses);
     for as_deep in clients.chunk_by(|left, right| left.0 == right.0) {
         // None of them sees what the others find, so that their order does not matter.
-        let found: Vec<Found> = as_deep.iter().map(|(_, client)| find(analyses, *client)).collect();
+        let found: Vec<Option<Found>> = (as_deep.iter())
+            .map(|(_, client)| (pieces_left > 0).then(|| find(analyses, *client, &mut pieces_left)))
+            .collect();
         for ((_, (process, client)), found) in as_deep.iter().zip(found) {
-            analyses[*process].calls_mut().fill(*client, found.parts, &found.others);
+            let calls = analyses[*process].calls_mut();
+            match found {
+                Some(found) => calls.fill(*client, found.parts, &found.others),
+                None => calls.counts.too_many += 1,
+            }
         }
     }
+}
+
+/// How many pieces of servers may be put in the places of network waits. Each server has the states of its task; where
+/// many are on one task at a time, all of them have the same states, and so the pieces are not limited by the input.
+fn pieces_max(analyses: &[Analysis<'_>]) -> usize {
+    let size = |analysis: &Analysis<'_>| analysis.spans().len() + analysis.timeline().slices().len();
+    PIECES_MIN + PIECES_PER_STATE * analyses.iter().map(size).sum::<usize>()
 }
 
 /// What stands in the place of the network waits of a call.
@@ -131,8 +154,8 @@ fn server(analyses: &[Analysis<'_>], link: &Link, offset: Option<OffsetRange>) -
     })
 }
 
-/// What the servers of `client` did.
-fn find(analyses: &[Analysis<'_>], (process, client): Place) -> Found {
+/// What the servers of `client` did. Takes the pieces from `pieces_left`.
+fn find(analyses: &[Analysis<'_>], (process, client): Place, pieces_left: &mut usize) -> Found {
     let analysis = &analyses[process];
     let servers = analysis.calls().servers(client);
     let mut waited_for = vec![false; servers.len()];
@@ -150,6 +173,7 @@ fn find(analyses: &[Analysis<'_>], (process, client): Place) -> Found {
                     ..piece.cell
                 };
                 parts.push((piece.interval.shifted(ahead_ns.saturating_neg()), cell));
+                *pieces_left = pieces_left.saturating_sub(1);
             });
     }
     let others = servers.iter().zip(waited_for).filter(|(_, waited_for)| !waited_for);

@@ -9,10 +9,16 @@
 //! ```
 //!
 //! Each call gives such a range, as wide as the time that its messages took together, and the truth lies in all of them.
-//! Near in time the clocks drift little, so the neighbors of a call narrow its range. Where they contradict each other, a
-//! clock was set, or a server span did not lie within its client: the range that most of them have in common counts
-//! (Marzullo's algorithm), on either side of the call in time, of many neighbors or of the nearest few, so that a step
-//! parts the calls before it from those after it. A call that fits none of them has no range.
+//! Near in time the clocks drift little, so the neighbors of a call narrow its range.
+//!
+//! The range of a call that did not wait for its server is wrong, and nothing in it shows that: the server may have ended
+//! after the client, by less than the messages of other calls take. So a bound counts only if other calls agree with it: of
+//! sixteen calls one may contradict it, of fewer one too. The range is the hull of the offsets that so many have in common
+//! (Marzullo's algorithm with a tolerance).
+//!
+//! Where more of them contradict each other, a clock was set, or many servers did not lie within their clients: the range that
+//! most of them have in common counts, with the same tolerance, on either side of the call in time, of many neighbors or of the
+//! nearest few, so that a step parts the calls before it from those after it. A call that fits none of them has no range.
 //!
 //! Where in the range the truth lies is not known. If messages always take longer one way, nothing in the spans shows it.
 
@@ -32,6 +38,8 @@ const NEIGHBOR_AGE_NS: i64 = 60_000_000_000;
 const DRIFT_PPM: i64 = 50;
 /// Fewer calls than this cannot outvote one.
 const VOTERS_MIN: usize = 3;
+/// Of so many calls one may be wrong; one of fewer, too.
+const WRONG_ONE_IN: usize = 16;
 
 /// A closed range of offsets, nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,11 +132,11 @@ fn agreed_at(witnesses: &[Witness], index: usize) -> Option<OffsetRange> {
     let within = |count: usize| (index.saturating_sub(count), (index + count).min(last));
     let (first, last) = within(NEIGHBORS);
     let all = neighbors(witnesses, index, first..=last);
-    if let Some(range) = all.iter().try_fold(own, |range, other| range.and(*other)) {
-        return Some(range);
-    }
     if all.len() < VOTERS_MIN {
         return Some(own);
+    }
+    if all.iter().try_fold(own, |range, other| range.and(*other)).is_some() {
+        return majority(&all, own);
     }
     let sides = [NEIGHBORS, NEAREST].into_iter().flat_map(|count| {
         let (first, last) = within(count);
@@ -150,28 +158,36 @@ fn neighbors(witnesses: &[Witness], index: usize, among: RangeInclusive<usize>) 
         .collect()
 }
 
-/// What more than half of the calls have in common, if `own` has a part in it.
+/// What more than half of the calls have in common, give or take a few, if `own` has a part in it.
 fn majority(ranges: &[OffsetRange], own: OffsetRange) -> Option<OffsetRange> {
     let (voters, range) = most_common(ranges)?;
     let is_majority = ranges.len() >= VOTERS_MIN && 2 * voters > ranges.len();
     range.and(own).filter(|_| is_majority)
 }
 
-/// The range that most of `ranges` have in common, and how many do.
+/// How many of `ranges` have an offset in common at most, and the offsets around it that nearly as many have in common.
 fn most_common(ranges: &[OffsetRange]) -> Option<(usize, OffsetRange)> {
     // At the same offset, ranges begin before others end: they are closed.
     let begins = ranges.iter().map(|range| (range.lo_ns, false));
     let mut borders: Vec<(i64, bool)> = begins.chain(ranges.iter().map(|range| (range.hi_ns, true))).collect();
     borders.sort_unstable();
-    let (mut open, mut best) = (0, None);
-    for pair in borders.windows(2) {
-        let [(lo_ns, ends), (hi_ns, next_ends)] = [pair[0], pair[1]];
-        open = if ends { open - 1 } else { open + 1 };
-        if !ends && next_ends && best.is_none_or(|(voters, _)| open > voters) {
-            best = Some((open, OffsetRange { lo_ns, hi_ns }));
-        }
-    }
-    best
+    // From each border to the next: how many ranges hold.
+    let open: Vec<usize> = (borders.iter())
+        .scan(0_usize, |open, (_, ends)| {
+            *open = if *ends { *open - 1 } else { *open + 1 };
+            Some(*open)
+        })
+        .collect();
+    let voters = open.iter().copied().max()?;
+    let enough = voters.saturating_sub((ranges.len() / WRONG_ONE_IN).max(1)).max(1);
+    let best = open.iter().position(|open| *open == voters)?;
+    let first = open[..best]
+        .iter()
+        .rposition(|open| *open < enough)
+        .map_or(0, |before| before + 1);
+    let last = best + open[best..].iter().position(|open| *open < enough)?;
+    let (lo_ns, hi_ns) = (borders[first].0, borders[last].0);
+    Some((voters, OffsetRange { lo_ns, hi_ns }))
 }
 
 #[cfg(test)]
@@ -209,11 +225,38 @@ mod tests {
     }
 
     #[test]
-    fn neighbors_narrow_the_range_and_drift_widens_what_they_say() {
+    fn neighbors_that_agree_narrow_the_range_and_drift_widens_what_they_say() {
         assert_eq!(
-            agreed_of(&[(-1_000, 9_000), (-8_000, 500)]),
-            [Some((-1_000, 551)), Some((-1_051, 500))]
+            agreed_of(&[(-1_000, 9_000), (-8_000, 500), (-900, 400)]),
+            [Some((-1_000, 551)), Some((-1_051, 500)), Some((-900, 400))]
         );
+    }
+
+    #[test]
+    fn a_bound_that_one_call_alone_gives_narrows_no_other() {
+        let mut calls = vec![(-50_000, 60_000); 20];
+        // Its server ended 30 us after the client.
+        calls[7] = (29_000, 81_000);
+        for (call, found) in agreed_of(&calls).into_iter().enumerate() {
+            let (lo_ns, hi_ns) = found.unwrap();
+            assert!(call == 7 || (lo_ns <= 0 && hi_ns >= 10_000), "{call}: {lo_ns}..{hi_ns}");
+        }
+    }
+
+    #[test]
+    fn a_few_wrong_calls_do_no_harm_also_where_a_clock_was_set() {
+        let mut calls = vec![(-50_000, 60_000); 129];
+        calls[64..].fill((4_950_000, 5_060_000));
+        (10..129).step_by(24).for_each(|call| calls[call].0 += 80_000);
+        for (call, found) in agreed_of(&calls).into_iter().enumerate() {
+            let truth = if call < 64 { 0 } else { 5_000_000 };
+            let (lo_ns, hi_ns) = found.unwrap_or_else(|| panic!("call {call}"));
+            let is_wrong = call % 24 == 10;
+            assert!(
+                is_wrong || (lo_ns <= truth && truth <= hi_ns),
+                "{call}: {lo_ns}..{hi_ns}"
+            );
+        }
     }
 
     #[test]
@@ -245,9 +288,9 @@ mod tests {
     }
 
     #[test]
-    fn the_range_that_most_have_in_common_may_be_a_single_offset() {
+    fn the_range_that_most_have_in_common_is_that_of_all_but_one_of_them() {
         let ranges = [range(0, 5), range(5, 9), range(20, 30), range(3, 7)];
-        assert_eq!(most_common(&ranges), Some((3, range(5, 5))));
+        assert_eq!(most_common(&ranges), Some((3, range(3, 7))));
         assert_eq!(most_common(&[]), None);
     }
 }

@@ -21,6 +21,7 @@ mod summary;
 mod unbound;
 mod walk;
 
+use foldhash::HashMap;
 use spandrel_model::{Cell, Interval, State, TaskId, TraceId, UnixNanos};
 
 use self::account::{Account, same_but_for_time};
@@ -33,7 +34,7 @@ use crate::owner::{BoundSpan, OwnedPiece};
 use crate::remote::{CallId, Calls};
 use crate::self_view::Evidences;
 use crate::spans::SpanIndex;
-use crate::sweep::HandedOver;
+use crate::sweep::{Asked, HandedOver};
 use crate::timeline::Standing;
 
 /// A ledger that has seen many other traces is not worth keeping for the next task.
@@ -80,6 +81,9 @@ impl RootView<'_> {
             ..
         } = self.evidences;
         let mut cells = vec![Vec::new(); spans.len()];
+        let parts_on_tasks = self.parts_on_tasks();
+        // By span without a task: what spans on tasks give it of which only a part counts.
+        let mut partial: HashMap<SpanIndex, Vec<Cell>> = HashMap::default();
         let mut walker = self.walker();
         let mut ledger = Ledger::new();
         let mut handed_over = HandedOver::new();
@@ -96,11 +100,13 @@ impl RootView<'_> {
                 };
                 walker.walk(task.task, piece, &mut each);
             };
-            let done = |span: SpanIndex, charged: &[(Account, i64)]| match bindings.is_handed_over(span) {
-                true => handed_over.add(span, charged),
-                false => cells[span] = self.sorted_cells(span, charged),
+            let done = |Asked { bound, by }: Asked, charged: &[(Account, i64)]| match bound.span {
+                span if span != by => partial.entry(by).or_default().extend(self.sorted_cells(span, charged)),
+                span if bindings.is_handed_over(span) => handed_over.add(span, charged),
+                span => cells[span] = self.sorted_cells(span, charged),
             };
-            self.evidences.sweep(task, &mut ledger, charge, done);
+            let others = parts_on_tasks.get(&task.task).map_or(&[][..], Vec::as_slice);
+            self.evidences.sweep(task, others, &mut ledger, charge, done);
             if ledger.len() > ACCOUNTS_KEPT {
                 ledger = Ledger::new();
             }
@@ -108,8 +114,8 @@ impl RootView<'_> {
         for (span, charged) in handed_over.totals() {
             cells[span] = self.sorted_cells(span, &charged);
         }
-        let counts = walker.counts;
-        self.add_unbound(&mut cells);
+        let mut counts = walker.counts;
+        self.add_unbound(&mut cells, partial, &mut counts);
         (cells, counts)
     }
 
@@ -127,8 +133,10 @@ impl RootView<'_> {
     /// Calls `each` for the pieces of `span` in `part` of it, in the order of time, tiling `part`. They may be cut.
     pub(crate) fn each_piece(&self, span: SpanIndex, part: Interval, each: &mut impl FnMut(RootPiece)) {
         let mut walker = self.walker();
-        for (interval, leaf) in self.leaves(span, part) {
+        let mut leaves = self.leaves(span, part);
+        while let Some((interval, leaf)) = leaves.next() {
             match leaf {
+                Leaf::Child(child) => leaves.enter(child, interval),
                 Leaf::OnTask(span, task) => self.each_piece_on_task(span, task, interval, &mut walker, each),
                 Leaf::Own(span, reason, instead) => each(RootPiece {
                     interval,

@@ -40,6 +40,8 @@ pub struct WalkCounts {
     pub pieces: u64,
     /// Long stretches of a task that were summed up instead of walked.
     pub summed: u64,
+    /// Parts of which the root views of spans without a task are made.
+    pub inferred: u64,
     /// Stretches given up because the chain was too long.
     pub too_long: u64,
     /// Stretches given up because the recording contradicts itself.

@@ -27,7 +27,7 @@ use spandrel_model::{FunctionPattern, Layer, NameId, Span, SpanKind, Stack, Stac
 
 pub use self::user_rule::{InvalidStackLayerRule, StackLayerFault, StackLayerRule};
 
-use crate::layers::LAYER_ATTRIBUTE;
+use crate::layers::{LAYER_ATTRIBUTE, said_layer};
 
 /// Attributes of a span that is itself a call to another system, whatever its kind.
 const CALL_ATTRIBUTES: [&str; 5] = [
@@ -195,16 +195,16 @@ impl Default for StackLayers {
     }
 }
 
-/// Whether stacks may name the layer of time that belongs to the span. A span that is itself a call to another system is
-/// all of that call, and one that says its layer is believed.
-pub(crate) fn may_refine(span: &Span) -> bool {
+/// Whether stacks may name the layer of time that belongs to the span, whose own layer is `layer`. A span that is itself a
+/// call to another system is all of that call, and one that says its layer is believed, if its layer is what it says.
+pub(crate) fn may_refine(span: &Span, layer: &Layer) -> bool {
     let has = |key: &str| span.attribute(key).is_some();
     let is_call = match span.kind {
         SpanKind::Client | SpanKind::Producer => true,
         SpanKind::Server | SpanKind::Consumer => false,
         SpanKind::Internal | SpanKind::Unspecified => CALL_ATTRIBUTES.into_iter().any(has),
     };
-    !is_call && !has(LAYER_ATTRIBUTE)
+    !is_call && said_layer(span, LAYER_ATTRIBUTE).as_ref() != Some(layer)
 }
 
 fn patterns<'a>(functions: impl Iterator<Item = &'a str>) -> Vec<FunctionPattern> {

@@ -246,6 +246,7 @@ fn calls_and_spans_that_say_their_layer_are_not_refined() {
             .collect(),
     };
     use SpanKind::*;
+    let may_refine = |span: &Span| may_refine(span, &Layer::new("x"));
     for kind in [Internal, Unspecified, Server, Consumer] {
         assert!(may_refine(&span(kind, &["http.request.method"])), "{kind:?}");
         assert!(!may_refine(&span(kind, &["attribution.layer"])), "{kind:?}");

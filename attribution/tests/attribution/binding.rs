@@ -385,3 +385,35 @@ fn spans_with_late_tasks_or_made_after_the_fact_are_bound_and_hardly_a_binding_i
         assert!(wrong * 2_000 <= bound, "{wrong} of {bound} wrong: {unusual:?}");
     }
 }
+
+#[test]
+fn a_short_id_that_many_spans_have_says_nothing() {
+    let bound = |spans: u64| {
+        let mut scene = parse("g1: run 0..1000000000 | span q: 1000..2000");
+        let log = |at: i64| WorldLog {
+            task: 1,
+            user_task: None,
+            at,
+            category: "datadog.uint64_span_id".to_owned(),
+            message: scene.world.spans[0].span_id.as_bytes().iter().rev().copied().collect(),
+        };
+        scene.world.logs = (0..i64::try_from(spans).unwrap())
+            .map(|span| log(1_500 + 10_000_000 * span))
+            .collect();
+        let first = scene.world.spans[0].clone();
+        scene.world.spans = (0..spans)
+            .map(|span| Span {
+                trace_id: TraceId::new(u128::from(span + 1).to_be_bytes()),
+                interval: first.interval.shifted(10_000_000 * i64::try_from(span).unwrap()),
+                ..first.clone()
+            })
+            .collect();
+        let result = scene.world.attribute(&scene.world.record(&[scene.world.extent()]));
+        result
+            .spans
+            .iter()
+            .filter(|span| matches!(span.binding, Binding::Bound { .. }))
+            .count()
+    };
+    assert_eq!((bound(1), bound(64), bound(65)), (1, 64, 0));
+}

@@ -2,7 +2,7 @@
 
 use spandrel_model::*;
 
-use crate::text::{attribute_scenes, check_together, parse_together};
+use crate::text::{attribute_scenes, check_together, parse, parse_together, shown};
 
 #[test]
 fn a_trace_without_runtime_data_goes_to_the_spans_that_were_waited_for() {
@@ -98,4 +98,60 @@ fn spans_nested_deeply_cost_no_stack() {
     }
     let result = attribute_scenes(&parse_together(&timeline));
     assert_eq!(result.spans.len(), 2_000);
+}
+
+/// Spans that each end a nanosecond after the one around them.
+fn reaching_beyond(spans: usize) -> String {
+    let span = |number: usize| {
+        let parent = number
+            .checked_sub(1)
+            .map_or(String::new(), |parent| format!("in s{parent}"));
+        format!("span s{number} {parent}: {number}..{}", 1_000_000 + number)
+    };
+    (0..spans).map(span).collect::<Vec<_>>().join(" | ")
+}
+
+#[test]
+fn spans_that_each_reach_beyond_their_parent_are_taken_apart_to_a_depth_only() {
+    let attributed = |spans: usize| {
+        let scene = parse(&reaching_beyond(spans));
+        let result = scene.world.attribute(&scene.recordings);
+        assert_eq!((&result.violations, result.spans.len()), (&vec![], spans));
+        result
+    };
+    let (half, whole) = (attributed(1_000), attributed(2_000));
+    assert!(whole.walks.inferred <= 2_000 * 66, "{:?}", whole.walks);
+    assert!(10 * whole.walks.inferred <= 22 * half.walks.inferred);
+    assert_eq!(whole.walks.too_long, 2_000 - 65);
+    let first = whole.spans.iter().find(|span| &*span.operation == "s0").unwrap();
+    assert_eq!(first.truncated_ns, 1_000_000 - 65);
+    assert_eq!(
+        shown(&whole, "s0 root"),
+        "s0 root: ~?chain_too_long 999935, ~?not_recorded 65"
+    );
+    assert_eq!(shown(&whole, "s1999 root"), "s1999 root: ~?not_recorded 1000000");
+}
+
+#[test]
+fn parts_of_many_spans_on_one_goroutine_cost_its_states_once() {
+    const SPANS: usize = 300;
+    let states = (0..2_000).map(|state| {
+        format!(
+            "run {0}..{1}, net {1}..{2} by ext",
+            20 * state,
+            20 * state + 9,
+            20 * state + 20
+        )
+    });
+    let mut timeline = format!("g1: {}", states.collect::<Vec<_>>().join(", "));
+    for span in 0..SPANS {
+        timeline +=
+            &format!(" | span p{span} layer p: {span}..30000 | span c{span} in p{span} on g1 layer c: {span}..30001");
+    }
+    let scene = parse(&timeline);
+    let result = scene.world.attribute(&scene.recordings);
+    assert_eq!(result.violations, []);
+    assert!(result.walks.pieces <= 4_000 + 4 * SPANS as u64, "{:?}", result.walks);
+    assert_eq!(shown(&result, "p0 root"), "p0 root: c/run 13500, c/net 16500");
+    assert_eq!(shown(&result, "p299 root"), "p299 root: c/run 13365, c/net 16336");
 }

@@ -1,9 +1,9 @@
 //! Calls to other processes, as fixed matrices. Nanoseconds; the clock of `shop` unless another host is named.
 
-use spandrel_attribution::{Matrix, SpanAttribution};
+use spandrel_attribution::{Matrix, Rules, SpanAttribution, attribute_together};
 use spandrel_model::*;
 
-use crate::text::{attribute_scenes, check, check_together, parse_together};
+use crate::text::{attribute_scenes, check, check_together, inputs, parse_together, shown};
 
 fn attributed(timeline: &str, name: &str) -> SpanAttribution {
     let result = attribute_scenes(&parse_together(timeline));
@@ -278,4 +278,66 @@ fn parents_that_form_a_circle_between_processes_are_not_followed_round() {
             [(State::Network, 100_000)]
         );
     }
+}
+
+#[test]
+fn one_server_without_length_that_was_not_waited_for_is_no_flight_either() {
+    check_together(
+        "host a | g1: run 0..10000, net 10000..100000 by ext | span send on g1 layer messaging kind producer: 10000..100000
+         || host a | span handle in send kind consumer: 20000..20000",
+        "send root: net/remote 90000",
+    );
+}
+
+#[test]
+fn of_servers_with_the_same_times_the_one_waited_for_does_not_depend_on_the_order_of_processes() {
+    let scenes = parse_together(
+        "host a | g1: net 0..100000 by ext | span call on g1 layer http.client kind client: 0..100000
+         || host a | g1: run 0..90000 | span one in call on g1 layer one kind server: 20000..70000
+         || host a | g1: run 0..90000 | span two in call on g1 layer two kind server: 20000..70000",
+    );
+    let mut inputs = inputs(&scenes);
+    let expected = "call root: net/in_flight 50000, remote:one/run 50000";
+    for _ in 0..3 {
+        inputs.rotate_left(1);
+        let results = attribute_together(&inputs, &Rules::default());
+        let caller = results
+            .iter()
+            .find(|result| &*result.spans[0].operation == "call")
+            .unwrap();
+        assert_eq!(shown(caller, "call root"), expected);
+    }
+}
+
+#[test]
+fn calls_in_both_directions_narrow_each_other_however_far_the_clocks_are_apart() {
+    let hour = 3_600_000_000_000_i64;
+    let (mut here, mut there) = (String::from("host a"), String::from("|| host b"));
+    let mut back = String::from("|| host a");
+    for call in 0..4 {
+        let at = call * 1_000_000;
+        // The request takes 1 us, the response 40 us; the other way round it is the other way round.
+        here += &format!(" | span c{call} kind client: {at}..{}", at + 100_000);
+        there += &format!(
+            " | span s{call} in c{call} kind server: {}..{}",
+            hour + at + 1_000,
+            hour + at + 60_000
+        );
+        there += &format!(
+            " | span d{call} kind client: {}..{}",
+            hour + at + 200_000,
+            hour + at + 300_000
+        );
+        back += &format!(
+            " | span t{call} in d{call} kind server: {}..{}",
+            at + 201_000,
+            at + 260_000
+        );
+    }
+    let call = attributed(&(here + &there + &back), "c1");
+    let (lo_ns, hi_ns) = (call.offset_lo_ns.unwrap() - hour, call.offset_hi_ns.unwrap() - hour);
+    assert!(
+        (-3_000..=0).contains(&lo_ns) && (0..=3_000).contains(&hi_ns),
+        "{lo_ns}..{hi_ns}"
+    );
 }

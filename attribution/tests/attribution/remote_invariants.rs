@@ -382,6 +382,32 @@ fn calls_cost_what_their_servers_have_pieces() {
 }
 
 #[test]
+fn many_servers_on_one_task_have_no_more_pieces_than_the_input_allows() {
+    let (servers, states) = (300, 2_000);
+    let times = (0..states).map(|state| {
+        format!(
+            "run {0}..{1}, mutex {1}..{2}",
+            20 * state,
+            20 * state + 9,
+            20 * state + 20
+        )
+    });
+    let mut here = String::from("host a | g1: net 0..50000 by ext");
+    let mut there = format!("|| host a | g1: {}", times.collect::<Vec<_>>().join(", "));
+    for call in 0..servers {
+        here += &format!(" | span c{call} on g1 kind client: {call}..45000");
+        there += &format!(" | span s{call} in c{call} on g1 kind server: {call}..40000");
+    }
+    let scenes = crate::text::parse_together(&(here + &there));
+    let results = attribute_together(&crate::text::inputs(&scenes), &Rules::default());
+    assert!(results.iter().all(|result| result.violations.is_empty()));
+    let calls = results[0].calls;
+    let limit = 65_536 + 16 * (2 * states + 1 + 2 * servers) + 2 * states;
+    assert!(calls.pieces <= limit && calls.too_many > 200, "{calls:?}");
+    assert_eq!(calls.too_many + calls.pieces / (2 * states - 100), servers);
+}
+
+#[test]
 fn an_empty_process_takes_no_part() {
     let process = Arc::new(ProcessIdentity::default());
     let input = || ProcessInput {

@@ -39,6 +39,19 @@ fn a_call_keeps_its_layer_and_so_does_a_span_that_says_it() {
 }
 
 #[test]
+fn what_a_span_says_that_is_no_layer_keeps_no_stack_from_naming_one() {
+    let mut scene = parse(
+        "g1: run 0..10, net 10..40 by ext at net/http.(*persistConn).Read, run 40..50 | span s on g1 kind internal: 0..50",
+    );
+    let names = [String::new(), "x".repeat(65)];
+    for said in names.map(AttributeValue::String) {
+        scene.world.spans[0].attributes = vec![("attribution.layer".to_owned(), said)];
+        let result = scene.world.attribute(&scene.recordings);
+        assert_eq!(shown(&result, "s self"), "s self: http.client/net 30, run 20");
+    }
+}
+
+#[test]
 fn the_innermost_span_decides_whether_the_stack_may() {
     check(
         "g1: run 0..10, net 10..40 by ext at github.com/redis/go-redis/v9.(*Client).Get, run 40..50

@@ -215,14 +215,11 @@ impl Window {
             }
             any = true;
             rows.changed_at = None;
-            let of_group = self.matrix.tables_of(group);
-            if std::mem::replace(&mut rows.are_sent, !of_group.operations.is_empty()) {
+            let before = tables.operations.len();
+            self.matrix.tables_of(group, &mut tables);
+            if std::mem::replace(&mut rows.are_sent, tables.operations.len() > before) {
                 replaced.push(group.clone());
             }
-            tables.operations.extend(of_group.operations);
-            tables.cells.extend(of_group.cells);
-            tables.interference.extend(of_group.interference);
-            tables.functions.extend(of_group.functions);
         }
         any.then_some(WindowRows {
             emission: self.emission,
