@@ -1,6 +1,8 @@
 //! What can go wrong in the store, with the table, the place and the operation.
 
-use std::path::PathBuf;
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use arrow::error::ArrowError;
 use deltalake::DeltaTableError;
@@ -26,7 +28,7 @@ pub enum StoreError {
         /// On which file or directory.
         path: PathBuf,
         /// The answer of the operating system.
-        source: std::io::Error,
+        source: io::Error,
     },
 
     /// Rows or keys given to [`crate::Store::commit`] have other columns than [`Table::schema`]. Nothing was written.
@@ -100,4 +102,75 @@ pub enum StoreError {
     /// The runtime shut down while a file was being written. The commit did not happen.
     #[error("the runtime shut down during a commit")]
     Shutdown,
+}
+
+impl StoreError {
+    /// Whether this says that the file at `path` cannot be read and will not be readable when that is tried again: it is
+    /// missing, or not what was written. A shortage of memory, files or time is no damage.
+    pub(crate) fn is_damaged_file(&self, at: &Path) -> bool {
+        match self {
+            Self::Io { path, source, .. } => path == at && is_lasting(source),
+            Self::Parquet { path, source, .. } => path == at && io_cause(source).is_none_or(is_lasting),
+            _ => false,
+        }
+    }
+}
+
+fn is_lasting(error: &io::Error) -> bool {
+    /// "Input/output error" of Unix: the disk cannot read its own blocks.
+    const EIO: i32 = 5;
+    use io::ErrorKind::{InvalidData, IsADirectory, NotFound, PermissionDenied, UnexpectedEof};
+    let is_kind = matches!(
+        error.kind(),
+        InvalidData | IsADirectory | NotFound | PermissionDenied | UnexpectedEof
+    );
+    is_kind || error.raw_os_error() == Some(EIO)
+}
+
+/// The answer of the operating system that caused the error, if one did.
+fn io_cause(error: &ParquetError) -> Option<&io::Error> {
+    let mut cause: Option<&(dyn Error + 'static)> = match error {
+        ParquetError::External(source) => Some(&**source),
+        error => error.source(),
+    };
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_no_damage_of_a_file() {
+        let (path, other) = (Path::new("part-1.parquet"), Path::new("part-2.parquet"));
+        let opened = |kind: io::ErrorKind| StoreError::Io {
+            operation: "open",
+            path: path.to_owned(),
+            source: kind.into(),
+        };
+        let read = |source| StoreError::Parquet {
+            operation: "read",
+            table: Table::Spans,
+            path: path.to_owned(),
+            source,
+        };
+        let external = |kind: io::ErrorKind| read(ParquetError::External(Box::new(io::Error::from(kind))));
+        for damage in [
+            opened(io::ErrorKind::NotFound),
+            read(ParquetError::General("not Parquet".to_owned())),
+            external(io::ErrorKind::UnexpectedEof),
+        ] {
+            assert!(damage.is_damaged_file(path), "{damage:?}");
+            assert!(!damage.is_damaged_file(other), "{damage:?}");
+        }
+        for passing in [opened(io::ErrorKind::OutOfMemory), external(io::ErrorKind::Interrupted)] {
+            assert!(!passing.is_damaged_file(path), "{passing:?}");
+        }
+    }
 }

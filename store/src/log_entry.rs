@@ -43,6 +43,8 @@ pub(crate) struct LogEntry {
     pub(crate) added: Vec<WrittenFile>,
     /// Files whose rows were replaced in part or all.
     pub(crate) rewritten: Vec<RewrittenFile>,
+    /// How many files may hold such rows but cannot be read.
+    pub(crate) damaged: u64,
     /// What decides whether a row was replaced, in SQL.
     pub(crate) predicate: String,
 }

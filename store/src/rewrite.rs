@@ -5,12 +5,13 @@
 //!                             (what is remembered, else the log's statistics)
 //! ```
 //!
-//! One file is open at a time. The old files stay for readers of older snapshots, until [`crate::vacuum`].
+//! One file is open at a time. A file that is damaged is left as it is. The old files stay for readers of older snapshots, until [`crate::vacuum`].
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow::error::ArrowError;
 use parquet::arrow::arrow_reader::RowSelection;
 use spandrel_model::Table;
 
@@ -20,7 +21,7 @@ use crate::keys::{COMMITTED, Keys};
 use crate::log_entry::{LoggedFile, RewrittenFile};
 use crate::parquet_file::FileWriter;
 use crate::partition::int64_column;
-use crate::stored_file::StoredFile;
+use crate::stored_file::{StoredFile, read_error};
 
 /// Finds and rewrites the files of one table.
 pub(crate) struct Rewriter<'a> {
@@ -41,11 +42,34 @@ impl SharedFileTimes {
     }
 }
 
+/// What became of the files that may hold rows to be removed.
+#[derive(Default)]
+pub(crate) struct Rewritten {
+    /// Those that held some.
+    pub(crate) files: Vec<RewrittenFile>,
+    /// How many cannot be read and are left as they are.
+    pub(crate) damaged: u64,
+}
+
 impl Rewriter<'_> {
-    /// Those of `files` that hold rows to be removed, each written again without them. Blocks.
-    pub(crate) fn rewrite(&self, files: Vec<LoggedFile>) -> Result<Vec<RewrittenFile>, StoreError> {
-        let rewritten = files.into_iter().map(|file| self.rewrite_file(file));
-        rewritten.filter_map(Result::transpose).collect()
+    /// Writes those of `files` again that hold rows to be removed, without them. Blocks.
+    ///
+    /// A damaged file is left as it is: nobody can read the rows that should go, and no commit of that hour would ever
+    /// succeed if it had to wait for the file.
+    pub(crate) fn rewrite(&self, files: Vec<LoggedFile>) -> Result<Rewritten, StoreError> {
+        let mut rewritten = Rewritten::default();
+        for file in files {
+            let path = file.path.clone();
+            match self.rewrite_file(file) {
+                Ok(file) => rewritten.files.extend(file),
+                Err(error) if error.is_damaged_file(&path) => {
+                    rewritten.damaged += 1;
+                    report(self.table, &path, &error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(rewritten)
     }
 
     fn rewrite_file(&self, file: LoggedFile) -> Result<Option<RewrittenFile>, StoreError> {
@@ -82,10 +106,7 @@ impl Rewriter<'_> {
     /// Rows of the file that equal a key, ascending.
     fn replaced_rows(&self, stored: &StoredFile, path: &Path) -> Result<Vec<usize>, StoreError> {
         let time_column = self.table.time_column();
-        let rows_error = |source| StoreError::Rows {
-            table: self.table,
-            source,
-        };
+        let rows_error = |source: ArrowError| read_error(self.table, path, source.into());
         let mut times_ns = Vec::with_capacity(stored.row_count());
         for batch in stored.read(|name| name == time_column, None)? {
             times_ns.extend(int64_column(&batch?, time_column).map_err(rows_error)?.values());
@@ -108,6 +129,17 @@ impl Rewriter<'_> {
         }
         Ok(replaced)
     }
+}
+
+fn report(table: Table, path: &Path, error: &StoreError) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(
+        table = table.name(),
+        file = %path.display(),
+        cause = cause.unwrap_or_default(),
+        "a stored file cannot be read, so replaced rows in it stay: restore the file, or delete it and take it out of \
+         the Delta log with `DeltaTable.repair()` of the Python package deltalake: {error}"
+    );
 }
 
 /// The rows between `rows`, which are ascending.

@@ -102,7 +102,7 @@ fn of_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arr
     RecordBatch::try_new(schema.clone(), columns.collect::<Result<_, _>>()?)
 }
 
-fn read_error(table: Table, path: &Path, source: ParquetError) -> StoreError {
+pub(crate) fn read_error(table: Table, path: &Path, source: ParquetError) -> StoreError {
     StoreError::Parquet {
         operation: "read",
         table,

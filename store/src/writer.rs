@@ -60,6 +60,8 @@ pub struct Committed {
     pub rewritten_files: u64,
     /// Size of the files written in their place.
     pub rewritten_bytes: u64,
+    /// Files that may hold rows to be removed, but cannot be read. They are left as they are and named in the log.
+    pub damaged_files: u64,
 }
 
 impl Store {
@@ -115,6 +117,9 @@ impl Store {
     /// an error some tables may be committed and others not; the same changes with the same `key` then complete the
     /// commit, as a table that holds the key at this or a later version is left alone. Without a key, repetition means
     /// duplicates.
+    ///
+    /// A file that is missing or damaged keeps no commit from succeeding: rows in it that should be removed stay, which
+    /// is logged and counted.
     ///
     /// Memory: the batches, their sort keys (about 50 bytes a row), the keys of rows to remove, and one row group of one
     /// file in turn.
@@ -221,8 +226,10 @@ impl Work {
             writer: &writer,
             times,
         };
+        let rewritten = rewriter.rewrite(self.files)?;
         Ok(LogEntry {
-            rewritten: rewriter.rewrite(self.files)?,
+            damaged: rewritten.damaged,
+            rewritten: rewritten.files,
             added: writer.write_hours(&self.change.rows)?,
             predicate: self.change.keys.predicate(),
         })
@@ -239,6 +246,7 @@ impl Committed {
             replaced_rows: entry.rewritten.iter().map(|file| file.replaced_rows).sum(),
             rewritten_files: entry.rewritten.len() as u64,
             rewritten_bytes: copies.map(|file| file.size_bytes).sum(),
+            damaged_files: entry.damaged,
         }
     }
 
@@ -249,6 +257,7 @@ impl Committed {
         self.replaced_rows += other.replaced_rows;
         self.rewritten_files += other.rewritten_files;
         self.rewritten_bytes += other.rewritten_bytes;
+        self.damaged_files += other.damaged_files;
     }
 }
 

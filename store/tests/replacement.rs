@@ -474,3 +474,39 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_is_left_as_it_is_and_everything_else_is_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut victims = Vec::new();
+    // Each file holds the time of a key.
+    for trace in [1, 2, 3, 4] {
+        let before = files(&store.reader().snapshot().await.unwrap());
+        commit(&store, add(&[row(trace, 0, 10)])).await;
+        let after = files(&store.reader().snapshot().await.unwrap());
+        victims.extend(after.into_iter().filter(|file| !before.contains(file)));
+    }
+    drop(store);
+    fs::write(&victims[0], "no Parquet").unwrap();
+    fs::remove_file(&victims[1]).unwrap();
+    let mut bytes = fs::read(&victims[2]).unwrap();
+    let footer = bytes.len() / 2;
+    bytes[4..footer].fill(0xff);
+    fs::write(&victims[2], bytes).unwrap();
+
+    let store = open(dir.path()).await;
+    let replaced = [1, 2, 3, 4].map(|trace| row(trace, 0, 10));
+    let change = replace(&replaced, &[row(5, 0, 11)]);
+    let other = TableChange::add(Table::SpanQuality, rows(Table::SpanQuality, 7, NINE, 1));
+    let committed = store.commit(vec![change, other], None).await.unwrap();
+    assert_eq!((committed.rows, committed.replaced_rows), (1 + 7, 1));
+    assert_eq!(committed.damaged_files, 3);
+    let left = files(&store.reader().snapshot().await.unwrap());
+    assert!(
+        victims[..3].iter().all(|victim| left.contains(victim)),
+        "they stay in the table"
+    );
+    assert!(!left.contains(&victims[3]));
+    assert_eq!(left.len(), 3 + 1);
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use spandrel_model::{Cell, Culprit, Evidence, Layer, Relation, State, View};
+use spandrel_model::{Cell, Culprit, Evidence, Layer, ProcessIdentity, Relation, State, View};
 
 use super::functions::{FunctionKey, by_layer, counts_of, divide};
 use super::quantile::{PERCENTS, Quantile};
@@ -13,6 +13,8 @@ use super::rows::{
 };
 use crate::{Band, Sketch, SpanAttribution, SpanKey};
 
+/// Several processes can report the same ids: a proxy that passes spans on, say.
+type RequestId = (SpanKey, Arc<ProcessIdentity>);
 type CellKey = (View, Layer, State);
 /// Where the request waited, in which state, and for what.
 type WaitKey = (Layer, Arc<str>, Culprit);
@@ -20,7 +22,7 @@ type WaitKey = (Layer, Arc<str>, Culprit);
 /// Requests by id. Keys of cells and waits are held once and numbered.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    requests: BTreeMap<SpanKey, Request>,
+    requests: BTreeMap<RequestId, Request>,
     cells: BTreeMap<CellKey, u32>,
     waits: BTreeMap<WaitKey, u32>,
     functions: BTreeMap<FunctionKey, u32>,
@@ -60,12 +62,12 @@ impl Group {
                 .collect(),
             waits: waits.into_iter().collect(),
         };
-        self.requests.insert(span.key(), request);
+        self.requests.insert(id_of(span), request);
     }
 
     /// Takes a request out.
-    pub(super) fn remove(&mut self, span: SpanKey) {
-        self.requests.remove(&span);
+    pub(super) fn remove(&mut self, span: &SpanAttribution) {
+        self.requests.remove(&id_of(span));
     }
 
     /// Whether it has no requests.
@@ -137,6 +139,10 @@ impl Group {
                 }),
         );
     }
+}
+
+fn id_of(span: &SpanAttribution) -> RequestId {
+    (span.key(), span.process.clone())
 }
 
 /// The number of a key: that of the equal one, or the next.

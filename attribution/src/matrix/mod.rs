@@ -47,8 +47,8 @@ impl Matrix {
         }
     }
 
-    /// Counts a request, in place of what was counted for the same span before, if it began at the same time and had the
-    /// same name. So a request counts once however often it comes, as it came last. A span that is not a request
+    /// Counts a request, in place of what was counted for the same span of the same process before, if it began at the
+    /// same time and had the same name. So a request counts once however often it comes, as it came last. A span that is not a request
     /// ([`SpanAttribution::is_request`]) counts no more if it did.
     pub fn add(&mut self, span: &SpanAttribution) {
         let key = self.group_of(span);
@@ -57,7 +57,7 @@ impl Matrix {
             return;
         }
         if let Some(group) = self.groups.get_mut(&key) {
-            group.remove(span.key());
+            group.remove(span);
             if group.is_empty() {
                 self.groups.remove(&key);
             }

@@ -134,6 +134,7 @@ impl ParquetExporter {
         metrics.replaced_rows.inc_by(committed.replaced_rows);
         metrics.rewritten_files.inc_by(committed.rewritten_files);
         metrics.rewritten_bytes.inc_by(committed.rewritten_bytes);
+        metrics.damaged_files.inc_by(committed.damaged_files);
     }
 
     fn observe_buffer(&self) {

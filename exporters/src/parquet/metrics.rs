@@ -16,6 +16,8 @@ pub(super) struct Metrics {
     pub(super) rewritten_files: IntCounter,
     /// Bytes of the files written in their place.
     pub(super) rewritten_bytes: IntCounter,
+    /// Times that a stored file could not be read to remove replaced rows from it.
+    pub(super) damaged_files: IntCounter,
     /// Batches refused, by signal.
     pub(super) refused_batches: IntCounterVec,
     /// Commits that failed and are tried again.
@@ -46,6 +48,10 @@ impl Metrics {
                     "spandrel_exporter_rewritten_bytes",
                     "Bytes written for files whose rows were replaced in part",
                 ))?,
+                damaged_files: IntCounter::with_opts(opts(
+                    "spandrel_exporter_damaged_files",
+                    "Times that replaced rows stayed in a stored file because it cannot be read",
+                ))?,
                 refused_batches: IntCounterVec::new(
                     opts("spandrel_exporter_refused_batches", "Batches refused, to be sent again"),
                     &["signal"],
@@ -64,6 +70,7 @@ impl Metrics {
             registry.register(Box::new(metrics.replaced_rows.clone()))?;
             registry.register(Box::new(metrics.rewritten_files.clone()))?;
             registry.register(Box::new(metrics.rewritten_bytes.clone()))?;
+            registry.register(Box::new(metrics.damaged_files.clone()))?;
             registry.register(Box::new(metrics.refused_batches.clone()))?;
             registry.register(Box::new(metrics.failed_commits.clone()))?;
             registry.register(Box::new(metrics.buffered_bytes.clone()))?;

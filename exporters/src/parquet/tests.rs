@@ -198,6 +198,31 @@ async fn a_flush_that_fails_keeps_rows_and_keys_until_it_succeeds() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_blocks_no_flush_and_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ParquetConfig {
+        directory: dir.path().to_owned(),
+        flush_interval: Duration::from_secs(3600),
+        flush_size_bytes: 1,
+        ..ParquetConfig::default()
+    };
+    let registry = Registry::new();
+    let exporter = measured_exporter(config, &registry).await;
+    let source = StopSource::new();
+    let running = tokio::spawn(exporter.clone().run(source.stop()));
+    exporter.consume(rows(5)).await.unwrap();
+    reach(&registry, "spandrel_exporter_sent_rows", 5.0).await;
+    let snapshot = StoreReader::open(dir.path()).unwrap().snapshot().await.unwrap();
+    std::fs::write(&snapshot.table(Table::RuntimeEvents).files[0].path, "damaged").unwrap();
+    exporter.consume(rows_instead(2)).await.unwrap();
+    reach(&registry, "spandrel_exporter_sent_rows", 7.0).await;
+    source.request();
+    running.await.unwrap().unwrap();
+    assert_eq!(metric(&registry, "spandrel_exporter_damaged_files"), 1.0);
+    assert_eq!(metric(&registry, "spandrel_exporter_replaced_rows"), 0.0);
+}
+
+#[tokio::test]
 async fn a_full_buffer_refuses_and_says_when_to_retry() {
     let dir = tempfile::tempdir().unwrap();
     let config = ParquetConfig {

@@ -11,24 +11,27 @@ use spandrel_attribution::NotAnchored;
 use spandrel_model::{TaskRecording, UnixNanos};
 use spandrel_pipeline::{
     Batch, BuildContext, BuildError, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal,
-    RequestContext, RunError, RuntimeProfile, Signal, Stop, TableRows, otlp,
+    RunError, RuntimeProfile, Signal, Stop, TableRows, otlp,
 };
 use spandrel_profiles::columns;
 use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 
 use super::AttributionConfig;
-use super::emitted::Changes;
+use super::decode_queue::{DecodeQueue, Turn};
+use super::emitted::{Changes, Emitted};
 use super::join::run_join;
 use super::matrix_metrics::window_metrics;
 use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
+use super::output::Output;
 use super::pending::{Pending, Room};
 use super::recording_source::RecordingSource;
 use super::recordings::RecordingId;
+use super::relatives::Place;
 use super::slots::Round;
 use super::spill::Spill;
 use super::unanchored::{Placed, Placing};
-use super::windows::Windows;
+use super::windows::{SharedWindows, Windows};
 
 /// How often due spans are looked for.
 const JOIN_INTERVAL: Duration = Duration::from_millis(500);
@@ -37,10 +40,10 @@ const JOIN_INTERVAL: Duration = Duration::from_millis(500);
 const ASKING_PAUSE: u32 = 4;
 /// How often room is made on disk for one recording, while others come and take it.
 const SPILL_ATTEMPTS: u32 = 8;
-/// Wait before rows are offered again to a consumer that was busy and named no time.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long a stopping connector goes on offering rows to a busy consumer.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// How many spans' rows are sent as one batch, and compared with earlier ones while senders wait. Some megabytes.
+const SPANS_PER_BATCH: usize = 2_000;
 
 /// Joins spans with runtime profiles.
 pub struct AttributionConnector {
@@ -49,6 +52,7 @@ pub struct AttributionConnector {
     metrics: Metrics,
     state: Mutex<State>,
     spill: Arc<Spill>,
+    decode_queue: DecodeQueue,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +75,7 @@ impl AttributionConnector {
             id: context.id.clone(),
             metrics,
             state: Mutex::default(),
+            decode_queue: DecodeQueue::default(),
         })
     }
 
@@ -107,18 +112,21 @@ impl AttributionConnector {
     }
 
     async fn consume_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
+        let turn = self.decode_queue.turn().await;
+        let turn = turn.inspect_err(|_| self.metrics.refused_batches.inc())?;
         let digest = digest(&profile);
         if self.lock().pending.knows_profile(digest) {
             self.metrics.duplicate_recordings.inc();
             return Ok(());
         }
-        self.accept_profile(profile, digest).await
+        self.accept_profile(profile, digest, turn).await
     }
 
-    /// The sender may go away at any `await`. So the profile is known as one that has arrived when it is held, not before.
-    async fn accept_profile(&self, profile: Arc<RuntimeProfile>, digest: u64) -> Result<(), Refusal> {
+    /// The sender may go away at any `await`. So the profile is known as one that has arrived when it is held, not before;
+    /// and the turn goes with the decoding, which ends all the same.
+    async fn accept_profile(&self, profile: Arc<RuntimeProfile>, digest: u64, turn: Turn) -> Result<(), Refusal> {
         let (rules, raw) = (self.config.state_rules.clone(), profile.clone());
-        let decoded = off_executor(move || decode_profile(&raw, &rules)).await?;
+        let (decoded, _turn) = off_executor(move || (decode_profile(&raw, &rules), turn)).await?;
         let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
         let (process, warnings) = match &decoded {
             Decoded::Anchored(recording) => (&recording.process, recording.warnings.as_slice()),
@@ -189,51 +197,111 @@ impl AttributionConnector {
         Ok(())
     }
 
-    /// Joins the slots that are due and returns what there is to say.
-    async fn join(&self, windows: &mut Windows, round: &Round) -> Result<Joined, RunError> {
-        self.place_recordings(round).await?;
-        self.choose_processes(round).await?;
-        let (settled, due) = {
-            let mut state = self.lock();
-            (state.pending.take_settled(round), state.pending.due(round))
-        };
-        let mut joined = Joined::default();
+    /// Sends the rows of the recordings whose time has come.
+    async fn send_recordings(&self, round: &Round, output: Output<'_>) -> Result<(), RunError> {
+        let settled = self.lock().pending.take_settled(round);
         for recording in settled {
             if let Some(rows) = self.recording_rows(recording).await? {
-                joined.recordings.push(rows);
+                output.send(rows).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Joins the slots that are due, and sends what there is to say in batches of [`SPANS_PER_BATCH`].
+    async fn join(&self, windows: &SharedWindows, round: &Round, output: Output<'_>) -> Result<(), RunError> {
+        let due = self.lock().pending.due(round);
+        let mut changes = Changes::default();
         for place in due {
-            let Some(join) = self.lock().pending.begin_join(place, round) else {
-                continue;
-            };
-            let (config, started) = (self.config.clone(), Instant::now());
-            let (join, left_out, result) = off_executor(move || {
-                let mut join = join;
-                let opened = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
-                let result = run_join(&join, &opened, &config.rules);
-                (join, opened.left_out, result)
-            })
-            .await
-            .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
-            self.metrics.left_out_recordings.inc_by(left_out);
-            self.metrics.walks.add(&result.walks);
-            for violation in &result.violations {
-                self.metrics.conservation_violations.inc();
-                tracing::error!("{violation}");
+            self.join_slot(place, round, &mut changes).await?;
+            while changes.len() >= SPANS_PER_BATCH {
+                let batch = changes.take(SPANS_PER_BATCH);
+                self.send_changes(batch, windows, round, output).await?;
             }
-            joined.span_count += join.due;
-            let (pending, took) = (&mut self.lock().pending, started.elapsed());
-            pending.end_join(&join, result, round, took, windows, &mut joined.changes);
         }
-        let released = self.lock().pending.forget(round, self.config.span_limit);
-        self.metrics.count_released(&released);
-        self.metrics.count_changes(&joined.changes);
-        let spilled_bytes = self.spill.used_bytes();
-        self.metrics
-            .spilled_bytes
-            .set(i64::try_from(spilled_bytes).unwrap_or(i64::MAX));
-        Ok(joined)
+        self.send_changes(changes, windows, round, output).await
+    }
+
+    async fn join_slot(&self, place: Place, round: &Round, changes: &mut Changes) -> Result<(), RunError> {
+        let Some(join) = self.lock().pending.begin_join(place, round) else {
+            return Ok(());
+        };
+        let (config, started) = (self.config.clone(), Instant::now());
+        let (join, (left_out, uncorrected), mut result, emitted) = off_executor(move || {
+            let mut join = join;
+            let opened = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
+            let result = run_join(&join, &opened, &config.rules);
+            let emitted: Vec<Emitted> = result.spans.iter().map(Emitted::of).collect();
+            (join, (opened.left_out, opened.uncorrected), result, emitted)
+        })
+        .await
+        .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
+        self.metrics.left_out_recordings.inc_by(left_out);
+        self.metrics.uncorrected_spans.inc_by(uncorrected);
+        self.metrics.walks.add(&result.walks);
+        for violation in &result.violations {
+            self.metrics.conservation_violations.inc();
+            tracing::error!("{violation}");
+        }
+        let mut spans = std::mem::take(&mut result.spans).into_iter().zip(emitted).peekable();
+        while spans.peek().is_some() {
+            // So that senders never wait for long.
+            let some = spans.by_ref().take(SPANS_PER_BATCH).collect();
+            self.lock().pending.compare(&join.place, some, changes);
+        }
+        self.lock().pending.end_join(&join, round, started.elapsed());
+        changes.joined_count += join.due;
+        Ok(())
+    }
+
+    /// Counts spans in their windows and sends their rows.
+    async fn send_changes(
+        &self,
+        changes: Changes,
+        windows: &SharedWindows,
+        round: &Round,
+        output: Output<'_>,
+    ) -> Result<(), RunError> {
+        self.metrics.count_changes(&changes);
+        let joined_count = i64::try_from(changes.joined_count).unwrap_or(i64::MAX);
+        let (windows, now) = (windows.clone(), round.now);
+        let (rows, too_late) = off_executor(move || {
+            let too_late = changes.count(&mut windows.lock(), now);
+            (changes.into_rows(), too_late)
+        })
+        .await
+        .map_err(|refusal| RunError::caused_by("joined spans have no rows", refusal))?;
+        self.metrics.count_late_requests(too_late);
+        output.send(rows.map_err(unfit_rows)?).await?;
+        self.metrics.pending_spans.sub(joined_count);
+        Ok(())
+    }
+
+    /// Sends the rows of windows that have closed or changed.
+    async fn send_windows(&self, windows: &SharedWindows, round: &Round, output: Output<'_>) -> Result<(), RunError> {
+        let open = self.lock().pending.open_times();
+        let (shared, round) = (windows.clone(), *round);
+        let due = off_executor(move || match round.is_last {
+            true => shared.lock().take_all(),
+            false => shared.lock().take_due(round.now, wall_clock(), &open),
+        });
+        let due = due.await.map_err(no_window_rows)?;
+        let takes_metrics = output.takes(Signal::Metrics);
+        for window in due {
+            let rows = off_executor(move || {
+                let metrics = takes_metrics.then(|| window_metrics(&window));
+                (window_rows(&window), metrics.unwrap_or_default())
+            });
+            let (rows, metrics) = rows.await.map_err(no_window_rows)?;
+            output.send(rows.map_err(unfit_rows)?).await?;
+            for request in metrics {
+                let request = OtlpRequest::metrics(request.encode_to_vec().into());
+                output.offer(Payload::Otlp(Arc::new(request))).await?;
+            }
+        }
+        let open = i64::try_from(windows.lock().open_count()).unwrap_or(i64::MAX);
+        self.metrics.open_windows.set(open);
+        Ok(())
     }
 
     /// The rows of a recording; `None` if it is on disk and cannot be read.
@@ -323,79 +391,18 @@ impl AttributionConnector {
     }
 
     /// One round of work: rows of recordings, joined and corrected spans, windows, sent on.
-    async fn round(&self, windows: &mut Windows, outputs: &Outputs, is_last: bool) -> Result<(), RunError> {
+    async fn round(&self, windows: &SharedWindows, output: Output<'_>, is_last: bool) -> Result<(), RunError> {
         let round = self.config.round(Instant::now(), is_last);
-        let joined = self.join(windows, &round).await?;
-        for rows in joined.recordings {
-            self.send(rows, outputs, is_last).await?;
-        }
-        let rows = joined.changes.into_rows().map_err(unfit_rows)?;
-        self.send(rows, outputs, is_last).await?;
-        let span_count = i64::try_from(joined.span_count).unwrap_or(i64::MAX);
-        self.metrics.pending_spans.sub(span_count);
-        let due = match is_last {
-            true => windows.take_all(),
-            false => windows.take_due(Instant::now(), wall_clock()),
-        };
-        for window in due {
-            let rows = window_rows(&window).map_err(unfit_rows)?;
-            self.send(rows, outputs, is_last).await?;
-            if outputs.get(Signal::Metrics).is_some() {
-                for request in window_metrics(&window) {
-                    let request = OtlpRequest::metrics(request.encode_to_vec().into());
-                    self.offer(Payload::Otlp(Arc::new(request)), outputs, is_last).await?;
-                }
-            }
-        }
-        let open = i64::try_from(windows.open_count()).unwrap_or(i64::MAX);
-        self.metrics.open_windows.set(open);
-        Ok(())
+        self.place_recordings(&round).await?;
+        self.choose_processes(&round).await?;
+        self.send_recordings(&round, output).await?;
+        self.join(windows, &round, output).await?;
+        let released = self.lock().pending.forget(&round, self.config.span_limit);
+        self.metrics.count_released(&released);
+        let spilled_bytes = i64::try_from(self.spill.used_bytes()).unwrap_or(i64::MAX);
+        self.metrics.spilled_bytes.set(spilled_bytes);
+        self.send_windows(windows, &round, output).await
     }
-
-    async fn send(&self, rows: Vec<TableRows>, outputs: &Outputs, last: bool) -> Result<(), RunError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.offer(Payload::Tables(rows.into()), outputs, last).await
-    }
-
-    /// Offers a payload, if a pipeline takes its signal, until it is accepted; when stopping, for [`STOP_PATIENCE`].
-    async fn offer(&self, payload: Payload, outputs: &Outputs, last: bool) -> Result<(), RunError> {
-        let context = Arc::new(RequestContext {
-            receiver: self.id.clone(),
-            transport: "",
-        });
-        let batch = Batch { payload, context };
-        let Some(consumer) = outputs.get(batch.signal()) else {
-            return Ok(());
-        };
-        let started = Instant::now();
-        loop {
-            let (reason, retry_after) = match consumer.consume(batch.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(Refusal::Refused { reason, retry_after }) => (reason, retry_after.unwrap_or(RETRY_AFTER)),
-                Err(refusal) => {
-                    return Err(RunError::caused_by(
-                        "what attribution found was not accepted and is lost",
-                        refusal,
-                    ));
-                }
-            };
-            if last && started.elapsed() > STOP_PATIENCE {
-                return Err(RunError::new(format!("what attribution found is lost: {reason}")));
-            }
-            tokio::time::sleep(retry_after).await;
-        }
-    }
-}
-
-#[derive(Default)]
-struct Joined {
-    /// Rows of recordings, one entry for each.
-    recordings: Vec<Vec<TableRows>>,
-    changes: Changes,
-    /// Spans that waited.
-    span_count: usize,
 }
 
 fn decode_profile(profile: &RuntimeProfile, rules: &StateRules) -> Result<Decoded, Refusal> {
@@ -457,6 +464,10 @@ fn unfit_rows(error: ArrowError) -> RunError {
     RunError::caused_by("rows do not fit their table", error)
 }
 
+fn no_window_rows(refusal: Refusal) -> RunError {
+    RunError::caused_by("a window has no rows", refusal)
+}
+
 /// A number that other runs and other collectors hardly have.
 fn run_number() -> i32 {
     let random = RandomState::new().build_hasher().finish();
@@ -486,16 +497,22 @@ impl Consumer for AttributionConnector {
 #[async_trait]
 impl Connector for AttributionConnector {
     async fn run(self: Arc<Self>, outputs: Outputs, stop: Stop) -> Result<(), RunError> {
-        let mut windows = Windows::new(self.config.window_rules(run_number()));
+        let windows = SharedWindows::new(Windows::new(self.config.window_rules(run_number())));
+        let output = Output {
+            id: &self.id,
+            outputs: &outputs,
+            stop: &stop,
+            patience: STOP_PATIENCE,
+        };
         let mut ticks = tokio::time::interval(JOIN_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !stop.is_requested() {
             tokio::select! {
                 () = stop.requested() => break,
-                _ = ticks.tick() => self.round(&mut windows, &outputs, false).await?,
+                _ = ticks.tick() => self.round(&windows, output, false).await?,
             }
         }
         self.lock().stopped = true;
-        self.round(&mut windows, &outputs, true).await
+        self.round(&windows, output, true).await
     }
 }

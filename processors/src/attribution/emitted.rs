@@ -1,11 +1,12 @@
 //! What was sent on for a span, and how rows that say something else take its place.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::error::ArrowError;
 use spandrel_attribution::SpanAttribution;
-use spandrel_model::{SpanId, TraceId, UnixNanos};
+use spandrel_model::{ProcessIdentity, SpanId, TraceId, UnixNanos};
 use spandrel_pipeline::TableRows;
 
 use super::rows::replacing_rows;
@@ -45,11 +46,24 @@ impl Emitted {
             is_request: span.is_request,
         }
     }
+
+    /// Names the rows that were sent on for a span.
+    fn rows_of(self, span: &SpanAttribution) -> Replaced {
+        Replaced {
+            process: span.process.clone(),
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            start: span.interval.start(),
+            task_starts: self.task_start.into_iter().chain(self.handed_over).collect(),
+        }
+    }
 }
 
 /// Names the rows of a span that others replace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Replaced {
+    /// Process that reported the span: another may use the same ids.
+    pub(super) process: Arc<ProcessIdentity>,
     /// Trace of the span.
     pub(super) trace_id: TraceId,
     /// The span.
@@ -65,39 +79,46 @@ pub(super) struct Replaced {
 pub(super) struct Changes {
     /// Spans that are sent on for the first time.
     pub(super) first: Vec<SpanAttribution>,
-    /// Spans of which something else was sent on before.
-    pub(super) corrected: Vec<SpanAttribution>,
-    /// Their earlier rows.
-    pub(super) replaced: Vec<Replaced>,
-    /// Corrected requests whose window of the matrix has been let go.
-    pub(super) too_late_requests: u64,
+    /// Spans of which something else was sent on before, with that.
+    pub(super) corrected: Vec<(SpanAttribution, Emitted)>,
+    /// How many spans wait no longer once this is sent.
+    pub(super) joined_count: usize,
 }
 
 impl Changes {
-    pub(super) fn first(&mut self, span: SpanAttribution, windows: &mut Windows, now: Instant) {
-        windows.add(&span, now);
-        self.first.push(span);
+    /// Number of spans.
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.corrected.len()
+    }
+
+    /// Takes some spans out, `count` of them if there are so many.
+    pub(super) fn take(&mut self, count: usize) -> Self {
+        let first: Vec<_> = self.first.drain(..count.min(self.first.len())).collect();
+        let rest = (count - first.len()).min(self.corrected.len());
+        Self {
+            corrected: self.corrected.drain(..rest).collect(),
+            first,
+            joined_count: 0,
+        }
+    }
+
+    /// Counts the requests among the spans in their windows. Returns how many corrected ones came too late for theirs.
+    pub(super) fn count(&self, windows: &mut Windows, now: Instant) -> u64 {
+        for span in &self.first {
+            windows.add(span, now);
+        }
+        let corrected = self.corrected.iter();
+        let too_late = corrected.filter(|(span, before)| !windows.correct(span, before.is_request, now));
+        too_late.count() as u64
     }
 
     /// Rows of `task_spans`, `attribution` and `span_quality`.
     pub(super) fn into_rows(self) -> Result<Vec<TableRows>, ArrowError> {
-        let mut spans = self.first;
-        spans.extend(self.corrected);
-        replacing_rows(&spans, &self.replaced)
-    }
-
-    pub(super) fn correct(&mut self, span: SpanAttribution, before: Emitted, windows: &mut Windows, now: Instant) {
-        if !before.is_request {
-            windows.add(&span, now);
-        } else if !windows.correct(&span, now) {
-            self.too_late_requests += 1;
+        let (mut spans, mut replaced) = (self.first, Vec::with_capacity(self.corrected.len()));
+        for (span, before) in self.corrected {
+            replaced.push(before.rows_of(&span));
+            spans.push(span);
         }
-        self.replaced.push(Replaced {
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-            start: span.interval.start(),
-            task_starts: before.task_start.into_iter().chain(before.handed_over).collect(),
-        });
-        self.corrected.push(span);
+        replacing_rows(&spans, &replaced)
     }
 }

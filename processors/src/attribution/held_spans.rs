@@ -1,5 +1,7 @@
 //! The spans of all processes: found by process and slot, by id and by parent; bounded.
 
+mod release;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,11 +12,6 @@ use spandrel_model::{Interval, ProcessIdentity, Span};
 use super::duplicates::Latest;
 use super::relatives::{Place, Relatives, parent_of};
 use super::slots::{Round, Slot, SlotId, hull, touches};
-
-/// Slots of a process that are remembered for having been let go.
-const REMEMBERED_SLOTS: usize = 10_000;
-/// Processes that are remembered without spans.
-const REMEMBERED_PROCESSES: usize = 1_000;
 
 /// Every span that waits, is correctable or is context for one that is.
 #[derive(Debug, Default)]
@@ -180,6 +177,14 @@ impl HeldSpans {
         with_spans.map(|(process, held)| (process, ProcessSlots(held)))
     }
 
+    /// The times in which spans begin that wait or may still be corrected.
+    pub(super) fn open_times(&self) -> Vec<Interval> {
+        let slots = self.processes.values().flat_map(|held| &held.slots);
+        let open = slots.filter(|(_, slot)| slot.is_open());
+        let times: BTreeSet<Interval> = open.map(|(id, _)| id.starts()).collect();
+        times.into_iter().collect()
+    }
+
     /// Spans accepted and not yet joined.
     pub(super) fn waiting_count(&self) -> usize {
         self.waiting_count
@@ -273,143 +278,6 @@ impl HeldSpans {
     fn has_open_callers(&self, place: &Place) -> bool {
         let mut callers = self.relatives.callers(place);
         callers.any(|caller| self.slot(caller).is_some_and(Slot::is_open))
-    }
-
-    /// Lets go of spans whose time is over and that none needs whose time is not.
-    pub(super) fn forget(&mut self, round: &Round, limit: usize) -> Released {
-        for held in self.processes.values_mut() {
-            for (id, slot) in &mut held.slots {
-                if slot.is_over(round) && !slot.is_due(*id, round) {
-                    slot.seal();
-                    remember(&mut held.let_go, *id);
-                }
-            }
-        }
-        let forgotten_ids = self.drop_sealed(limit);
-        if self.processes.len() > REMEMBERED_PROCESSES {
-            self.processes.retain(|_, held| !held.slots.is_empty());
-        }
-        Released {
-            sealed_early: 0,
-            forgotten_ids,
-        }
-    }
-
-    /// Lets go of spans until `count` more fit below `limit`, beginning with those that were joined first. `None` if that
-    /// is not enough.
-    pub(super) fn make_room(&mut self, count: usize, limit: usize) -> Option<Released> {
-        let mut released = Released::default();
-        if self.span_count + count > limit {
-            released.forgotten_ids += self.drop_sealed(limit);
-        }
-        let mut sealable = match self.span_count + count > limit {
-            true => self.sealable(),
-            false => Vec::new(),
-        };
-        while self.span_count + count > limit
-            && let Some((_, place)) = sealable.pop()
-        {
-            released.sealed_early += self.seal(&place);
-            released.forgotten_ids += self.drop_sealed_of(&place.process, limit);
-        }
-        // One batch always fits when nothing waits: it could never be taken otherwise.
-        (self.waiting_count == 0 || self.span_count + count <= limit).then_some(released)
-    }
-
-    /// Slots in which nothing waits, those joined first at the end.
-    fn sealable(&self) -> Vec<(Instant, Place)> {
-        let mut sealable = Vec::new();
-        for (process, held) in &self.processes {
-            let slots = held.slots.iter();
-            sealable.extend(slots.filter_map(|(id, slot)| {
-                let place = Place {
-                    process: process.clone(),
-                    slot: *id,
-                };
-                Some((slot.sealable_since()?, place))
-            }));
-        }
-        sealable.sort_unstable_by(|one, other| other.cmp(one));
-        sealable
-    }
-
-    fn seal(&mut self, place: &Place) -> u64 {
-        let Some(held) = self.processes.get_mut(&place.process) else {
-            return 0;
-        };
-        remember(&mut held.let_go, place.slot);
-        held.slots.get_mut(&place.slot).map_or(0, |slot| slot.seal() as u64)
-    }
-
-    /// Makes rows final that depend on something that goes before its time, in `interval`. Returns of how many spans.
-    pub(super) fn seal_touching(&mut self, process: &Arc<ProcessIdentity>, interval: Interval) -> u64 {
-        let Some(held) = self.processes.get_mut(process) else {
-            return 0;
-        };
-        let mut sealed = 0;
-        for range in SlotId::touching(interval) {
-            for (id, slot) in held.slots.range_mut(range) {
-                if slot.touches(interval) {
-                    sealed += slot.seal() as u64;
-                    remember(&mut held.let_go, *id);
-                }
-            }
-        }
-        sealed
-    }
-
-    /// Takes note that evidence of this time is let go.
-    pub(super) fn close(&mut self, process: &Arc<ProcessIdentity>, interval: Interval) {
-        let (first, last) = (SlotId::shortest(interval.start()), SlotId::shortest(interval.end()));
-        if let Some(held) = self.processes.get_mut(process) {
-            for slot in first.until(last).take(REMEMBERED_SLOTS) {
-                remember(&mut held.let_go, slot);
-            }
-        }
-    }
-
-    fn drop_sealed(&mut self, limit: usize) -> u64 {
-        let processes: Vec<Arc<ProcessIdentity>> = self.processes.keys().cloned().collect();
-        let dropped = processes.iter().map(|process| self.drop_sealed_of(process, limit));
-        dropped.sum()
-    }
-
-    fn drop_sealed_of(&mut self, process: &Arc<ProcessIdentity>, limit: usize) -> u64 {
-        let Some(held) = self.processes.get(process) else {
-            return 0;
-        };
-        let sealed = held.slots.iter().filter(|(_, slot)| !slot.is_open());
-        let unneeded: Vec<SlotId> = sealed
-            .filter(|(_, slot)| !self.is_needed(process, slot.hull()) && !self.has_open_children(process, slot))
-            .map(|(id, _)| *id)
-            .collect();
-        let mut forgotten = 0;
-        for id in unneeded {
-            let held = self.processes.get_mut(process);
-            let Some(slot) = held.and_then(|held| held.slots.remove(&id)) else {
-                continue;
-            };
-            self.span_count -= slot.span_count();
-            for span in slot.spans() {
-                self.relatives.remove(process, span);
-                forgotten += self.let_go.add((process.clone(), SpanKey::of(span)), limit);
-            }
-            let process = process.clone();
-            self.relatives.remove_slot(&Place { process, slot: id });
-        }
-        forgotten
-    }
-
-    fn has_open_children(&self, process: &Arc<ProcessIdentity>, slot: &Slot) -> bool {
-        let mut places = slot.spans().flat_map(|span| self.relatives.children(SpanKey::of(span)));
-        places.any(|place| place.process == *process && self.slot(place).is_some_and(Slot::is_open))
-    }
-}
-
-fn remember(let_go: &mut BTreeSet<SlotId>, slot: SlotId) {
-    let_go.insert(slot);
-    while let_go.len() > REMEMBERED_SLOTS {
-        let_go.pop_first();
     }
 }
 

@@ -37,19 +37,23 @@ pub(super) struct Opened {
     recordings: Vec<Vec<Arc<TaskRecording>>>,
     /// Recordings that do not fit into memory or cannot be read.
     pub(super) left_out: u64,
+    /// Spans joined before that are not joined anew, because the result would be worse than before.
+    pub(super) uncorrected: u64,
 }
 
 impl Join {
     /// Opens the recordings, of those on disk as many as fit into `limit_bytes` of memory, and one in any case. If some are
-    /// left out, only spans are joined that have no rows yet, so that nothing known before is lost.
+    /// left out, only spans are joined that have no rows yet, so that nothing known before is lost. Another try would leave
+    /// out as many.
     pub(super) fn open_recordings(&mut self, state_rules: &StateRules, limit_bytes: u64) -> Opened {
-        let (mut left_out, mut bytes) = (0, 0);
+        let (mut left_out, mut uncorrected, mut bytes) = (0, 0, 0);
         let mut open = |source: &RecordingSource| {
-            let fits = bytes == 0 || bytes + source.restored_bytes() <= limit_bytes;
+            let more_bytes = source.restored_bytes();
+            let fits = bytes == 0 || more_bytes == 0 || bytes + more_bytes <= limit_bytes;
             let opened = fits.then(|| source.open(state_rules));
             match opened {
                 Some(Ok(recording)) => {
-                    bytes += source.restored_bytes();
+                    bytes += more_bytes;
                     return Some(recording);
                 }
                 Some(Err(error)) => {
@@ -67,9 +71,14 @@ impl Join {
             && let Some(own) = self.parts.first_mut()
         {
             let joined_before = own.spans.split_off(self.due);
+            uncorrected = joined_before.len() as u64;
             own.context.extend(joined_before);
         }
-        Opened { recordings, left_out }
+        Opened {
+            recordings,
+            left_out,
+            uncorrected,
+        }
     }
 }
 

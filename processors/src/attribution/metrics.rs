@@ -25,6 +25,8 @@ pub(super) struct Metrics {
     pub(super) too_late: IntCounterVec,
     /// Spans whose rows were replaced because something came late.
     pub(super) corrected_spans: IntCounter,
+    /// Spans that something late did not correct, because a recording was left out of the join.
+    pub(super) uncorrected_spans: IntCounter,
     /// Spans whose rows became final before their time because of a limit.
     pub(super) sealed_early_spans: IntCounter,
     /// Spans that would not be recognized if they were sent again.
@@ -112,8 +114,11 @@ impl Metrics {
             self.joined_spans.with_label_values(&[binding]).inc();
         }
         self.corrected_spans.inc_by(changes.corrected.len() as u64);
-        let too_late = self.too_late.with_label_values(&["request"]);
-        too_late.inc_by(changes.too_late_requests);
+    }
+
+    /// Corrected requests whose window of the matrix has been let go.
+    pub(super) fn count_late_requests(&self, count: u64) {
+        self.too_late.with_label_values(&["request"]).inc_by(count);
     }
 
     pub(super) fn count_released(&self, released: &Released) {
@@ -180,6 +185,10 @@ impl Metrics {
             late_recordings: counter("late_recordings", "Recordings that spans had been joined without")?,
             too_late,
             corrected_spans: counter("corrected_spans", "Spans whose rows were replaced")?,
+            uncorrected_spans: counter(
+                "uncorrected_spans",
+                "Spans not corrected because a recording was left out",
+            )?,
             sealed_early_spans: counter("sealed_early_spans", "Spans whose rows became final because of a limit")?,
             forgotten_spans: counter(
                 "forgotten_spans",

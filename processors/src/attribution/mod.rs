@@ -16,6 +16,7 @@
 
 mod config;
 mod connector;
+mod decode_queue;
 mod duplicates;
 mod emitted;
 mod held_spans;
@@ -23,6 +24,7 @@ mod join;
 mod matrix_metrics;
 mod matrix_rows;
 mod metrics;
+mod output;
 mod pending;
 mod recording_source;
 mod recordings;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spandrel_attribution::{Attributed, NotAnchored, SpanKey};
-use spandrel_model::{ProcessIdentity, Span, TaskRecording, UnanchoredRecording};
+use spandrel_attribution::{NotAnchored, SpanAttribution};
+use spandrel_model::{Interval, ProcessIdentity, Span, TaskRecording, UnanchoredRecording};
 use spandrel_pipeline::RuntimeProfile;
 
 use super::duplicates::Latest;
@@ -17,7 +17,6 @@ use super::relatives::Place;
 use super::slots::{Outcome, Round};
 use super::spill::SpillFile;
 use super::unanchored::{Placed, Placing};
-use super::windows::Windows;
 
 /// How many of the latest profiles are recognized when they are sent again.
 const REMEMBERED_PROFILES: usize = 100_000;
@@ -205,32 +204,31 @@ impl Pending {
         })
     }
 
-    /// Ends a join that took so long: what is new in its result goes to `changes` and to the matrix.
-    pub(super) fn end_join(
-        &mut self,
-        join: &Join,
-        result: Attributed,
-        round: &Round,
-        took: Duration,
-        windows: &mut Windows,
-        changes: &mut Changes,
-    ) {
-        let Some(slot) = self.spans.slot_mut(&join.place) else {
+    /// Compares what a join says of spans of a slot with what was sent on for them. What is new goes to `changes`.
+    pub(super) fn compare(&mut self, place: &Place, spans: Vec<(SpanAttribution, Emitted)>, changes: &mut Changes) {
+        let Some(slot) = self.spans.slot_mut(place) else {
             return;
         };
-        for span in result.spans {
-            let key = SpanKey {
-                trace_id: span.trace_id,
-                span_id: span.span_id,
-            };
-            match slot.outcome(key, Emitted::of(&span)) {
-                Outcome::First => changes.first(span, windows, round.now),
-                Outcome::Corrects(before) => changes.correct(span, before, windows, round.now),
+        for (span, emitted) in spans {
+            match slot.outcome(span.key(), emitted) {
+                Outcome::First => changes.first.push(span),
+                Outcome::Corrects(before) => changes.corrected.push((span, before)),
                 Outcome::Same => {}
             }
         }
-        slot.end_join(join.place.slot, join.due, round, took);
-        self.spans.joined(join.due);
+    }
+
+    /// Ends a join that took so long.
+    pub(super) fn end_join(&mut self, join: &Join, round: &Round, took: Duration) {
+        if let Some(slot) = self.spans.slot_mut(&join.place) {
+            slot.end_join(join.place.slot, join.due, round, took);
+            self.spans.joined(join.due);
+        }
+    }
+
+    /// The times in which spans begin that wait or may still be corrected.
+    pub(super) fn open_times(&self) -> Vec<Interval> {
+        self.spans.open_times()
     }
 
     /// Lets go of what is older than the retention.

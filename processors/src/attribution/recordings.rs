@@ -106,6 +106,16 @@ impl HeldRecording {
             is_settled: false,
         }
     }
+
+    fn is_needed(&self, spans: &HeldSpans) -> bool {
+        let window = self.window;
+        match &self.owner {
+            Some(owner) => spans.is_needed(owner, window),
+            None => (spans.processes())
+                .filter(|(process, _)| self.identity.is_compatible_with(process))
+                .any(|(process, _)| spans.is_needed(process, window)),
+        }
+    }
 }
 
 impl Recordings {
@@ -282,17 +292,16 @@ impl Recordings {
         touching.map(|held| held.source.clone()).collect()
     }
 
-    /// Lets go of recordings that are older than the retention and that no span needs which may still be corrected.
+    /// Lets go of recordings that are older than the retention and that no span needs which waits or may still be
+    /// corrected. As long as it is not known of which process one is, it may be of any that its sender can have meant.
     pub(super) fn forget(&mut self, spans: &mut HeldSpans, round: &Round) {
         let bytes = &mut self.bytes;
         self.held.retain(|held| {
-            let window = held.window;
-            let is_needed = |owner: &Arc<ProcessIdentity>| spans.is_needed(owner, window);
-            if !held.is_settled || !round.is_over(held.at) || held.owner.as_ref().is_some_and(is_needed) {
+            if !held.is_settled || !round.is_over(held.at) || held.is_needed(spans) {
                 return true;
             }
             if let Some(owner) = &held.owner {
-                spans.close(owner, window);
+                spans.close(owner, held.window);
             }
             *bytes -= held.bytes;
             false

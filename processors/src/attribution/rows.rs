@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::error::ArrowError;
 use spandrel_attribution::{SpanAttribution, TaskSpan, binding_word};
-use spandrel_model::{Binding, Cell, Culprit, SpanId, Table, TaskId, TraceId, UnixNanos};
+use spandrel_model::{Binding, Cell, Culprit, ProcessIdentity, SpanId, Table, TaskId, TraceId, UnixNanos};
 use spandrel_pipeline::TableRows;
 
 use super::emitted::Replaced;
@@ -49,10 +49,14 @@ fn span_keys(table: Table, replaced: &[Replaced]) -> Result<Option<RecordBatch>,
     };
     let of_span = |span| std::iter::repeat(span).zip(starts(span));
     let spans: Vec<(&Replaced, UnixNanos)> = replaced.iter().flat_map(of_span).collect();
+    let processes = spans.iter().map(|(span, _)| &*span.process);
+    let [service, process] = process_columns(processes);
     keys(
         table,
-        &["trace_id", "span_id", "start_ns"],
+        &["service_name", "process_id", "trace_id", "span_id", "start_ns"],
         vec![
+            service,
+            process,
             trace_ids(spans.iter().map(|(span, _)| span.trace_id))?,
             span_ids(spans.iter().map(|(span, _)| span.span_id))?,
             int64(spans.iter().map(|(_, start)| start.0)),
@@ -166,9 +170,13 @@ pub(super) fn table(table: Table, columns: Vec<ArrayRef>) -> Result<TableRows, A
 }
 
 fn service_columns<'a>(spans: impl Iterator<Item = &'a SpanAttribution> + Clone) -> [ArrayRef; 2] {
-    let process_ids = spans.clone().map(|span| span.process.process_id());
+    process_columns(spans.map(|span| &*span.process))
+}
+
+fn process_columns<'a>(processes: impl Iterator<Item = &'a ProcessIdentity> + Clone) -> [ArrayRef; 2] {
+    let process_ids = processes.clone().map(ProcessIdentity::process_id);
     [
-        strings(spans.map(|span| &*span.process.service_name)),
+        strings(processes.map(|process| &*process.service_name)),
         Arc::new(StringArray::from_iter_values(process_ids)),
     ]
 }

@@ -111,6 +111,12 @@ impl SlotId {
         })
     }
 
+    /// The times at which its spans begin.
+    pub(super) fn starts(self) -> Interval {
+        let start = UnixNanos(self.index.saturating_mul(length_ns(self.level)));
+        Interval::new(start, start.plus(length_ns(self.level))).expect("a slot has a length")
+    }
+
     /// This slot and those after it, up to `last`, which is of the same level.
     pub(super) fn until(self, last: Self) -> impl Iterator<Item = Self> {
         (self.index..=last.index).map(move |index| Self { index, ..self })
@@ -259,10 +265,19 @@ impl Slot {
         self.waiting.is_empty() && self.joined_at.is_some_and(|at| round.is_over(at))
     }
 
-    /// When it was last joined, if nothing in it waits and something is correctable.
-    pub(super) fn sealable_since(&self) -> Option<Instant> {
+    /// Whether nothing in it waits and something is correctable.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.correctable > 0
+    }
+
+    /// Whether spans are held that do not wait.
+    pub(super) fn has_joined_spans(&self) -> bool {
+        self.spans.len() > self.waiting.len()
+    }
+
+    /// When a span was last joined for the first time.
+    pub(super) fn joined_at(&self) -> Option<Instant> {
         self.joined_at
-            .filter(|_| self.waiting.is_empty() && self.correctable > 0)
     }
 
     /// Begins a join: the spans that yield rows, of which so many wait and are due, and the others.
@@ -339,6 +354,14 @@ impl Slot {
         }
         self.changed_at = None;
         std::mem::take(&mut self.correctable)
+    }
+
+    /// Takes the spans out that do not wait. Their rows are final.
+    pub(super) fn take_joined(&mut self) -> Vec<Arc<Span>> {
+        self.seal();
+        let is_joined = |_: &SpanKey, held: &mut HeldSpan| !matches!(held.stage, Stage::Waiting);
+        let joined = self.spans.extract_if(.., is_joined);
+        joined.map(|(_, held)| held.span).collect()
     }
 }
 

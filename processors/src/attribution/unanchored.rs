@@ -72,13 +72,10 @@ mod tests {
 
     use spandrel_profiles::go_execution_trace::StateRules;
 
-    use super::super::AttributionConfig;
-    use super::super::emitted::Changes;
     use super::super::join::run_join;
     use super::super::pending::{Pending, Room};
     use super::super::slots::Round;
     use super::super::tests::no_profile;
-    use super::super::windows::Windows;
     use super::*;
 
     const OFFSET_NS: i64 = 1_795_000_000_000_000_000;
@@ -281,14 +278,10 @@ mod tests {
         pending.add_spans(spans("1"), start);
         let due = pending.due(&round(start)).remove(0);
         let mut join = pending.begin_join(due, &round(start)).unwrap();
-        let (mut windows, mut changes) = (
-            Windows::new(AttributionConfig::default().window_rules(0)),
-            Changes::default(),
-        );
         let opened = join.open_recordings(&StateRules::default(), u64::MAX);
         let result = run_join(&join, &opened, &Rules::default());
-        pending.end_join(&join, result, &round(start), Duration::ZERO, &mut windows, &mut changes);
-        assert_eq!(changes.first.len(), spans("1").len());
+        assert_eq!(result.spans.len(), spans("1").len());
+        pending.end_join(&join, &round(start), Duration::ZERO);
         add(&mut pending, start);
         assert!(pending.due(&round(start)).is_empty());
         assert_eq!(place(&mut pending, &round(start)).len(), 1);

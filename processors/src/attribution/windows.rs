@@ -1,12 +1,13 @@
 //! Windows of the tables `operations`, `matrix` and `interference`: opened by the first request, closed when no more are
 //! to be expected, and kept for a while so that corrected requests replace what they counted for.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroI64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use spandrel_attribution::{Matrix, MatrixTables, RequestGroup, SpanAttribution, SpanKey, window_start};
-use spandrel_model::UnixNanos;
+use spandrel_model::{Interval, ProcessIdentity, UnixNanos};
 
 /// How many windows that were let go are remembered, to number what arrives for them later.
 const REMEMBERED_WINDOWS: usize = 10_000;
@@ -34,7 +35,7 @@ pub(super) struct WindowRules {
 /// A window closes when no request has joined it for `patience` and it is not the one that the wall clock is in; so one
 /// of the future, by a service's wrong clock, closes too. Then its rows are sent. Where requests are added or corrected
 /// later, the rows of their operation are sent again, to replace the earlier ones. `retention` after its last change the
-/// window is let go. What arrives for it still later opens it again; its rows then carry the next `emission` number and
+/// window is let go, if by then nothing in it can be corrected any more. What arrives for it still later opens it again; its rows then carry the next `emission` number and
 /// count only these requests.
 #[derive(Debug)]
 pub(super) struct Windows {
@@ -42,21 +43,41 @@ pub(super) struct Windows {
     held: BTreeMap<UnixNanos, Window>,
     /// In all of them.
     request_count: usize,
-    /// Next emission of windows that were let go.
-    let_go: BTreeMap<UnixNanos, i32>,
+    /// Windows that were let go, the last ones at the end, with their next emission.
+    let_go: VecDeque<(UnixNanos, i32)>,
+}
+
+/// [`Windows`] for the threads on which requests are counted and rows are made.
+#[derive(Clone, Debug)]
+pub(super) struct SharedWindows(Arc<Mutex<Windows>>);
+
+impl SharedWindows {
+    pub(super) fn new(windows: Windows) -> Self {
+        Self(Arc::new(Mutex::new(windows)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Windows> {
+        // A panic ends the connector, so that nobody sees what it left.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug)]
 struct Window {
     emission: i32,
+    /// Whether an earlier one of this time was let go.
+    is_reopened: bool,
     matrix: Matrix,
     /// Requests that count in it.
-    counted: HashSet<(RequestGroup, SpanKey)>,
+    counted: HashSet<RequestId>,
     groups: BTreeMap<RequestGroup, Rows>,
     last_request: Instant,
     last_change: Instant,
     is_closed: bool,
 }
+
+/// A span, and the group that it is a request of.
+type RequestId = (RequestGroup, Arc<ProcessIdentity>, SpanKey);
 
 /// Whether rows of a group of requests were sent.
 #[derive(Debug, Default)]
@@ -81,7 +102,7 @@ impl Windows {
             rules,
             held: BTreeMap::new(),
             request_count: 0,
-            let_go: BTreeMap::new(),
+            let_go: VecDeque::new(),
         }
     }
 
@@ -93,10 +114,21 @@ impl Windows {
         }
     }
 
-    /// Counts a span that was a request as it is now, instead of what it counted for before. `false` if its window has
-    /// been let go, so that nothing can be changed.
-    pub(super) fn correct(&mut self, span: &SpanAttribution, now: Instant) -> bool {
+    /// Counts a span as it is now, instead of what it counted for before. `false` if its window has been let go, so that
+    /// what it counts for there cannot be changed.
+    pub(super) fn correct(&mut self, span: &SpanAttribution, was_request: bool, now: Instant) -> bool {
+        if !span.is_request && !was_request {
+            return true;
+        }
         let start = self.start_of(span);
+        if !was_request {
+            // It may have counted as a request still earlier.
+            let may_count = !self.was_let_go(start);
+            if may_count {
+                self.add(span, now);
+            }
+            return may_count;
+        }
         let held = self.held.get_mut(&start);
         let Some(window) = held.filter(|window| window.counts(span)) else {
             return false;
@@ -108,22 +140,30 @@ impl Windows {
         true
     }
 
+    fn was_let_go(&self, start: UnixNanos) -> bool {
+        match self.held.get(&start) {
+            Some(window) => window.is_reopened,
+            None => self.emission_after(start).is_some(),
+        }
+    }
+
+    /// The next emission of a window that was let go.
+    fn emission_after(&self, start: UnixNanos) -> Option<i32> {
+        let mut latest = self.let_go.iter().rev();
+        latest.find(|(known, _)| *known == start).map(|(_, emission)| *emission)
+    }
+
     fn start_of(&self, span: &SpanAttribution) -> UnixNanos {
         window_start(span.interval.start(), self.rules.window_ns)
     }
 
     fn open(&mut self, start: UnixNanos, now: Instant) -> &mut Window {
-        let window_ns = self.rules.window_ns;
-        let emission = self.let_go.get(&start).copied().unwrap_or(self.rules.first_emission);
-        self.held.entry(start).or_insert_with(|| Window {
-            emission,
-            matrix: Matrix::new(window_ns),
-            counted: HashSet::new(),
-            groups: BTreeMap::new(),
-            last_request: now,
-            last_change: now,
-            is_closed: false,
-        })
+        if !self.held.contains_key(&start) {
+            let emission = self.emission_after(start);
+            let window = Window::new(&self.rules, emission, now);
+            self.held.insert(start, window);
+        }
+        self.held.get_mut(&start).expect("it was inserted")
     }
 
     /// Number of windows whose rows have not been sent.
@@ -131,11 +171,12 @@ impl Windows {
         self.held.values().filter(|window| !window.is_closed).count()
     }
 
-    /// The rows that are to be sent, and lets go of windows whose time is over.
-    pub(super) fn take_due(&mut self, now: Instant, wall: UnixNanos) -> Vec<WindowRows> {
-        let mut due = Vec::new();
+    /// The rows that are to be sent, and lets go of windows whose time is over and in which no span begins that may still
+    /// be joined or corrected. `open` are the times in which such spans begin.
+    pub(super) fn take_due(&mut self, now: Instant, wall: UnixNanos, open: &[Interval]) -> Vec<WindowRows> {
+        let (mut due, window_ns) = (Vec::new(), self.rules.window_ns.get());
         for (start, window) in &mut self.held {
-            let is_current = *start <= wall && wall < start.plus(self.rules.window_ns.get());
+            let is_current = *start <= wall && wall < start.plus(window_ns);
             if !is_current && now.saturating_duration_since(window.last_request) >= self.rules.patience {
                 window.is_closed = true;
             }
@@ -145,8 +186,12 @@ impl Windows {
             }
         }
         let is_over = |window: &Window| window.is_closed && window.last_change + self.rules.retention <= now;
+        let is_open = |start: UnixNanos| {
+            let end = start.plus(window_ns);
+            open.iter().any(|open| start < open.end() && open.start() < end)
+        };
         let over: Vec<UnixNanos> = (self.held.iter())
-            .filter(|(_, window)| is_over(window))
+            .filter(|(start, window)| is_over(window) && !is_open(**start))
             .map(|(start, _)| *start)
             .collect();
         due.extend(over.into_iter().filter_map(|start| self.release(start)));
@@ -173,32 +218,51 @@ impl Windows {
     fn release(&mut self, start: UnixNanos) -> Option<WindowRows> {
         let mut window = self.held.remove(&start)?;
         self.request_count -= window.counted.len();
-        self.let_go.insert(start, window.emission.wrapping_add(1));
-        while self.let_go.len() > REMEMBERED_WINDOWS {
-            self.let_go.pop_first();
+        self.let_go.retain(|(known, _)| *known != start);
+        self.let_go.push_back((start, window.emission.wrapping_add(1)));
+        if self.let_go.len() > REMEMBERED_WINDOWS {
+            self.let_go.pop_front();
         }
         window.take_rows(|_| true)
     }
 }
 
 impl Window {
+    /// `emission` if an earlier one was let go.
+    fn new(rules: &WindowRules, emission: Option<i32>, now: Instant) -> Self {
+        Self {
+            emission: emission.unwrap_or(rules.first_emission),
+            is_reopened: emission.is_some(),
+            matrix: Matrix::new(rules.window_ns),
+            counted: HashSet::new(),
+            groups: BTreeMap::new(),
+            last_request: now,
+            last_change: now,
+            is_closed: false,
+        }
+    }
+
     fn counts(&self, span: &SpanAttribution) -> bool {
-        self.counted.contains(&(self.matrix.group_of(span), span.key()))
+        self.counted.contains(&self.id_of(span))
+    }
+
+    fn id_of(&self, span: &SpanAttribution) -> RequestId {
+        (self.matrix.group_of(span), span.process.clone(), span.key())
     }
 
     /// Counts a span as it is now: in place of what it counted for before, or no longer if it is not a request. Returns
     /// whether there is one more.
     fn count(&mut self, span: &SpanAttribution, now: Instant) -> bool {
         self.matrix.add(span);
-        let (group, key) = (self.matrix.group_of(span), span.key());
+        let id = self.id_of(span);
         self.last_change = now;
-        let rows = self.groups.entry(group.clone()).or_default();
+        let rows = self.groups.entry(id.0.clone()).or_default();
         rows.changed_at.get_or_insert(now);
         if !span.is_request {
-            self.counted.remove(&(group, key));
+            self.counted.remove(&id);
             return false;
         }
-        let is_new = self.counted.insert((group, key));
+        let is_new = self.counted.insert(id);
         if is_new {
             self.last_request = now;
         }

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prometheus::Registry;
 use prost::Message;
 use spandrel_config::{Problems, Section};
-use spandrel_model::{ProcessIdentity, Table};
+use spandrel_model::{ProcessIdentity, Table, TaskRecording};
 use spandrel_pipeline::{
     Batch, BuildContext, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal, RequestContext,
     RuntimeProfile, Signal, StopSource,
@@ -224,6 +224,15 @@ async fn a_closed_window_leaves_as_metrics_if_a_pipeline_takes_them() {
 }
 
 #[tokio::test]
+async fn one_round_leaves_in_batches_of_a_bounded_number_of_spans() {
+    let sink = run("", vec![spans(1, 4_500)]).await;
+    let tables = sink.0.lock().unwrap();
+    let quality = tables.iter().filter(|(name, _)| *name == Table::SpanQuality);
+    let sizes: Vec<usize> = quality.map(|(_, rows)| rows.num_rows()).collect();
+    assert_eq!(sizes, [2_000, 2_000, 500]);
+}
+
+#[tokio::test]
 async fn a_span_sent_twice_counts_once() {
     let sink = run("", vec![spans(1, 3), spans(2, 3)]).await;
     assert_eq!(sink.rows(Table::SpanQuality), 4);
@@ -308,6 +317,24 @@ async fn a_profile_sent_twice_counts_once() {
 }
 
 #[tokio::test]
+async fn profiles_that_come_all_at_once_are_refused_but_for_a_few() {
+    let connector = connector("");
+    let senders = (0..40).map(|_| {
+        let connector = connector.clone();
+        tokio::spawn(async move { connector.consume(real_profile()).await })
+    });
+    let senders: Vec<_> = senders.collect();
+    let mut refused = 0;
+    for sender in senders {
+        match sender.await.unwrap() {
+            Err(Refusal::Refused { .. }) => refused += 1,
+            answer => answer.unwrap(),
+        }
+    }
+    assert_eq!(refused, 40 - 18);
+}
+
+#[tokio::test]
 async fn a_profile_whose_sender_went_away_is_taken_when_it_is_sent_again() {
     let (connector, sink, source) = (connector(""), Arc::new(Sink::default()), StopSource::new());
     let running = tokio::spawn(connector.clone().run(sink.outputs(), source.stop()));
@@ -367,16 +394,31 @@ fn user_rules_come_before_the_default_ones() {
     );
 }
 
-/// The real trace and one of Go 1.25, spans of their goroutines, and how the rows come out with so much memory.
+/// The real trace and one of Go 1.25, spans of their goroutines and one over all that time, and how the rows come out with
+/// so much memory.
 async fn rows_with_memory(recording_limit: &str, spill_limit: &str, directory: &std::path::Path) -> Arc<Sink> {
     let earlier = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.25.trace").as_slice();
-    let mut batches = Vec::new();
+    let (mut batches, mut whole) = (Vec::new(), (u64::MAX, 0));
     for profile in [real_profile(), with_bytes(earlier)] {
         let Payload::Profile(raw) = &profile.payload else {
             panic!("a profile");
         };
+        let (start, end) = bounds(raw);
+        whole = (whole.0.min(start), whole.1.max(end));
         batches.extend([spans_within(raw), profile]);
     }
+    let over_all = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        start_time_unix_nano: whole.0,
+        end_time_unix_nano: whole.1,
+        attributes: vec![goroutine(1)],
+        ..Span::default()
+    };
+    batches.push(traces_of(
+        vec![string_attribute("service.name", "shop")],
+        vec![over_all],
+    ));
     let directory = directory.display();
     let yaml = format!("recording_limit: {recording_limit}\nspill_limit: {spill_limit}\nspill_directory: {directory}");
     run(&yaml, batches).await
@@ -392,27 +434,43 @@ fn with_bytes(bytes: &'static [u8]) -> Batch {
     })))
 }
 
-/// A span on every goroutine of a profile, for all of its time.
-fn spans_within(profile: &RuntimeProfile) -> Batch {
+fn decoded(profile: &RuntimeProfile) -> TaskRecording {
     let rules = StateRules::default();
     let decoded = go_execution_trace::decode(&profile.bytes, Arc::default(), "test".into(), &rules).unwrap();
     let Decoded::Anchored(recording) = decoded else {
         panic!("it holds the wall clock");
     };
-    let bounds = [recording.window.start(), recording.window.end()].map(|at| u64::try_from(at.0).unwrap());
+    recording
+}
+
+/// Start and end of a profile.
+fn bounds(profile: &RuntimeProfile) -> (u64, u64) {
+    let window = decoded(profile).window;
+    let [start, end] = [window.start(), window.end()].map(|at| u64::try_from(at.0).unwrap());
+    (start, end)
+}
+
+fn goroutine(id: u64) -> KeyValue {
+    KeyValue {
+        key: "go.goroutine.id".into(),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::IntValue(i64::try_from(id).unwrap())),
+        }),
+        ..KeyValue::default()
+    }
+}
+
+/// A span on every goroutine of a profile, for all of its time.
+fn spans_within(profile: &RuntimeProfile) -> Batch {
+    let (start, end) = bounds(profile);
+    let recording = decoded(profile);
     let spans = recording.tasks.iter().map(|task| Span {
         trace_id: task.id.0.to_be_bytes().repeat(2),
-        span_id: (bounds[0] ^ task.id.0).to_be_bytes().into(),
+        span_id: (start ^ task.id.0).to_be_bytes().into(),
         name: "GET /".into(),
-        start_time_unix_nano: bounds[0],
-        end_time_unix_nano: bounds[1],
-        attributes: vec![KeyValue {
-            key: "go.goroutine.id".into(),
-            value: Some(AnyValue {
-                value: Some(any_value::Value::IntValue(i64::try_from(task.id.0).unwrap())),
-            }),
-            ..KeyValue::default()
-        }],
+        start_time_unix_nano: start,
+        end_time_unix_nano: end,
+        attributes: vec![goroutine(task.id.0)],
         ..Span::default()
     });
     traces_of(vec![string_attribute("service.name", "shop")], spans.collect())

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use spandrel_attribution::{ProcessSpans, Rules, SpanAttribution, attribute};
 use spandrel_model::*;
 
 use super::super::AttributionConfig;
 use super::super::held_spans::Lateness;
+use super::super::pending::{Evicted, Room};
+use super::super::windows::{WindowRows, WindowRules, Windows};
 use super::stream::Stream;
 use super::world::{World, WorldState, WorldTask, interval};
 
@@ -300,4 +303,167 @@ fn spans_that_go_for_want_of_room_are_final_and_not_taken_twice() {
     stream.recording(recording(0, 2_000));
     stream.advance(seconds(30));
     assert_eq!(bindings(&stream)[..2], ["not_recorded", "not_recorded"]);
+}
+
+#[test]
+fn a_recording_that_no_span_has_named_stays_for_spans_that_wait() {
+    let mut stream = stream();
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(55));
+    stream.spans(vec![span(1, None, 0, 2_000)]);
+    // The recording is older than the retention before the span is due.
+    stream.advance(seconds(70));
+    assert_eq!(bindings(&stream), ["task_attribute"]);
+    stream.advance(seconds(200));
+    let room = stream.pending.make_room_for_recording(1, 0, false);
+    assert!(
+        matches!(room, Room::Free(evicted) if evicted == Evicted::default()),
+        "it is let go in the end"
+    );
+}
+
+#[test]
+fn joined_spans_make_room_where_others_wait() {
+    let mut stream = Stream::new(AttributionConfig {
+        span_limit: 4,
+        ..AttributionConfig::default()
+    });
+    stream.spans(vec![
+        span(1, None, 0, 2_000),
+        span(2, None, 0, 2_000),
+        span(3, None, 0, 2_000),
+    ]);
+    stream.advance(seconds(12));
+    // In every slot something waits.
+    stream.spans(vec![span(4, None, 0, 2_000)]);
+    stream.spans(vec![span(5, None, 0, 2_000), span(6, None, 0, 2_000)]);
+    let sealed: u64 = stream.released.iter().map(|released| released.sealed_early).sum();
+    assert_eq!(sealed, 3);
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(30));
+    let mut bindings = bindings(&stream);
+    bindings.sort();
+    assert_eq!(
+        bindings,
+        [["not_recorded"; 3], ["task_attribute"; 3]].concat(),
+        "what waited is joined as ever"
+    );
+    let again = stream
+        .pending
+        .add_spans(vec![span(1, None, 0, 2_000)], std::time::Instant::now());
+    assert_eq!(again.duplicates, 1);
+}
+
+#[test]
+fn spans_that_wait_are_not_let_go_and_nothing_goes_in_vain() {
+    let mut stream = Stream::new(AttributionConfig {
+        span_limit: 4,
+        ..AttributionConfig::default()
+    });
+    stream.spans(vec![span(1, None, 0, 2_000)]);
+    stream.advance(seconds(12));
+    stream.spans(vec![
+        span(2, None, 0, 2_000),
+        span(3, None, 0, 2_000),
+        span(4, None, 0, 2_000),
+    ]);
+    assert_eq!(stream.pending.make_room(2, 4), None);
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(30));
+    assert_eq!(
+        bindings(&stream),
+        ["task_attribute"; 4],
+        "the first can still be corrected"
+    );
+}
+
+#[test]
+fn a_window_stays_as_long_as_requests_in_it_can_be_corrected() {
+    let mut stream = stream();
+    let client = |id, start| span(id, Some(1), start, start + 10);
+    stream.spans(vec![span(1, None, 0, 2_000)]);
+    // Spans that are no requests keep the slot correctable, and change nothing in the window.
+    for (id, at) in [(2, 40), (3, 80), (4, 120)] {
+        stream.advance(seconds(at));
+        stream.spans(vec![client(id, i64::from(id) * 100)]);
+    }
+    stream.advance(seconds(150));
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(180));
+    let states: BTreeSet<String> = stream.column(Table::Matrix, "state").into_iter().collect();
+    assert!(states.contains("running"), "{states:?}");
+    assert_eq!(stream.too_late_requests, 0);
+    assert_eq!(stream.column(Table::Operations, "n"), ["1"]);
+}
+
+#[test]
+fn a_request_that_is_none_for_a_while_counts_once_though_its_window_was_let_go() {
+    let span = span(1, None, 0, 2_000);
+    let spans = ProcessSpans {
+        process: process(),
+        spans: vec![&span],
+        context: Vec::new(),
+    };
+    let attributed = |is_request: bool| SpanAttribution {
+        is_request,
+        ..attribute(&spans, &[], &Rules::default()).spans.remove(0)
+    };
+    let rules = WindowRules {
+        request_limit: 0,
+        ..AttributionConfig::default().window_rules(0)
+    };
+    let (mut windows, now) = (Windows::new(rules), std::time::Instant::now());
+    windows.add(&attributed(true), now);
+    let n = |rows: Vec<WindowRows>| -> i64 {
+        let operations = rows.iter().flat_map(|window| &window.tables.operations);
+        operations.map(|row| row.durations.n).sum()
+    };
+    assert_eq!(
+        n(windows.take_due(now, UnixNanos(i64::MAX), &[])),
+        1,
+        "there is no room for more"
+    );
+    assert!(!windows.correct(&attributed(false), true, now), "its rows have left");
+    assert!(!windows.correct(&attributed(true), false, now), "it counts already");
+    assert_eq!(n(windows.take_all()), 0);
+}
+
+#[test]
+fn processes_that_report_the_same_ids_do_not_replace_the_rows_of_each_other() {
+    let proxy = Arc::new(ProcessIdentity {
+        service_instance_id: Some(Arc::from("proxy")),
+        ..(*process()).clone()
+    });
+    let copy = Span {
+        process: proxy.clone(),
+        ..span(1, None, 0, 2_000)
+    };
+    let origin = Arc::new(ProcessIdentity {
+        service_instance_id: Some(Arc::from("origin")),
+        ..(*process()).clone()
+    });
+    let original = Span {
+        process: origin.clone(),
+        ..span(1, None, 0, 2_000)
+    };
+    let mut stream = stream();
+    stream.spans(vec![original, copy]);
+    stream.advance(seconds(25));
+    assert_eq!(bindings(&stream), ["not_recorded"; 2]);
+    assert_eq!(stream.column(Table::Operations, "n"), ["2"]);
+    stream.recording(TaskRecording {
+        process: origin,
+        ..recording(0, 2_000)
+    });
+    stream.advance(seconds(45));
+    let mut of_process: Vec<(String, String)> = (stream.table(Table::SpanQuality).into_iter())
+        .map(|row| (row["process_id"].clone(), row["binding"].clone()))
+        .collect();
+    of_process.sort();
+    let expected = [("origin", "task_attribute"), ("proxy", "not_recorded")];
+    assert_eq!(
+        of_process,
+        expected.map(|(process, binding)| (process.to_owned(), binding.to_owned()))
+    );
+    assert_eq!(stream.column(Table::Operations, "n"), ["2"]);
 }

@@ -9,7 +9,7 @@ use spandrel_model::{Span, Table, TaskRecording, UnixNanos};
 use spandrel_pipeline::TableRows;
 
 use super::super::AttributionConfig;
-use super::super::emitted::Changes;
+use super::super::emitted::{Changes, Emitted};
 use super::super::held_spans::{Added, Lateness, Released};
 use super::super::join::run_join;
 use super::super::matrix_rows::window_rows;
@@ -35,6 +35,8 @@ pub(super) struct Stream {
     pub(super) sent: BTreeMap<Table, usize>,
     /// Recordings that came after a join, and too late.
     pub(super) late_recordings: Vec<Lateness>,
+    /// Requests that came too late for their window.
+    pub(super) too_late_requests: u64,
     pub(super) released: Vec<Released>,
 }
 
@@ -50,6 +52,7 @@ impl Stream {
             tables: BTreeMap::new(),
             sent: BTreeMap::new(),
             late_recordings: Vec::new(),
+            too_late_requests: 0,
             released: Vec::new(),
         }
     }
@@ -94,17 +97,24 @@ impl Stream {
             assert_eq!(opened.left_out, 0);
             let result = run_join(&join, &opened, &self.config.rules);
             assert_eq!(result.violations, []);
-            let (windows, took) = (&mut self.windows, Duration::ZERO);
-            self.pending
-                .end_join(&join, result, &round, took, windows, &mut changes);
+            let spans = result.spans.into_iter().map(|span| {
+                let emitted = Emitted::of(&span);
+                (span, emitted)
+            });
+            self.pending.compare(&join.place, spans.collect(), &mut changes);
+            self.pending.end_join(&join, &round, Duration::ZERO);
         }
+        self.too_late_requests += changes.count(&mut self.windows, self.now);
         self.released.push(self.pending.forget(&round, self.config.span_limit));
         for rows in changes.into_rows().unwrap() {
             self.store(&rows);
         }
         let due = match is_last {
             true => self.windows.take_all(),
-            false => self.windows.take_due(self.now, UnixNanos(i64::MAX)),
+            false => {
+                let open = self.pending.open_times();
+                self.windows.take_due(self.now, UnixNanos(i64::MAX), &open)
+            }
         };
         for window in due {
             for rows in window_rows(&window).unwrap() {
