@@ -7,8 +7,8 @@
 //! functions, strings
 //! ```
 //!
-//! A sample says where and for whom, not when. So a CPU profile says nothing of a single span; it divides the running time
-//! of many.
+//! A sample says where and for whom, not when. So a CPU profile says nothing of a single span; it divides the running
+//! time of many.
 
 mod labels;
 pub mod proto;
@@ -27,11 +27,22 @@ use spandrel_model::{
 use thiserror::Error;
 
 use self::labels::labeled_span;
-use self::proto::{Function, Head, Location, Sample, each_sample};
+use self::proto::{Function, Head, Location, SAMPLE, Sample, begins_as_profile, each_field, each_sample};
 use crate::stack_hash::StackHash;
 
 /// Longest profile, decompressed. Those of a minute have one or two MB.
 pub const MAX_PROFILE_BYTES: u64 = 16 << 20;
+
+/// How much of a file it takes to recognize it.
+pub const RECOGNIZED_BY_BYTES: usize = 64;
+
+/// Most entries of all tables of a profile. A large program has some 50,000 functions and strings; an entry can take
+/// two bytes there, and fifty in memory.
+const MAX_TABLE_ENTRIES: usize = 1 << 20;
+/// Most frames of one stack. Go records 128 unless told otherwise.
+const MAX_STACK_FRAMES: usize = 1 << 12;
+/// Most frames of all stacks, each stack counted once.
+const MAX_FRAMES: usize = 1 << 22;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -44,6 +55,14 @@ pub enum PprofError {
     /// Longer than [`MAX_PROFILE_BYTES`].
     #[error("the profile has more than {MAX_PROFILE_BYTES} bytes without compression; record for a shorter time")]
     TooLong,
+    /// More than any program has: decoded, it would take far more memory than it has bytes.
+    #[error("the profile has more than {limit} {what}; is it damaged?")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// Not a `Profile` message.
     #[error("not a profile in the format of pprof")]
     Message(#[from] prost::DecodeError),
@@ -57,8 +76,8 @@ pub enum PprofError {
     },
     /// A profile of something else, such as memory.
     #[error(
-        "a profile of {found}, expected one of processor time, with a sample type `cpu` in nanoseconds; Go serves it at \
-         /debug/pprof/profile"
+        "not a CPU profile: its sample types are {found}, expected cpu/nanoseconds among them; send a CPU profile, as Go \
+         serves it at /debug/pprof/profile"
     )]
     NotCpu {
         /// The sample types.
@@ -72,12 +91,25 @@ pub enum PprofError {
     },
 }
 
+/// Whether a file can be a profile in the format of pprof: whether it is worth decoding. Without compression, its first
+/// [`RECOGNIZED_BY_BYTES`] are enough.
+pub fn is_recognized(bytes: &[u8]) -> bool {
+    if !bytes.starts_with(&GZIP_MAGIC) {
+        return begins_as_profile(bytes);
+    }
+    let mut begin = Vec::new();
+    // Where the compression is damaged, what came before counts.
+    let _ = (MultiGzDecoder::new(bytes).take(RECOGNIZED_BY_BYTES as u64)).read_to_end(&mut begin);
+    begins_as_profile(&begin)
+}
+
 /// Reads a CPU profile.
 ///
 /// # Errors
 /// The bytes are not a CPU profile; see [`PprofError`].
 pub fn decode(bytes: &[u8], process: Arc<ProcessIdentity>, source: Arc<str>) -> Result<CpuProfile, PprofError> {
     let bytes = decompressed(bytes)?;
+    check_table_sizes(&bytes)?;
     let profile = Head::decode(bytes.as_slice())?;
     let values = Values::of(&profile)?;
     let mut stacks = Stacks::new(&profile);
@@ -134,6 +166,15 @@ fn decompressed(bytes: &[u8]) -> Result<Vec<u8>, PprofError> {
     }
 }
 
+/// Counts the entries of the tables before they are decoded.
+fn check_table_sizes(bytes: &[u8]) -> Result<(), PprofError> {
+    let mut entries = 0_usize;
+    each_field(bytes, |number, _| {
+        entries += usize::from(number != SAMPLE);
+        at_most(MAX_TABLE_ENTRIES, entries, "locations, functions and strings")
+    })
+}
+
 fn window(profile: &Head) -> Result<Interval, PprofError> {
     let start = UnixNanos(profile.time_nanos);
     let end = UnixNanos(profile.time_nanos.saturating_add(profile.duration_nanos.max(0)));
@@ -161,7 +202,7 @@ impl Values {
             let found: Vec<String> = types.iter().map(|(kind, unit)| format!("{kind}/{unit}")).collect();
             return Err(PprofError::NotCpu {
                 found: if found.is_empty() {
-                    "nothing".to_owned()
+                    "none".to_owned()
                 } else {
                     found.join(", ")
                 },
@@ -203,6 +244,13 @@ fn span_of(profile: &Head, sample: &Sample) -> Result<Option<LabeledSpan>, Pprof
     Ok(labeled_span(labels.into_iter()))
 }
 
+fn at_most(limit: usize, count: usize, what: &'static str) -> Result<(), PprofError> {
+    match count > limit {
+        true => Err(PprofError::TooMany { what, limit }),
+        false => Ok(()),
+    }
+}
+
 /// The stacks of samples under ids that are the same everywhere.
 struct Stacks<'a> {
     profile: &'a Head,
@@ -211,6 +259,8 @@ struct Stacks<'a> {
     names: Names,
     /// By location ids.
     known: HashMap<Vec<u64>, Stack>,
+    /// Of all stacks; locations without lines count, too.
+    frame_count: usize,
 }
 
 impl<'a> Stacks<'a> {
@@ -221,6 +271,7 @@ impl<'a> Stacks<'a> {
             functions: profile.function.iter().map(|each| (each.id, each)).collect(),
             names: Names::new(),
             known: HashMap::new(),
+            frame_count: 0,
         }
     }
 
@@ -251,8 +302,11 @@ impl<'a> Stacks<'a> {
                     file: self.names.intern(file),
                     line,
                 });
+                at_most(MAX_STACK_FRAMES, frames.len(), "frames in a stack")?;
             }
         }
+        self.frame_count += frames.len().max(sample.location_id.len());
+        at_most(MAX_FRAMES, self.frame_count, "frames")?;
         let id = hash.id();
         self.known.insert(sample.location_id.clone(), Stack { id, frames });
         Ok(Some(id))

@@ -107,13 +107,49 @@ pub struct Function {
     pub filename: i64,
 }
 
+/// Field number of the sample types in `Profile`.
+const SAMPLE_TYPE: usize = 1;
+/// The first byte of a `ValueType`: its field `type`.
+const TYPE_TAG: u8 = 0x08;
+/// Wire types.
+const VARINT: usize = 0;
+const LENGTH_DELIMITED: usize = 2;
+
+/// Whether bytes begin with fields of a `Profile`, a sample type among them. Writers put the sample types first, but
+/// for times and the period, which are numbers, as Go does.
+pub(super) fn begins_as_profile(mut bytes: &[u8]) -> bool {
+    while let Ok(key) = decode_length_delimiter(&mut bytes) {
+        match (key >> 3, key & 7) {
+            (SAMPLE_TYPE, LENGTH_DELIMITED) => {
+                let length = decode_length_delimiter(&mut bytes);
+                return length.is_ok() && bytes.first() == Some(&TYPE_TAG);
+            }
+            (7..=15, VARINT) if decode_length_delimiter(&mut bytes).is_ok() => {}
+            _ => return false,
+        }
+    }
+    false
+}
+
 /// Field number of the samples in `Profile`.
-const SAMPLE: usize = 2;
+pub(super) const SAMPLE: usize = 2;
 
 /// Calls `each` with one sample of a `Profile` after the other.
 pub(super) fn each_sample<E: From<DecodeError>>(
-    mut profile: &[u8],
+    profile: &[u8],
     mut each: impl FnMut(Sample) -> Result<(), E>,
+) -> Result<(), E> {
+    each_field(profile, |number, value| match number {
+        SAMPLE => each(Sample::decode(value)?),
+        _ => Ok(()),
+    })
+}
+
+/// Calls `each` with number and content of one field of a message after the other; only of messages and strings is the
+/// content given, that of numbers is empty. Ends where the message is cut.
+pub(super) fn each_field<E: From<DecodeError>>(
+    mut profile: &[u8],
+    mut each: impl FnMut(usize, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     while profile.has_remaining() {
         // A varint as the length of a message is one.
@@ -130,13 +166,10 @@ pub(super) fn each_sample<E: From<DecodeError>>(
             _ => 0,
         };
         let Some((value, rest)) = profile.split_at_checked(length) else {
-            // The whole was decoded before, so that this does not happen.
             return Ok(());
         };
         profile = rest;
-        if (number, wire_type) == (SAMPLE, 2) {
-            each(Sample::decode(value)?)?;
-        }
+        each(number, if wire_type == 2 { value } else { &[] })?;
     }
     Ok(())
 }

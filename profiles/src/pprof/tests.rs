@@ -69,9 +69,9 @@ fn says_what_is_wrong() {
     for (bytes, complaint) in [
         (
             memory.encode_to_vec(),
-            "a profile of inuse_space/bytes, expected one of processor time",
+            "not a CPU profile: its sample types are inuse_space/bytes, expected cpu/nanoseconds among them",
         ),
-        (Vec::new(), "a profile of nothing"),
+        (Vec::new(), "its sample types are none"),
         (timeless.encode_to_vec(), "does not say when it was recorded"),
         (
             nameless.encode_to_vec(),
@@ -96,4 +96,69 @@ fn a_bomb_is_not_blown_up() {
     let bomb = bomb.finish().unwrap();
     assert!(bomb.len() < 100_000);
     assert!(decoded(&bomb).unwrap_err().contains("record for a shorter time"));
+}
+
+#[test]
+fn what_would_take_far_more_memory_than_bytes_is_refused() {
+    let mut many_strings = profile().encode_to_vec();
+    many_strings.extend([0x32, 0].repeat(MAX_TABLE_ENTRIES));
+    assert!(
+        decoded(&many_strings)
+            .unwrap_err()
+            .contains("locations, functions and strings")
+    );
+
+    let line = proto::Line {
+        function_id: 1,
+        line: 1,
+    };
+    let deep = Head {
+        function: vec![Function {
+            id: 1,
+            name: 3,
+            filename: 4,
+            ..Function::default()
+        }],
+        location: vec![Location {
+            id: 1,
+            line: vec![line; 1_000],
+            ..Location::default()
+        }],
+        ..profile()
+    };
+    let sample = |locations: usize| Sample {
+        location_id: vec![1; locations],
+        value: vec![10_000_000],
+        ..Sample::default()
+    };
+    let mut bytes = deep.encode_to_vec();
+    let with = |sample: &Sample, bytes: &mut Vec<u8>| {
+        bytes.push(0x12);
+        bytes.extend(sample.encode_length_delimited_to_vec());
+    };
+    with(&sample(4), &mut bytes);
+    assert_eq!(decoded(&bytes).unwrap().stacks[0].frames.len(), 4_000);
+    with(&sample(100_000), &mut bytes);
+    assert!(
+        decoded(&bytes)
+            .unwrap_err()
+            .contains("more than 4096 frames in a stack")
+    );
+}
+
+#[test]
+fn profiles_are_recognized_by_their_first_bytes() {
+    let gzip = |content: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, content).unwrap();
+        gzip.finish().unwrap()
+    };
+    let plain = profile().encode_to_vec();
+    assert!(is_recognized(&plain) && is_recognized(&gzip(&plain)));
+    let times_first = [&[0x48, 0xe7, 0x80, 0x01, 0x50, 7][..], &plain].concat();
+    assert!(is_recognized(&times_first));
+    let trace = b"go 1.26 trace\0\0\0";
+    for other in [&trace[..], &gzip(trace), b"", b"{}", b"<html>", b"\n{}"] {
+        assert!(!is_recognized(other), "{other:?}");
+    }
 }
