@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use spandrel_model::{
-    Binding, BindingKind, Cell, Evidence, Interval, Layer, ProcessIdentity, SpanId, State, TaskId, TaskRecording,
-    TraceId, UnixNanos, UnknownReason, View,
+    Binding, BindingKind, Cell, CpuProfile, Evidence, Interval, Layer, ProcessIdentity, SpanId, State, TaskId,
+    TaskRecording, TraceId, UnixNanos, UnknownReason, View,
 };
 use thiserror::Error;
 
 use crate::bind::{self, BindWindows};
 use crate::boundaries::Boundaries;
+use crate::helper_time::helper_time;
+use crate::labeled_samples::LabeledSamples;
 use crate::layering::Layering;
 use crate::owner::Owners;
 use crate::remote::{self, CallCounts, Calls};
@@ -77,8 +79,10 @@ pub struct SpanAttribution {
     pub layer: Layer,
     /// The task that it ran on, or why that is not known.
     pub binding: Binding,
-    /// Of a request: what the profiler saw its task run. Too few for one span; they divide the running time of many.
+    /// Of a request: what the profiler saw it run. Too few for one span; they divide the running time of many.
     pub functions: Vec<SampledFunction>,
+    /// Of a request that is bound: how long other tasks ran for it, nanoseconds. Samples that are known by labels may be theirs.
+    pub helper_running_ns: i64,
     /// Cells of every view, those of the self view first, sorted by layer and state. Those of a view sum to the duration.
     pub cells: Vec<Cell>,
     /// Time of the span that recordings of the process cover, nanoseconds.
@@ -192,6 +196,8 @@ pub struct Analysis<'a> {
     calls: Calls,
     classes: OwnerClasses,
     boundaries: Boundaries,
+    helper_running_ns: Vec<i64>,
+    labeled_samples: LabeledSamples,
     chain_limit: u32,
 }
 
@@ -219,6 +225,7 @@ impl<'a> Analysis<'a> {
         done(Step::Owners);
         let layers = Layering::new(&spans, rules);
         let boundaries = Boundaries::new(&spans, &bindings);
+        let helper_running_ns = helper_time(&spans, &timeline, &bindings, &owners);
         let calls = Calls::unknown(&spans);
         let classes = OwnerClasses::new(&spans, &layers, &calls);
         done(Step::Layers);
@@ -231,7 +238,22 @@ impl<'a> Analysis<'a> {
             calls,
             classes,
             boundaries,
+            helper_running_ns,
+            labeled_samples: LabeledSamples::default(),
             chain_limit: rules.chain_limit,
+        }
+    }
+
+    /// Takes the samples of CPU profiles of the process, all that are at hand, with layers by the same rules.
+    pub(crate) fn add_cpu_profiles(&mut self, profiles: &[&CpuProfile], stack_layers: &StackLayers) {
+        if !profiles.is_empty() {
+            let Self {
+                spans,
+                timeline,
+                layers,
+                ..
+            } = self;
+            self.labeled_samples = LabeledSamples::new(profiles, spans, timeline, layers, stack_layers);
         }
     }
 
@@ -378,13 +400,18 @@ impl<'a> Analysis<'a> {
             on_task: on_tasks.next(),
             handed_over: on_tasks.collect(),
             functions: self.functions(index),
+            helper_running_ns: self.helper_running_ns[index],
             cells,
         }
     }
 
     fn functions(&self, index: SpanIndex) -> Vec<SampledFunction> {
         match self.spans.node(index).is_request() {
-            true => self.evidences().functions(index),
+            true => {
+                let mut functions = self.evidences().functions(index);
+                functions.extend(self.labeled_samples.of(index).cloned());
+                functions
+            }
             false => Vec::new(),
         }
     }
@@ -466,6 +493,7 @@ mod tests {
             layer: Layer::new("db"),
             binding: Binding::Unbound(UnknownReason::NotRecorded),
             functions: Vec::new(),
+            helper_running_ns: 0,
             cells: vec![cell.clone(), root(7)],
             recorded_ns: 7,
             exact_ns: 7,

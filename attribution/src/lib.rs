@@ -109,7 +109,9 @@ mod bootstrap;
 mod boundaries;
 mod clock_offset;
 mod glob;
+mod helper_time;
 mod inferred;
+mod labeled_samples;
 mod layering;
 mod layers;
 mod ledger;
@@ -145,7 +147,7 @@ pub use matrix::{
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
 pub use remote::{CallCounts, ProcessInput, analyze_together, attribute_together};
 pub use root::{RootPiece, WalkCounts};
-pub use samples::SampledFunction;
+pub use samples::{SampledBy, SampledFunction};
 pub use self_view::Piece;
 pub use sketch::{Sketch, SketchError};
 pub use spans::{ProcessSpans, SpanKey};

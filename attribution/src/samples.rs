@@ -1,14 +1,16 @@
-//! CPU samples in recordings: what a task was running when the profiler looked.
+//! CPU samples in recordings: what a task was running when the profiler looked. Those of CPU profiles, which know
+//! neither task nor time, are in `labeled_samples`.
 //!
-//! The states of tasks say exactly for how long a task ran, and not what. The profiler looks a hundred times for each second of
-//! processor time, and says what, so rarely that it says nothing of a single span. Over many requests the samples divide
-//! the exact running time: see [`RunningFunctionRow`](crate::RunningFunctionRow).
+//! The states of tasks say exactly for how long a task ran, and not what. The profiler looks a hundred times for each
+//! second of processor time, and says what, so rarely that it says nothing of a single span. Over many requests the
+//! samples divide the exact running time: see [`RunningFunctionRow`](crate::RunningFunctionRow).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spandrel_model::{
-    Interval, Layer, NameId, Names, RuntimeEvent, RuntimeEventKind, StackId, State, TaskId, TaskRecording, UnixNanos,
+    Interval, Layer, NameId, Names, RuntimeEvent, RuntimeEventKind, Stack, StackId, State, TaskId, TaskRecording,
+    UnixNanos,
 };
 
 use crate::layering::LayerNumber;
@@ -19,10 +21,12 @@ use crate::stack_layers::{Place, Places};
 /// Functions of the runtime that the scheduler puts on top of the one that it stops: what runs is the one below.
 const PREEMPTION: &str = "runtime.asyncPreempt";
 
-/// How often the profiler saw the task of a request run one function.
+/// How often the profiler saw a request run one function.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SampledFunction {
-    /// Layer of the span that owned the task: that of the cell whose time it is.
+    /// How it is known to be of the request.
+    pub by: SampledBy,
+    /// Layer of the span that owned the task, or that the labels name: that of the cell whose time it is.
     pub layer: Layer,
     /// Layer of the library on the stack, if there is one and the span is no call itself; else `layer`.
     pub function_layer: Layer,
@@ -30,6 +34,18 @@ pub struct SampledFunction {
     pub function: Arc<str>,
     /// Samples.
     pub n: u32,
+}
+
+/// How a sample is known to be of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SampledBy {
+    /// By its task and time, in an execution trace.
+    Task,
+    /// By a label that names a span inside the request.
+    InnerSpan,
+    /// By a label that names the request's own span. A profiler that is told the innermost span means the layer of the
+    /// request; one that is told the first span of the process, any layer.
+    Request,
 }
 
 /// The samples of a timeline.
@@ -65,7 +81,7 @@ impl Samples {
             self.samples.push(Sample {
                 task,
                 at: event.interval.start(),
-                function: innermost(recording, event.stack).map_or(Names::EMPTY, &mut rename),
+                function: innermost(&recording.stacks, &recording.names, event.stack).map_or(Names::EMPTY, &mut rename),
                 place: places.of(event.stack),
             });
         }
@@ -73,6 +89,11 @@ impl Samples {
 
     pub(crate) fn sort(&mut self) {
         self.samples.sort_by_key(|sample| (sample.task, sample.at));
+    }
+
+    /// Whether there is any in `interval`, of whatever task.
+    pub(crate) fn any_within(&self, interval: Interval) -> bool {
+        self.samples.iter().any(|sample| interval.contains(sample.at))
     }
 
     fn of(&self, task: TaskId, interval: Interval) -> &[Sample] {
@@ -84,16 +105,17 @@ impl Samples {
     }
 }
 
-fn innermost(recording: &TaskRecording, stack: Option<StackId>) -> Option<NameId> {
+/// The function that ran, by a stack of `stacks`, which are sorted by id.
+pub(crate) fn innermost(stacks: &[Stack], names: &Names, stack: Option<StackId>) -> Option<NameId> {
     let stack = stack?;
-    let at = recording.stacks.binary_search_by_key(&stack, |known| known.id).ok()?;
-    let mut functions = recording.stacks[at].frames.iter().map(|frame| frame.function);
-    functions.find(|function| !recording.names.resolve(*function).starts_with(PREEMPTION))
+    let at = stacks.binary_search_by_key(&stack, |known| known.id).ok()?;
+    let mut functions = stacks[at].frames.iter().map(|frame| frame.function);
+    functions.find(|function| !names.resolve(*function).starts_with(PREEMPTION))
 }
 
 impl Evidences<'_> {
-    /// What the profiler saw the task of `span` run while the span was open on it; nothing if it is not bound. Where the
-    /// recorded state is not running, the sample contradicts it by a little, and does not count.
+    /// What the profiler saw the task of `span` run while the span was open on it; nothing if it is not bound. Where
+    /// the recorded state is not running, the sample contradicts it by a little, and does not count.
     pub(crate) fn functions(&self, span: SpanIndex) -> Vec<SampledFunction> {
         let mut counts: BTreeMap<(LayerNumber, LayerNumber, NameId), u32> = BTreeMap::new();
         let Self {
@@ -117,6 +139,7 @@ impl Evidences<'_> {
             }
         }
         let function = |((layer, function_layer, function), n)| SampledFunction {
+            by: SampledBy::Task,
             layer: layers.layer(layer).clone(),
             function_layer: layers.layer(function_layer).clone(),
             function: timeline.name(function).clone(),

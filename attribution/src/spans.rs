@@ -120,6 +120,20 @@ impl<'a> SpanSet<'a> {
         &self.children[self.first_child[index]..self.first_child[index + 1]]
     }
 
+    /// By span: the request that it is part of, which is the nearest one on its way up; `None` where the parents are not
+    /// known.
+    pub(crate) fn requests(&self) -> Vec<Option<SpanIndex>> {
+        let mut requests = vec![None; self.len()];
+        for span in self.downwards() {
+            let node = &self.nodes[span];
+            requests[span] = match node.is_request() {
+                true => Some(span),
+                false => node.parent.and_then(|parent| requests[parent]),
+            };
+        }
+        requests
+    }
+
     /// All spans, parents before their children.
     pub(crate) fn downwards(&self) -> Vec<SpanIndex> {
         let mut downwards: Vec<SpanIndex> = (0..self.len()).collect();

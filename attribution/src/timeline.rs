@@ -92,7 +92,7 @@ impl Timeline {
             let mut renames = Renames::new(&recording.names);
             if let Some(part) = timeline.claim(recording.window) {
                 timeline.seams.push(part.start());
-                let places = stack_layers.places(recording);
+                let places = stack_layers.places(&recording.stacks, &recording.names);
                 timeline.add_states(&recording.states, part, &mut renames, &places);
                 let rename = |name| renames.rename(name, &mut timeline.names);
                 timeline.samples.add(recording, part, &places, rename);

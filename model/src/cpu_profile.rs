@@ -1,5 +1,6 @@
 //! What a CPU profiler saw of one process.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::{Interval, Names, ProcessIdentity, SpanId, Stack, StackId, TraceId};
@@ -21,6 +22,52 @@ pub struct CpuProfile {
     pub stacks: Vec<Stack>,
     /// The samples.
     pub samples: Vec<CpuSamples>,
+}
+
+impl CpuProfile {
+    /// The same without the samples that name no span, and the stacks that only those have.
+    pub fn labeled(mut self) -> Self {
+        self.samples.retain(|samples| samples.span.is_some());
+        let stacks: HashSet<StackId> = self.samples.iter().filter_map(|samples| samples.stack).collect();
+        self.stacks.retain(|stack| stacks.contains(&stack.id));
+        self
+    }
+
+    /// How many samples there are, by whether their labels name a span.
+    pub fn sample_counts(&self) -> SampleCounts {
+        let mut counts = SampleCounts::default();
+        for samples in &self.samples {
+            let count = match samples.span {
+                Some(_) => &mut counts.labeled,
+                None => &mut counts.unlabeled,
+            };
+            *count = count.saturating_add(samples.count);
+        }
+        counts
+    }
+
+    /// About the memory that it takes, without what all values have.
+    pub fn size_bytes(&self) -> u64 {
+        let stacks: usize = (self.stacks.iter())
+            .map(|stack| size_of::<Stack>() + size_of_val(&*stack.frames))
+            .sum();
+        // Each string is held once, and referred to from two places.
+        let strings: usize = self
+            .names
+            .iter()
+            .map(|string| string.len() + 3 * size_of::<&str>())
+            .sum();
+        (size_of_val(&*self.samples) + stacks + strings) as u64
+    }
+}
+
+/// How many samples a profile has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SampleCounts {
+    /// Whose labels name a span.
+    pub labeled: i64,
+    /// Others.
+    pub unlabeled: i64,
 }
 
 /// Samples with the same stack and labels.

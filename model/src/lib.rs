@@ -33,7 +33,7 @@ mod time;
 pub use attribute::{Attribute, AttributeValue};
 pub use cell::{Binding, BindingKind, Cell, Culprit, Evidence, Relation, UnknownReason, View};
 pub use clock::{OffsetEstimate, RecordingClock, UnanchoredRecording};
-pub use cpu_profile::{CpuProfile, CpuSamples, LabeledSpan};
+pub use cpu_profile::{CpuProfile, CpuSamples, LabeledSpan, SampleCounts};
 pub use function_pattern::FunctionPattern;
 pub use ids::{SpanId, StackId, TaskId, TraceId};
 pub use layer::Layer;

@@ -153,7 +153,7 @@ impl OtlpRequest {
     }
 }
 
-/// A recording of a language runtime, not yet decoded.
+/// What a language runtime recorded or a profiler saw of one process, not yet decoded.
 #[derive(Clone, Debug)]
 pub struct RuntimeProfile {
     /// What the bytes are.
@@ -173,6 +173,8 @@ pub struct RuntimeProfile {
 pub enum ProfileFormat {
     /// A Go execution trace, as `runtime/trace` writes it.
     GoExecutionTrace,
+    /// A CPU profile in the format of pprof, compressed with gzip or not.
+    CpuProfile,
 }
 
 /// Rows of one of Spandrel's own tables, in its schema, and which earlier rows they replace.

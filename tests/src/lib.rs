@@ -8,6 +8,7 @@
 pub mod accuracy;
 pub mod attribution_checks;
 pub mod binary;
+pub mod burner;
 pub mod collector;
 pub mod http;
 pub mod kiosk;

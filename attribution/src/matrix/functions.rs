@@ -3,17 +3,39 @@
 //! How long requests ran in a layer is known exactly; what they ran is known of as many moments as there are samples. Each
 //! function gets the part of the time that it has of the samples (a ratio estimator), rounded to nanoseconds together, so
 //! that the functions of a layer sum to its time. How far a part may be off is Wilson's interval for the share of n
-//! independent samples, at 95 %.
+//! independent samples, at 95 %. [`LabelScope`] says which samples count for which layer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use spandrel_model::Layer;
 
+use super::label_scope::LabelScope;
 use crate::rounding::apportion;
+use crate::{SampledBy, SampledFunction};
+
+/// What is told apart in samples.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FunctionKey {
+    pub(super) by: SampledBy,
+    pub(super) layer: Layer,
+    pub(super) function_layer: Layer,
+    pub(super) function: Arc<str>,
+}
+
+impl FunctionKey {
+    pub(super) fn of(seen: &SampledFunction) -> Self {
+        Self {
+            by: seen.by,
+            layer: seen.layer.clone(),
+            function_layer: seen.function_layer.clone(),
+            function: seen.function.clone(),
+        }
+    }
+}
 
 /// Layer of the running time, layer of the function, and the function.
-pub(super) type FunctionKey = (Layer, Layer, Arc<str>);
+pub(super) type RowKey = (Layer, Layer, Arc<str>);
 
 /// The part of a whole that was seen in some samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,19 +87,17 @@ pub(super) fn counts_of<'a>(requests: impl Iterator<Item = &'a [(u32, u32)]>, fu
     counts
 }
 
-/// The functions of each layer with their counts, those without samples left out.
-pub(super) fn by_layer<'a>(
-    functions: &'a BTreeMap<FunctionKey, u32>,
-    counts: &[i64],
-) -> BTreeMap<&'a Layer, Vec<(&'a FunctionKey, i64)>> {
-    let mut layers: BTreeMap<&Layer, Vec<(&FunctionKey, i64)>> = BTreeMap::new();
+/// The functions with their counts, those without samples left out, sorted, so that those of a layer are neighbors.
+pub(super) fn counted(functions: &BTreeMap<FunctionKey, u32>, counts: &[i64], scope: LabelScope) -> Vec<(RowKey, i64)> {
+    let mut rows: BTreeMap<RowKey, i64> = BTreeMap::new();
     for (key, number) in functions {
         let n = counts[*number as usize];
-        if n > 0 {
-            layers.entry(&key.0).or_default().push((key, n));
+        if let Some((layer, function_layer)) = scope.layers(key).filter(|_| n > 0) {
+            let row = (layer.clone(), function_layer.clone(), key.function.clone());
+            *rows.entry(row).or_default() += n;
         }
     }
-    layers
+    rows.into_iter().collect()
 }
 
 #[cfg(test)]

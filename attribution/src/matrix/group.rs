@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use spandrel_model::{Cell, Culprit, Evidence, Layer, ProcessIdentity, Relation, State, View};
 
-use super::functions::{FunctionKey, by_layer, counts_of, divide};
+use super::functions::{FunctionKey, counted, counts_of, divide};
+use super::label_scope::LabelScope;
 use super::quantile::{PERCENTS, Quantile};
 use super::rows::{
     Coverage, Distribution, InterferenceRow, MatrixRow, MatrixTables, OperationRow, RequestGroup, RunningFunctionRow,
@@ -36,6 +37,8 @@ struct Request {
     waits: Box<[(u32, i64)]>,
     // Samples by number of the function.
     samples: Box<[(u32, u32)]>,
+    // How long other tasks ran for it.
+    helper_running_ns: i64,
 }
 
 impl Group {
@@ -50,12 +53,10 @@ impl Group {
                 add_to(&mut waits, number(&mut self.waits, wait), cell.ns);
             }
         }
-        let samples = span.functions.iter().map(|seen| {
-            let key = (seen.layer.clone(), seen.function_layer.clone(), seen.function.clone());
-            (number(&mut self.functions, key), seen.n)
-        });
+        let samples = (span.functions.iter()).map(|seen| (number(&mut self.functions, FunctionKey::of(seen)), seen.n));
         let request = Request {
             samples: samples.collect(),
+            helper_running_ns: span.helper_running_ns,
             duration_ns: span.interval.duration_ns(),
             cells: (cells.into_iter())
                 .map(|((cell, evidence), ns)| (cell, evidence, ns))
@@ -89,16 +90,29 @@ impl Group {
     fn function_rows(&self, group: &RequestGroup, rows: &mut Vec<RunningFunctionRow>) {
         let requests = self.requests.values();
         let counts = counts_of(requests.map(|request| &*request.samples), self.functions.len());
-        for (layer, functions) in by_layer(&self.functions, &counts) {
-            let samples: Vec<i64> = functions.iter().map(|(_, n_samples)| *n_samples).collect();
-            let parts = divide(self.running_ns(layer), &samples);
-            for ((key, n_samples), part) in functions.into_iter().zip(parts) {
+        if counts.iter().all(|n| *n == 0) {
+            return;
+        }
+        let running_ns = self.running_ns();
+        let seen = (self.functions.iter()).filter(|(_, number)| counts[**number as usize] > 0);
+        let requests = self.requests.values();
+        let helper_running_ns = requests.fold(0_i64, |sum, request| sum.saturating_add(request.helper_running_ns));
+        let scope = LabelScope::of(seen.map(|(key, _)| key), &running_ns, helper_running_ns);
+        let functions = counted(&self.functions, &counts, scope);
+        for of_layer in functions.chunk_by(|(left, _), (right, _)| left.0 == right.0) {
+            // Requests of which samples are known by labels alone may have run where those that were recorded did not.
+            let total_ns = LabelScope::running_ns(&of_layer[0].0.0, &running_ns);
+            let samples: Vec<i64> = of_layer.iter().map(|(_, n_samples)| *n_samples).collect();
+            let parts = divide(total_ns, &samples);
+            for (((layer, function_layer, function), n_samples), part) in
+                of_layer.iter().zip(parts).filter(|_| total_ns > 0)
+            {
                 rows.push(RunningFunctionRow {
                     group: group.clone(),
                     layer: layer.clone(),
-                    function_layer: key.1.clone(),
-                    function: key.2.clone(),
-                    n_samples,
+                    function_layer: function_layer.clone(),
+                    function: function.clone(),
+                    n_samples: *n_samples,
                     ns: part.ns,
                     lo_ns: part.lo_ns,
                     hi_ns: part.hi_ns,
@@ -107,15 +121,20 @@ impl Group {
         }
     }
 
-    /// How long all requests ran in the layer, in the self view, nanoseconds. Saturates.
-    fn running_ns(&self, layer: &Layer) -> i64 {
-        let Some(running) = self.cells.get(&(View::SelfView, layer.clone(), State::Running)) else {
-            return 0;
-        };
-        let cells = self.requests.values().flat_map(|request| &request.cells);
-        cells
-            .filter(|(cell, _, _)| cell == running)
-            .fold(0, |sum, (_, _, ns)| sum.saturating_add(*ns))
+    /// How long all requests ran in each layer, in the self view, nanoseconds. Saturates.
+    fn running_ns(&self) -> BTreeMap<&Layer, i64> {
+        let is_running = |(view, _, state): &&CellKey| (*view, *state) == (View::SelfView, State::Running);
+        let layers: BTreeMap<u32, &Layer> = (self.cells.iter())
+            .filter(|(key, _)| is_running(key))
+            .map(|(key, number)| (*number, &key.1))
+            .collect();
+        let mut running_ns = BTreeMap::new();
+        for (cell, _, ns) in self.requests.values().flat_map(|request| &request.cells) {
+            if let Some(layer) = layers.get(cell) {
+                add_to(&mut running_ns, *layer, *ns);
+            }
+        }
+        running_ns
     }
 
     fn interference_rows(&self, group: &RequestGroup, rows: &mut Vec<InterferenceRow>) {

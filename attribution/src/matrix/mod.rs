@@ -11,6 +11,7 @@
 
 mod functions;
 mod group;
+mod label_scope;
 mod quantile;
 mod rows;
 

@@ -65,8 +65,8 @@ pub struct MatrixRow {
     /// [`Tail::mean_ns`].
     pub tail_ns: [i64; 3],
     /// Covariance with the duration, divided by the variance of the duration: the part of what makes durations differ
-    /// that is in this cell. Sums to 1 over the cells of a view. `None` if all durations are equal, or if they are so long
-    /// and so many that 128 bits do not hold the sums.
+    /// that is in this cell. Sums to 1 over the cells of a view. `None` if all durations are equal, or if they are so
+    /// long and so many that 128 bits do not hold the sums.
     pub cov_share: Option<f64>,
     /// How the time in this cell is known.
     pub coverage: Coverage,
@@ -89,16 +89,17 @@ pub struct InterferenceRow {
     pub ns: i64,
 }
 
-/// A part of the time that the requests of a group ran: that of one function, by samples of the CPU profiler.
+/// A part of the time that the requests of a group ran: that of one function, by samples of a CPU profiler.
 ///
-/// The parts of a layer sum to the exact running time of its cell in the self view. Which part is whose is sampled: the rows
-/// of a layer divide its time as its samples are divided, on the assumption that the requests that the profiler saw are like
-/// the others.
+/// The parts of a layer sum to the exact running time of its cell in the self view. Which part is whose is sampled:
+/// the rows of a layer divide its time as its samples are divided, on the assumption that the requests that the
+/// profiler saw are like the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningFunctionRow {
     /// The requests.
     pub group: RequestGroup,
-    /// Layer of the cell.
+    /// Layer of the cell; empty where the samples are known by labels that name the request alone, and divide the
+    /// running time of all its layers together.
     pub layer: Layer,
     /// Layer of the library that was on the stack; `layer` if there was none, or the span was the call itself.
     pub function_layer: Layer,

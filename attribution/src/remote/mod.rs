@@ -27,7 +27,7 @@ mod offset;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use spandrel_model::{Cell, Interval, Relation, TaskRecording};
+use spandrel_model::{Cell, CpuProfile, Interval, Relation, TaskRecording};
 
 pub use self::calls::CallCounts;
 use self::calls::{Call, Server};
@@ -50,6 +50,8 @@ pub struct ProcessInput<'a> {
     pub spans: ProcessSpans<'a>,
     /// All recordings of it that are at hand, in any order.
     pub recordings: Vec<&'a TaskRecording>,
+    /// CPU profiles of it, in any order.
+    pub cpu_profiles: Vec<&'a CpuProfile>,
 }
 
 /// Attributes the spans of several processes, following calls from one to the other. One result for each process, in their
@@ -63,7 +65,11 @@ pub fn attribute_together(processes: &[ProcessInput<'_>], rules: &Rules) -> Vec<
 
 /// Everything that [`attribute_together`] finds out, to be asked for in detail.
 pub fn analyze_together<'a>(processes: &[ProcessInput<'a>], rules: &Rules) -> Vec<Analysis<'a>> {
-    let analyze = |process: &ProcessInput<'a>| Analysis::new(&process.spans, &process.recordings, rules);
+    let analyze = |process: &ProcessInput<'a>| {
+        let mut analysis = Analysis::new(&process.spans, &process.recordings, rules);
+        analysis.add_cpu_profiles(&process.cpu_profiles, &rules.stack_layers);
+        analysis
+    };
     let mut analyses: Vec<Analysis<'a>> = processes.iter().map(analyze).collect();
     follow_calls(&mut analyses);
     analyses

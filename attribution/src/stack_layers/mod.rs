@@ -23,7 +23,7 @@ mod user_rule;
 
 use std::collections::HashMap;
 
-use spandrel_model::{FunctionPattern, Layer, NameId, Span, SpanKind, Stack, StackId, TaskRecording};
+use spandrel_model::{FunctionPattern, Layer, NameId, Names, Span, SpanKind, Stack, StackId};
 
 pub use self::user_rule::{InvalidStackLayerRule, StackLayerFault, StackLayerRule};
 
@@ -84,7 +84,7 @@ impl Place {
     }
 }
 
-/// The stacks of one recording that lie in a library.
+/// The stacks of one recording or profile that lie in a library.
 pub(crate) struct Places {
     // Sorted by id.
     in_libraries: Vec<(StackId, Place)>,
@@ -150,19 +150,18 @@ impl StackLayers {
         &self.layers
     }
 
-    /// Asks the rules about the stacks of a recording, once for each function.
-    pub(crate) fn places(&self, recording: &TaskRecording) -> Places {
+    /// Asks the rules about the stacks of a recording or profile, once for each function.
+    pub(crate) fn places(&self, stacks: &[Stack], names: &Names) -> Places {
         let mut known: HashMap<NameId, Frame> = HashMap::new();
-        let mut frame = |function: NameId| {
-            *(known.entry(function)).or_insert_with(|| self.frame(recording.names.resolve(function)))
-        };
+        let mut frame =
+            |function: NameId| *(known.entry(function)).or_insert_with(|| self.frame(names.resolve(function)));
         let mut place = |stack: &Stack| {
             let frames = stack.frames.iter().map(|of_stack| frame(of_stack.function));
             Some((stack.id, Place::in_layer(self.layer_of_frames(frames)?)))
         };
         let mut in_libraries: Vec<(StackId, Place)> = match self.rules.is_empty() {
             true => Vec::new(),
-            false => recording.stacks.iter().filter_map(&mut place).collect(),
+            false => stacks.iter().filter_map(&mut place).collect(),
         };
         in_libraries.sort_unstable_by_key(|(id, _)| *id);
         Places { in_libraries }

@@ -12,6 +12,7 @@ mod hand_over;
 mod inferred;
 #[cfg(test)]
 mod invariants;
+mod labels;
 #[cfg(test)]
 mod load;
 #[cfg(test)]

@@ -124,6 +124,7 @@ fn inputs<'a>(worlds: &'a [World], recordings: &'a [Vec<TaskRecording>]) -> Vec<
     let inputs = worlds.iter().zip(recordings).map(|(world, recordings)| ProcessInput {
         spans: world.process_spans(),
         recordings: recordings.iter().collect(),
+        cpu_profiles: Vec::new(),
     });
     inputs.collect()
 }
@@ -417,6 +418,7 @@ fn an_empty_process_takes_no_part() {
             context: Vec::new(),
         },
         recordings: Vec::new(),
+        cpu_profiles: Vec::new(),
     };
     assert_eq!(
         attribute_together(&[input(), input()], &Rules::default()),

@@ -10,7 +10,7 @@ use spandrel_model::*;
 use crate::invariants::{parts, windows, worlds};
 use crate::text::{Scene, parse};
 
-fn matrix(spans: &[SpanAttribution]) -> MatrixTables {
+pub(crate) fn matrix(spans: &[SpanAttribution]) -> MatrixTables {
     let mut matrix = Matrix::new(NonZeroI64::new(1_000_000_000_000).unwrap());
     spans.iter().for_each(|span| matrix.add(span));
     matrix.tables()

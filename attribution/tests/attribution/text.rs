@@ -66,6 +66,7 @@ pub(crate) fn inputs(scenes: &[Scene]) -> Vec<ProcessInput<'_>> {
     let inputs = scenes.iter().map(|scene| ProcessInput {
         spans: scene.world.process_spans(),
         recordings: scene.recordings.iter().collect(),
+        cpu_profiles: Vec::new(),
     });
     inputs.collect()
 }

@@ -68,7 +68,11 @@ pub(crate) struct WorldLog {
 }
 
 /// The id of a stack, which is the same in every recording; `None` for no stack.
-fn stack_id(functions: &[String], stacks: &mut BTreeMap<StackId, Stack>, names: &mut Names) -> Option<StackId> {
+pub(crate) fn stack_id(
+    functions: &[String],
+    stacks: &mut BTreeMap<StackId, Stack>,
+    names: &mut Names,
+) -> Option<StackId> {
     let mut hasher = DefaultHasher::new();
     functions.hash(&mut hasher);
     let id = (!functions.is_empty()).then(|| StackId(hasher.finish()))?;

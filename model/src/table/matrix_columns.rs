@@ -134,7 +134,11 @@ pub(super) fn interference() -> Vec<Field> {
 pub(super) fn running_functions() -> Vec<Field> {
     let mut fields = group();
     fields.extend([
-        required("layer", DataType::Utf8, "Layer of the running time, as in `matrix`"),
+        required(
+            "layer",
+            DataType::Utf8,
+            "Layer of the running time, as in `matrix`; empty where labels name requests only, and divide the time of all layers",
+        ),
         required(
             "function_layer",
             DataType::Utf8,

@@ -154,7 +154,7 @@ impl Table {
             Self::RunningFunctions => {
                 "One row per window, service, operation, layer and function that the CPU profiler saw requests run. The \
                  rows of a layer divide its exact running time in the self view as its samples are divided, and sum to it. \
-                 There are rows where execution traces hold CPU samples."
+                 There are rows where execution traces hold CPU samples, and where CPU profiles have labels that name spans."
             }
             Self::Matrix => {
                 "One row per window, service, operation, view, layer and state, over the requests (the spans without a \

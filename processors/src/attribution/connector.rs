@@ -17,6 +17,7 @@ use spandrel_profiles::columns;
 use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 
 use super::AttributionConfig;
+use super::cpu_profiles;
 use super::decode_queue::{DecodeQueue, Turn};
 use super::emitted::{Changes, Emitted};
 use super::join::run_join;
@@ -119,7 +120,31 @@ impl AttributionConnector {
             self.metrics.duplicate_recordings.inc();
             return Ok(());
         }
-        self.accept_profile(profile, digest, turn).await
+        match profile.format {
+            ProfileFormat::GoExecutionTrace => self.accept_profile(profile, digest, turn).await,
+            ProfileFormat::CpuProfile => self.accept_cpu_profile(profile, digest, turn).await,
+        }
+    }
+
+    /// As [`Self::accept_profile`].
+    async fn accept_cpu_profile(&self, profile: Arc<RuntimeProfile>, digest: u64, turn: Turn) -> Result<(), Refusal> {
+        let (decoded, _turn) = off_executor(move || (cpu_profiles::decode(&profile), turn)).await?;
+        let decoded = decoded.map_err(permanent_chain);
+        let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
+        let mut state = self.lock();
+        if state.stopped {
+            return Err(Refusal::Shutdown);
+        }
+        if !state.pending.is_new_profile(digest) {
+            self.metrics.duplicate_recordings.inc();
+            return Ok(());
+        }
+        self.metrics.count_cpu_profile(decoded.samples);
+        let limit_bytes = self.config.recording_limit_bytes;
+        let (lateness, evicted) = (state.pending).add_cpu_profile(decoded, limit_bytes, Instant::now());
+        self.metrics.count_recording(lateness);
+        self.metrics.count_evicted(&evicted);
+        Ok(())
     }
 
     /// The sender may go away at any `await`. So the profile is known as one that has arrived when it is held, not before;
@@ -407,11 +432,7 @@ impl AttributionConnector {
 
 fn decode_profile(profile: &RuntimeProfile, rules: &StateRules) -> Result<Decoded, Refusal> {
     let process = Arc::new(profile.process.clone());
-    match profile.format {
-        ProfileFormat::GoExecutionTrace => {
-            go_execution_trace::decode(&profile.bytes, process, profile.source.clone(), rules).map_err(permanent_chain)
-        }
-    }
+    go_execution_trace::decode(&profile.bytes, process, profile.source.clone(), rules).map_err(permanent_chain)
 }
 
 fn size_bytes(decoded: &Decoded) -> u64 {

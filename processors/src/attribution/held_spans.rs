@@ -171,6 +171,11 @@ impl HeldSpans {
         lateness
     }
 
+    /// The processes that have spans, and the latest that had.
+    pub(super) fn known_processes(&self) -> impl Iterator<Item = &Arc<ProcessIdentity>> {
+        self.processes.keys()
+    }
+
     /// The processes that have spans, each with its spans.
     pub(super) fn processes(&self) -> impl Iterator<Item = (&Arc<ProcessIdentity>, ProcessSlots<'_>)> {
         let with_spans = self.processes.iter().filter(|(_, held)| !held.slots.is_empty());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spandrel_attribution::{Attributed, ProcessInput, ProcessSpans, Rules, attribute_together};
-use spandrel_model::{ProcessIdentity, Span, TaskRecording};
+use spandrel_model::{CpuProfile, ProcessIdentity, Span, TaskRecording};
 use spandrel_profiles::go_execution_trace::StateRules;
 
 use super::recording_source::RecordingSource;
@@ -29,6 +29,8 @@ pub(super) struct Part {
     pub(super) context: Vec<Arc<Span>>,
     /// Recordings that touch them.
     pub(super) recordings: Vec<RecordingSource>,
+    /// CPU profiles that touch them, if any of the spans yield rows.
+    pub(super) cpu_profiles: Vec<Arc<CpuProfile>>,
 }
 
 /// Recordings of each part of a join, in memory.
@@ -96,6 +98,7 @@ pub(super) fn run_join(join: &Join, opened: &Opened, rules: &Rules) -> Attribute
                 context: part.context.iter().map(AsRef::as_ref).collect(),
             },
             recordings: recordings.iter().map(AsRef::as_ref).collect(),
+            cpu_profiles: part.cpu_profiles.iter().map(AsRef::as_ref).collect(),
         })
         .collect();
     let results = attribute_together(&inputs, rules);

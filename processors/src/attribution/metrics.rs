@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use spandrel_attribution::{WalkCounts, binding_word};
-use spandrel_model::UnknownReason;
+use spandrel_model::{SampleCounts, UnknownReason};
 use spandrel_pipeline::BuildError;
 
 use super::emitted::Changes;
@@ -39,7 +39,11 @@ pub(super) struct Metrics {
     pub(super) accepted_recordings: IntCounter,
     /// Recordings that had arrived before.
     pub(super) duplicate_recordings: IntCounter,
-    /// Recordings that could not be decoded.
+    /// CPU profiles decoded.
+    pub(super) accepted_cpu_profiles: IntCounter,
+    /// Samples in them, by `labels`: `span` where they name one, else `none`.
+    pub(super) cpu_samples: IntCounterVec,
+    /// Profiles that could not be decoded.
     pub(super) rejected_recordings: IntCounter,
     /// Recordings let go before their time because of `recording_limit`.
     pub(super) evicted_recordings: IntCounter,
@@ -108,6 +112,14 @@ impl Metrics {
         too_late.inc_by(u64::from(lateness.is_too_late));
     }
 
+    pub(super) fn count_cpu_profile(&self, samples: SampleCounts) {
+        self.accepted_cpu_profiles.inc();
+        for (labels, count) in [("span", samples.labeled), ("none", samples.unlabeled)] {
+            let count = u64::try_from(count).unwrap_or(0);
+            self.cpu_samples.with_label_values(&[labels]).inc_by(count);
+        }
+    }
+
     pub(super) fn count_changes(&self, changes: &Changes) {
         for span in &changes.first {
             let binding = binding_word(span.binding);
@@ -160,6 +172,11 @@ impl Metrics {
             &["kind"],
         )?;
         registry.register(Box::new(too_late.clone()))?;
+        let cpu_samples = IntCounterVec::new(
+            opts("cpu_samples", "Samples in CPU profiles, by whether labels name a span"),
+            &["labels"],
+        )?;
+        registry.register(Box::new(cpu_samples.clone()))?;
         let given_up = IntCounterVec::new(
             opts(
                 "root_given_up_pieces",
@@ -201,6 +218,8 @@ impl Metrics {
                 "duplicate_recordings",
                 "Runtime profiles dropped because they had arrived before",
             )?,
+            accepted_cpu_profiles: counter("accepted_cpu_profiles", "CPU profiles decoded")?,
+            cpu_samples,
             rejected_recordings: counter("rejected_recordings", "Runtime profiles that could not be decoded")?,
             evicted_recordings: counter(
                 "evicted_recordings",

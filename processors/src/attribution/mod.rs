@@ -4,8 +4,9 @@
 //! traces   --consume--> spans wait `join_delay` --.
 //!                                                 +--> join (spandrel-attribution) --> attribution, span_quality,
 //! profiles --consume--> decode --> recordings ----'                |                   task_spans
-//!                          `--> tasks, task_states, stacks,        `--> windows --> operations, matrix,
-//!                               runtime_events                                           interference
+//!                          |       CPU profiles                    `--> windows --> operations, matrix,
+//!                          `--> tasks, task_states, stacks,                         interference,
+//!                               runtime_events                                      running_functions
 //! ```
 //!
 //! A span is joined `join_delay` after it arrived, with every recording of its process that has arrived by then.
@@ -16,6 +17,7 @@
 
 mod config;
 mod connector;
+mod cpu_profiles;
 mod decode_queue;
 mod duplicates;
 mod emitted;

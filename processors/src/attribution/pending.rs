@@ -7,6 +7,7 @@ use spandrel_attribution::{NotAnchored, SpanAttribution};
 use spandrel_model::{Interval, ProcessIdentity, Span, TaskRecording, UnanchoredRecording};
 use spandrel_pipeline::RuntimeProfile;
 
+use super::cpu_profiles::{CpuProfiles, DecodedCpuProfile};
 use super::duplicates::Latest;
 use super::emitted::{Changes, Emitted};
 use super::held_spans::{Added, HeldSpans, JoinSpans, Lateness, Released};
@@ -26,6 +27,7 @@ const REMEMBERED_PROFILES: usize = 100_000;
 pub(super) struct Pending {
     spans: HeldSpans,
     recordings: Recordings,
+    cpu_profiles: CpuProfiles,
     /// Digests of profiles that have arrived, so that one sent again changes nothing.
     profiles: Latest<u64>,
 }
@@ -123,6 +125,17 @@ impl Pending {
         self.recordings.add_unanchored(recording, profile, digest, now);
     }
 
+    /// Adds a CPU profile; spans that were joined without it are due again. See [`CpuProfiles::add`].
+    pub(super) fn add_cpu_profile(
+        &mut self,
+        decoded: DecodedCpuProfile,
+        recording_limit_bytes: u64,
+        now: Instant,
+    ) -> (Lateness, Evicted) {
+        self.cpu_profiles
+            .add(decoded, &mut self.spans, recording_limit_bytes, now)
+    }
+
     /// The recordings without a wall clock that should be placed before spans are joined.
     pub(super) fn placings(&self, round: &Round) -> Vec<Placing> {
         self.recordings.placings(&self.spans, round)
@@ -188,11 +201,13 @@ impl Pending {
         let own = Part {
             process: place.process.clone(),
             recordings: self.recordings.touching(&place.process, &hulls),
+            cpu_profiles: self.cpu_profiles.touching(&place.process, &hulls),
             spans,
             context,
         };
         let called = called.into_iter().map(|(process, surroundings)| Part {
             recordings: self.recordings.touching(&process, &surroundings.hulls),
+            cpu_profiles: Vec::new(),
             spans: Vec::new(),
             context: surroundings.spans.into_values().collect(),
             process,
@@ -235,6 +250,7 @@ impl Pending {
     pub(super) fn forget(&mut self, round: &Round, span_limit: usize) -> Released {
         let released = self.spans.forget(round, span_limit);
         self.recordings.forget(&mut self.spans, round);
+        self.cpu_profiles.forget(&mut self.spans, round);
         released
     }
 }

@@ -44,6 +44,9 @@ pub(super) enum RestoreError {
     /// It had a wall clock, or was placed, when it came.
     #[error("a spilled profile of `{0}` has lost its place in time")]
     Unplaced(Arc<str>),
+    /// It was a recording when it came.
+    #[error("a spilled profile of `{0}` is a CPU profile, expected a recording")]
+    NoRecording(Arc<str>),
 }
 
 impl RecordingSource {
@@ -91,6 +94,7 @@ impl SpilledRecording {
             ProfileFormat::GoExecutionTrace => {
                 go_execution_trace::decode(&bytes, self.process.clone(), self.source.clone(), rules)?
             }
+            ProfileFormat::CpuProfile => return Err(RestoreError::NoRecording(self.source.clone())),
         };
         match (decoded, self.placed) {
             (Decoded::Anchored(recording), _) => Ok(recording),

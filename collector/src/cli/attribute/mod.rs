@@ -21,7 +21,7 @@ use spandrel_processors::attribution::{AttributionConfig, attribution_rows, matr
 use spandrel_profiles::columns;
 use spandrel_store::{Store, TableChange};
 
-use self::profiles::Profile;
+use self::profiles::Profiles;
 use super::progress::Step;
 use super::state_rules;
 use crate::report::matrix::{OperationMatrix, legend, render};
@@ -39,7 +39,7 @@ pub struct Args {
     /// Spans: OTLP/JSON (one export request, or one a line) or OTLP protobuf; gzip and zstd are recognized.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub spans: Vec<PathBuf>,
-    /// Go execution traces; gzip and zstd are recognized.
+    /// Go execution traces, and CPU profiles in the format of pprof whose labels name spans; gzip and zstd are recognized.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     pub profile: Vec<PathBuf>,
     /// Process that the profiles recorded, as `service.name=shop,service.instance.id=shop-1`. Without it, the process
@@ -98,11 +98,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 spans: process_spans.clone(),
                 context: Vec::new(),
             },
-            recordings: profiles
-                .iter()
-                .filter(|profile| profile.owner.as_ref() == Some(process))
-                .map(|profile| &profile.recording)
-                .collect(),
+            recordings: profiles.recordings_of(process),
+            cpu_profiles: profiles.cpu_profiles_of(process),
         })
         .collect();
     let mut results = Vec::new();
@@ -244,13 +241,13 @@ fn by_process(spans: &[Span]) -> Processes<'_> {
 fn write_tables(
     out: &Path,
     span_rows: Vec<RecordBatch>,
-    profiles: &[Profile],
+    profiles: &Profiles,
     results: &[SpanAttribution],
     matrix: &MatrixTables,
 ) -> anyhow::Result<()> {
     let step = Step::waiting("write tables");
     let mut tables: Vec<(Table, RecordBatch)> = span_rows.into_iter().map(|rows| (Table::Spans, rows)).collect();
-    for profile in profiles {
+    for profile in &profiles.recordings {
         tables.extend(columns::tables(&profile.recording)?);
     }
     let joined = attribution_rows(results)?.into_iter().chain(matrix_rows(matrix, 0)?);

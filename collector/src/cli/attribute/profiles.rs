@@ -1,21 +1,52 @@
-//! The profiles: decoded, placed on the wall clock, and each given to the process that it recorded.
+//! The profiles: decoded; execution traces placed on the wall clock, and each given to the process that it recorded.
 //!
-//! Their bytes are read as streams, one generation held at a time. What they tell stays until the tables are written: most
-//! of it are the states of the goroutines, 72 bytes each.
+//! CPU profiles are given to every process that they may be of: their labels name spans by their ids. The bytes of
+//! execution traces are read as streams, one generation held at a time. What they tell stays until the tables are
+//! written: most of it are the states of the goroutines, 72 bytes each.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use spandrel_attribution::{Anchor, ProcessChoice, ProcessSpans, choose_anchor, choose_process};
-use spandrel_model::{ProcessIdentity, TaskRecording, UnanchoredRecording};
+use spandrel_model::{CpuProfile, ProcessIdentity, TaskRecording, UnanchoredRecording};
 use spandrel_processors::attribution::AttributionConfig;
 use spandrel_profiles::go_execution_trace::{self, Decoded};
+use spandrel_profiles::pprof;
 
-use super::{Args, Processes};
+use super::{Args, GO_TRACE_MAGIC, Processes};
 use crate::cli::progress::Step;
 use crate::files::{self, Stored};
+
+/// What the profiles hold.
+#[derive(Default)]
+pub(super) struct Profiles {
+    /// Execution traces.
+    pub(super) recordings: Vec<Profile>,
+    /// CPU profiles.
+    pub(super) cpu: Vec<CpuProfile>,
+}
+
+impl Profiles {
+    /// The recordings of a process.
+    pub(super) fn recordings_of(&self, process: &Arc<ProcessIdentity>) -> Vec<&TaskRecording> {
+        let of_process = self
+            .recordings
+            .iter()
+            .filter(|profile| profile.owner.as_ref() == Some(process));
+        of_process.map(|profile| &profile.recording).collect()
+    }
+
+    /// The CPU profiles that may be of a process.
+    pub(super) fn cpu_profiles_of(&self, process: &ProcessIdentity) -> Vec<&CpuProfile> {
+        let compatible = self
+            .cpu
+            .iter()
+            .filter(|profile| profile.process.is_compatible_with(process));
+        compatible.collect()
+    }
+}
 
 /// A recording in wall time.
 pub(super) struct Profile {
@@ -25,7 +56,7 @@ pub(super) struct Profile {
 }
 
 /// Reads all profiles. One that cannot be placed on the wall clock is left out, with a warning.
-pub(super) fn read(args: &Args, processes: &Processes<'_>, config: &AttributionConfig) -> anyhow::Result<Vec<Profile>> {
+pub(super) fn read(args: &Args, processes: &Processes<'_>, config: &AttributionConfig) -> anyhow::Result<Profiles> {
     let identity = args.resource.as_deref().map(parse_resource).transpose()?;
     let opened: Vec<Stored> = args
         .profile
@@ -33,20 +64,62 @@ pub(super) fn read(args: &Args, processes: &Processes<'_>, config: &AttributionC
         .map(|path| files::open(path))
         .collect::<Result<_, _>>()?;
     let step = Step::reading("decode profiles", opened.iter().map(|stored| stored.bytes).sum());
-    let mut profiles = Vec::new();
+    let mut profiles = Profiles::default();
     for (path, stored) in args.profile.iter().zip(opened) {
         let source: Arc<str> = path.display().to_string().into();
         let candidates = candidates(processes, identity.as_ref(), &source)?;
         let content =
             files::decompressed(step.watch(stored.reader)).with_context(|| format!("cannot read `{source}`"))?;
-        profiles.extend(decode(content, source, &candidates, config)?);
+        let (begin, content) = begun(content).with_context(|| format!("cannot read `{source}`"))?;
+        match pprof::is_recognized(&begin) {
+            true => profiles.cpu.push(decode_cpu_profile(content, source, &candidates)?),
+            false => {
+                let decoded = decode(content, source, &candidates, config);
+                let decoded = match begin.starts_with(GO_TRACE_MAGIC) {
+                    true => decoded,
+                    false => decoded.context("expected a Go execution trace, or a CPU profile in the format of pprof"),
+                };
+                profiles.recordings.extend(decoded?);
+            }
+        }
     }
     step.finish(&format!(
         "{} of {} profiles can be joined",
-        profiles.len(),
+        profiles.recordings.len() + profiles.cpu.len(),
         args.profile.len()
     ));
+    if profiles.recordings.is_empty() && !profiles.cpu.is_empty() {
+        eprintln!(
+            "warning: no execution trace says for how long spans ran, so that CPU profiles have nothing to divide"
+        );
+    }
     Ok(profiles)
+}
+
+/// The first bytes, by which formats are told apart, and all of them.
+fn begun(mut content: impl Read + Send) -> std::io::Result<(Vec<u8>, impl Read + Send)> {
+    let mut begin = Vec::new();
+    content
+        .by_ref()
+        .take(pprof::RECOGNIZED_BY_BYTES as u64)
+        .read_to_end(&mut begin)?;
+    Ok((begin.clone(), Cursor::new(begin).chain(content)))
+}
+
+fn decode_cpu_profile(content: impl Read, source: Arc<str>, candidates: &Candidates<'_>) -> anyhow::Result<CpuProfile> {
+    let mut bytes = Vec::new();
+    let failed = || format!("cannot read `{source}`");
+    let mut limited = content.take(pprof::MAX_PROFILE_BYTES + 1);
+    limited.read_to_end(&mut bytes).with_context(failed)?;
+    let profile = pprof::decode(&bytes, candidates.identity.clone(), source.clone()).with_context(failed)?;
+    let counts = profile.sample_counts();
+    if counts.labeled == 0 {
+        eprintln!(
+            "warning: {source}: none of its {} samples has a label with the id of a span, such as `span_id`",
+            counts.unlabeled
+        );
+    }
+    Ok(profile.labeled())
 }
 
 /// What is known of a recorded process, and the processes that it may be.

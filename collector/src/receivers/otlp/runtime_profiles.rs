@@ -1,6 +1,6 @@
-//! `POST /v1/runtime-profiles`: an upload of one Go execution trace.
+//! `POST /v1/runtime-profiles`: an upload of one Go execution trace, or of one CPU profile in the format of pprof.
 //!
-//! The body is the trace as `runtime/trace` wrote it, compressed or not. The process it comes from stands in a header,
+//! The body is as `runtime/trace` or `runtime/pprof` wrote it, compressed or not. The process it comes from stands in a header,
 //! as in W3C Baggage: a list of `key=value`, the values percent-encoded where they hold `,`, `%`, spaces or non-ASCII.
 //!
 //! ```text
@@ -18,6 +18,7 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use spandrel_model::ProcessIdentity;
 use spandrel_pipeline::{Payload, ProfileFormat, RuntimeProfile, Signal};
+use spandrel_profiles::pprof;
 
 use super::HTTP;
 use super::exchange::{Exchange, Format};
@@ -45,16 +46,27 @@ async fn accept(intake: &Intake, exchange: &mut Exchange) -> Result<(), Rejectio
     let process = process_of(&exchange.head().headers)?;
     let mut slot = intake.admit(Signal::Profiles)?;
     let bytes = exchange.receive(&mut slot).await?;
-    gotrace::ExecTrace::open(&bytes).map_err(|error| Rejection::Malformed(error.to_string()))?;
-    let format = ProfileFormat::GoExecutionTrace;
     let profile = RuntimeProfile {
-        format,
+        format: format_of(&bytes)?,
         bytes,
         process,
         source: source_of(exchange.head()),
         fetched: None,
     };
     intake.offer(HTTP, Payload::Profile(Arc::new(profile)), 1).await
+}
+
+/// By the first bytes; the rest is for whoever decodes it.
+fn format_of(bytes: &[u8]) -> Result<ProfileFormat, Rejection> {
+    if pprof::is_recognized(bytes) {
+        return Ok(ProfileFormat::CpuProfile);
+    }
+    let opened = gotrace::ExecTrace::open(bytes).map_err(|error| {
+        Rejection::Malformed(format!(
+            "{error}; this takes Go execution traces, and CPU profiles in the format of pprof"
+        ))
+    });
+    opened.map(|_| ProfileFormat::GoExecutionTrace)
 }
 
 fn source_of(head: &Parts) -> Arc<str> {

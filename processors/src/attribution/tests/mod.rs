@@ -1,6 +1,7 @@
 //! The connector from the outside, and what it makes of things that come late, twice or in another order.
 
 mod connector;
+mod cpu_profiles;
 mod late;
 mod order;
 mod program;

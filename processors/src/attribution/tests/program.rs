@@ -22,12 +22,14 @@ const BURST_PERIOD_NS: i64 = 1_700_000_000;
 pub(super) enum Arrival {
     Spans(Vec<Span>),
     Recording(Box<TaskRecording>),
+    CpuProfile(Box<CpuProfile>),
 }
 
 /// All that processes report.
 pub(super) struct Program {
     pub(super) spans: Vec<Span>,
     pub(super) recordings: Vec<TaskRecording>,
+    pub(super) cpu_profiles: Vec<CpuProfile>,
 }
 
 impl Program {
@@ -42,13 +44,22 @@ impl Program {
         }
         call(&mut spans, &mut random);
         spans.sort_by_key(|span| (span.interval, SpanKey::of(span)));
-        Self { spans, recordings }
+        let cpu_profiles = cpu_profiles(&spans, &mut random);
+        Self {
+            spans,
+            recordings,
+            cpu_profiles,
+        }
+    }
+
+    fn profiles(&self) -> impl Iterator<Item = Arrival> {
+        let recordings = self.recordings.iter().cloned().map(Box::new).map(Arrival::Recording);
+        recordings.chain(self.cpu_profiles.iter().cloned().map(Box::new).map(Arrival::CpuProfile))
     }
 
     /// Everything at once, in the order of time.
     pub(super) fn sorted(&self) -> Vec<(Duration, Arrival)> {
-        let recordings = self.recordings.iter().cloned().map(Box::new).map(Arrival::Recording);
-        let all = std::iter::once(Arrival::Spans(self.spans.clone())).chain(recordings);
+        let all = std::iter::once(Arrival::Spans(self.spans.clone())).chain(self.profiles());
         all.map(|arrival| (Duration::ZERO, arrival)).collect()
     }
 
@@ -68,7 +79,7 @@ impl Program {
             }
             rest = others;
         }
-        arrivals.extend(self.recordings.iter().cloned().map(Box::new).map(Arrival::Recording));
+        arrivals.extend(self.profiles());
         let millis = u64::try_from(period.as_millis()).unwrap();
         let mut arrivals: Vec<(Duration, Arrival)> = (arrivals.into_iter())
             .map(|arrival| (Duration::from_millis(random.below(millis)), arrival))
@@ -239,6 +250,51 @@ fn call(spans: &mut Vec<Span>, random: &mut Random) {
         servers.push(server);
     }
     spans.extend(servers);
+}
+
+/// Profiles of five seconds, of the first process only, with the labels of every third span.
+fn cpu_profiles(spans: &[Span], random: &mut Random) -> Vec<CpuProfile> {
+    const FUNCTIONS: [&str; 3] = ["main.sort", "main.encode", "database/sql.(*DB).conn"];
+    let mut names = Names::new();
+    let stacks = (1..).zip(FUNCTIONS).map(|(id, function)| Stack {
+        id: StackId(id),
+        frames: vec![Frame {
+            function: names.intern(function),
+            file: Names::EMPTY,
+            line: 1,
+        }],
+    });
+    let stacks: Vec<Stack> = stacks.collect();
+    let first = |span: &&Span| span.process.service_instance_id.as_deref() == Some("1");
+    let mut profiles = Vec::new();
+    for second in (0..20).step_by(5) {
+        let window = interval(second * SECOND, (second + 5) * SECOND);
+        let mut samples = Vec::new();
+        for span in spans.iter().filter(first) {
+            if span.interval.intersection(window).is_some() && random.chance(33) {
+                samples.push(CpuSamples {
+                    stack: Some(StackId(1 + random.below(3))),
+                    count: random.between(1, 5),
+                    cpu_ns: 1,
+                    span: Some(LabeledSpan {
+                        trace_id: Some(span.trace_id),
+                        span_id: span.span_id,
+                    }),
+                });
+            }
+        }
+        let process = spans.iter().find(first).map(|span| span.process.clone());
+        profiles.push(CpuProfile {
+            process: process.expect("the first process has spans"),
+            source: Arc::from("cpu.pprof"),
+            window,
+            period_ns: 1,
+            names: names.clone(),
+            stacks: stacks.clone(),
+            samples,
+        });
+    }
+    profiles
 }
 
 /// Recordings of a second or more, with and without gaps, and two that overlap.

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use spandrel_model::{Span, Table, TaskRecording, UnixNanos};
+use spandrel_model::{CpuProfile, Span, Table, TaskRecording, UnixNanos};
 use spandrel_pipeline::TableRows;
 
 use super::super::AttributionConfig;
+use super::super::cpu_profiles::DecodedCpuProfile;
 use super::super::emitted::{Changes, Emitted};
 use super::super::held_spans::{Added, Lateness, Released};
 use super::super::join::run_join;
@@ -38,6 +39,8 @@ pub(super) struct Stream {
     /// Requests that came too late for their window.
     pub(super) too_late_requests: u64,
     pub(super) released: Vec<Released>,
+    /// CPU profiles that went for want of room.
+    pub(super) evicted: u64,
 }
 
 impl Stream {
@@ -54,6 +57,7 @@ impl Stream {
             late_recordings: Vec::new(),
             too_late_requests: 0,
             released: Vec::new(),
+            evicted: 0,
         }
     }
 
@@ -66,6 +70,14 @@ impl Stream {
     pub(super) fn recording(&mut self, recording: TaskRecording) {
         let profile = no_profile(&recording.process);
         self.pending.add_recording(recording, profile, self.now);
+    }
+
+    pub(super) fn cpu_profile(&mut self, profile: CpuProfile) {
+        let limit_bytes = self.config.recording_limit_bytes;
+        let decoded = DecodedCpuProfile::new(profile);
+        let (lateness, evicted) = self.pending.add_cpu_profile(decoded, limit_bytes, self.now);
+        self.late_recordings.push(lateness);
+        self.evicted += evicted.recordings;
     }
 
     /// Lets time pass, up to `at` since the start.

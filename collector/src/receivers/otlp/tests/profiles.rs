@@ -1,4 +1,4 @@
-//! Uploads of Go execution traces.
+//! Uploads of Go execution traces and CPU profiles.
 
 use reqwest::{Client, Response};
 
@@ -49,6 +49,32 @@ async fn an_upload_reaches_the_profiles_pipeline_with_its_process() {
 }
 
 #[tokio::test]
+async fn a_cpu_profile_is_passed_on_as_one() {
+    // `Profile.time_nanos`, and a sample type.
+    const CPU_PROFILE: &[u8] = b"\x48\x07\x0a\x04\x08\x01\x10\x02";
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, CPU_PROFILE).unwrap();
+    let compressed = gzip.finish().unwrap();
+    let consumer = Scripted::accepting();
+    let running = Running::start(Limits::default(), &consumer).await;
+    for body in [CPU_PROFILE.to_vec(), compressed.clone()] {
+        let response = upload(&running, Some(SHOP), "identity", body).await;
+        assert_eq!(response.status(), 200);
+    }
+    let bodies: Vec<_> = consumer
+        .profiles()
+        .iter()
+        .map(|profile| profile.bytes.clone())
+        .collect();
+    assert_eq!(bodies, [CPU_PROFILE.to_vec(), compressed]);
+    for profile in consumer.profiles() {
+        assert_eq!(profile.format, spandrel_pipeline::ProfileFormat::CpuProfile);
+        assert_eq!(profile.process.to_string(), "shop/shop-1");
+    }
+    running.shut_down().await;
+}
+
+#[tokio::test]
 async fn a_missing_service_name_is_400_with_an_example() {
     let running = Running::start(Limits::default(), &Scripted::accepting()).await;
     for resource in [None, Some("host.name=a")] {
@@ -80,6 +106,7 @@ async fn something_else_than_a_trace_is_400_and_says_what_was_found() {
         (b"go 1.21 trace\0\0\0", "record with Go 1.22 or later"),
         (b"go 1.99 trace\0\0\0", "unknown trace version 1.99"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "gzip"),
+        (b"{}", "Go execution traces, and CPU profiles in the format of pprof"),
     ] {
         let response = upload(&running, Some(SHOP), "identity", body.to_vec()).await;
         assert_eq!(response.status(), 400, "{complaint}");

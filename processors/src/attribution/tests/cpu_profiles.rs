@@ -1,0 +1,195 @@
+//! CPU profiles that come early, late, often, and in the company of execution traces.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use spandrel_model::*;
+
+use super::super::AttributionConfig;
+use super::super::held_spans::Lateness;
+use super::stream::Stream;
+use super::world::{World, WorldState, WorldTask, interval};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn process(instance: Option<&str>) -> Arc<ProcessIdentity> {
+    Arc::new(ProcessIdentity {
+        service_name: Arc::from("shop"),
+        service_instance_id: instance.map(Arc::from),
+        ..ProcessIdentity::default()
+    })
+}
+
+/// A request on goroutine 1 of instance 1.
+fn request(id: u8, start: i64, end: i64) -> Span {
+    Span {
+        trace_id: TraceId::new([1; 16]),
+        span_id: SpanId::new([id; 8]),
+        parent_span_id: None,
+        parent_is_remote: None,
+        process: process(Some("1")),
+        name: Arc::from("GET /"),
+        kind: SpanKind::Server,
+        scope_name: Arc::from(""),
+        interval: interval(start, end),
+        attributes: vec![("go.goroutine.id".to_owned(), AttributeValue::Int(1))],
+    }
+}
+
+/// Goroutine 1 runs all the time.
+fn recording(start: i64, end: i64) -> TaskRecording {
+    World {
+        process: process(Some("1")),
+        tasks: vec![WorldTask {
+            id: 1,
+            creator: None,
+            birth: 0,
+            death: None,
+            kind: TaskKind::Application,
+        }],
+        states: vec![WorldState {
+            task: 1,
+            interval: interval(start, end),
+            state: State::Running,
+            sub_state: String::new(),
+            waker: Waker::None,
+            stack: Vec::new(),
+        }],
+        ..World::default()
+    }
+    .record_all()
+}
+
+/// A profile of a sender that does not know the instance: samples of requests, by their ids, in functions.
+pub(super) fn profile(window: Interval, samples: &[(u8, &str)]) -> CpuProfile {
+    let mut names = Names::new();
+    let stacks = (1..).zip(samples).map(|(id, (_, function))| Stack {
+        id: StackId(id),
+        frames: vec![Frame {
+            function: names.intern(function),
+            file: Names::EMPTY,
+            line: 1,
+        }],
+    });
+    let stacks: Vec<Stack> = stacks.collect();
+    let of_request = |id: u8| LabeledSpan {
+        trace_id: None,
+        span_id: SpanId::new([id; 8]),
+    };
+    CpuProfile {
+        process: process(None),
+        source: Arc::from("cpu.pprof"),
+        window,
+        period_ns: 1,
+        names,
+        samples: (stacks.iter().zip(samples))
+            .map(|(stack, (id, _))| CpuSamples {
+                stack: Some(stack.id),
+                count: 1,
+                cpu_ns: 1,
+                span: (*id > 0).then(|| of_request(*id)),
+            })
+            .collect(),
+        stacks,
+    }
+}
+
+/// Function, samples and nanoseconds.
+fn functions(stream: &Stream) -> Vec<String> {
+    let rows = stream.table(Table::RunningFunctions).into_iter();
+    let mut rows: Vec<String> = rows
+        .map(|row| format!("{} {} {}", row["function"], row["n_samples"], row["ns"]))
+        .collect();
+    rows.sort();
+    rows
+}
+
+/// One request, recorded and joined.
+fn joined() -> Stream {
+    let mut stream = Stream::new(AttributionConfig::default());
+    stream.spans(vec![request(1, 0, 900)]);
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(25));
+    assert_eq!(functions(&stream), [] as [&str; 0]);
+    stream
+}
+
+#[test]
+fn a_profile_that_comes_late_divides_the_running_time_and_a_second_one_replaces_that() {
+    let mut stream = joined();
+    stream.cpu_profile(profile(
+        interval(0, 1_000),
+        &[(1, "main.sort"), (1, "main.encode"), (0, "main.other")],
+    ));
+    stream.advance(seconds(40));
+    assert_eq!(functions(&stream), ["main.encode 1 450", "main.sort 1 450"]);
+    assert_eq!(stream.table(Table::SpanQuality).len(), 1);
+
+    stream.spans(vec![request(2, 3_000, 4_000)]);
+    stream.cpu_profile(profile(interval(2_500, 5_000), &[(2, "main.sort")]));
+    stream.advance(seconds(70));
+    assert_eq!(
+        functions(&stream),
+        ["main.encode 1 300", "main.sort 2 600"],
+        "the second request was not recorded"
+    );
+    let late = Lateness {
+        is_late: true,
+        is_too_late: false,
+    };
+    assert_eq!(stream.late_recordings.iter().filter(|found| **found == late).count(), 2);
+}
+
+#[test]
+fn a_profile_that_comes_before_its_spans_counts_like_one_that_comes_after() {
+    let mut stream = Stream::new(AttributionConfig::default());
+    stream.cpu_profile(profile(interval(0, 1_000), &[(1, "main.sort")]));
+    stream.advance(seconds(50));
+    stream.spans(vec![request(1, 0, 900)]);
+    stream.recording(recording(0, 2_000));
+    stream.advance(seconds(90));
+    assert_eq!(functions(&stream), ["main.sort 1 900"]);
+}
+
+#[test]
+fn a_profile_that_names_no_span_is_not_held_and_changes_nothing() {
+    let mut stream = joined();
+    let sent = stream.sent.clone();
+    stream.cpu_profile(profile(interval(0, 1_000), &[(0, "main.sort")]));
+    stream.advance(seconds(60));
+    assert_eq!(stream.sent, sent);
+}
+
+#[test]
+fn a_profile_after_the_retention_is_counted_and_corrects_nothing() {
+    let mut stream = joined();
+    stream.advance(seconds(100));
+    stream.cpu_profile(profile(interval(0, 1_000), &[(1, "main.sort")]));
+    stream.advance(seconds(160));
+    assert_eq!(functions(&stream), [] as [&str; 0]);
+    let too_late = Lateness {
+        is_late: false,
+        is_too_late: true,
+    };
+    assert_eq!(stream.late_recordings.last(), Some(&too_late));
+}
+
+#[test]
+fn the_oldest_profiles_go_for_want_of_room_and_what_they_said_stays() {
+    let mut stream = Stream::new(AttributionConfig {
+        recording_limit_bytes: 10_000,
+        ..AttributionConfig::default()
+    });
+    stream.spans(vec![request(1, 0, 900)]);
+    stream.recording(recording(0, 2_000));
+    stream.cpu_profile(profile(interval(0, 1_000), &[(1, "main.sort")]));
+    stream.advance(seconds(25));
+    let many: Vec<(u8, String)> = (10..30).map(|id| (id, format!("main.function{id}"))).collect();
+    let many: Vec<(u8, &str)> = many.iter().map(|(id, function)| (*id, &**function)).collect();
+    stream.cpu_profile(profile(interval(500, 1_000), &many));
+    assert_eq!(stream.evicted, 1);
+    stream.advance(seconds(60));
+    assert_eq!(functions(&stream), ["main.sort 1 900"]);
+}

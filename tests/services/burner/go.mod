@@ -1,0 +1,3 @@
+module spandrel.dev/burner
+
+go 1.25
