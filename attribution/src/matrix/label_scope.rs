@@ -13,8 +13,8 @@ use spandrel_model::Layer;
 use super::functions::FunctionKey;
 use crate::SampledBy;
 
-/// Labels tell what requests ran if other tasks ran for them at most a twentieth as long.
-const HELPERS_MAX: i64 = 20;
+/// Labels tell what requests ran if other tasks ran for them for at most one part in so many of the time that they did.
+const HELPERS_PART: i64 = 20;
 
 /// In which layers samples count that are known by labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl LabelScope {
     ) -> Self {
         let is_seen = |by: SampledBy| seen.clone().any(|key| key.by == by);
         let total_ns = running_ns.values().fold(0_i64, |sum, ns| sum.saturating_add(*ns));
-        if helper_running_ns > total_ns / HELPERS_MAX {
+        if helper_running_ns > total_ns / HELPERS_PART {
             return Self::Nothing;
         }
         let of_requests: BTreeSet<&Layer> = (seen.clone())

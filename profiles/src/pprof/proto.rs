@@ -109,14 +109,16 @@ pub struct Function {
 
 /// Field number of the sample types in `Profile`.
 const SAMPLE_TYPE: usize = 1;
+/// Field number of the type of the period.
+const PERIOD_TYPE: usize = 11;
 /// The first byte of a `ValueType`: its field `type`.
 const TYPE_TAG: u8 = 0x08;
 /// Wire types.
 const VARINT: usize = 0;
 const LENGTH_DELIMITED: usize = 2;
 
-/// Whether bytes begin with fields of a `Profile`, a sample type among them. Writers put the sample types first, but
-/// for times and the period, which are numbers, as Go does.
+/// Whether bytes begin with fields of a `Profile`, a sample type among them. Writers put the sample types first, but for
+/// times and the period, as Go does.
 pub(super) fn begins_as_profile(mut bytes: &[u8]) -> bool {
     while let Ok(key) = decode_length_delimiter(&mut bytes) {
         match (key >> 3, key & 7) {
@@ -125,6 +127,10 @@ pub(super) fn begins_as_profile(mut bytes: &[u8]) -> bool {
                 return length.is_ok() && bytes.first() == Some(&TYPE_TAG);
             }
             (7..=15, VARINT) if decode_length_delimiter(&mut bytes).is_ok() => {}
+            (PERIOD_TYPE, LENGTH_DELIMITED) => {
+                let length = decode_length_delimiter(&mut bytes).unwrap_or(usize::MAX);
+                bytes = bytes.split_at_checked(length).map_or(&[], |(_, rest)| rest);
+            }
             _ => return false,
         }
     }

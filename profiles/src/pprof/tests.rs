@@ -155,8 +155,9 @@ fn profiles_are_recognized_by_their_first_bytes() {
     };
     let plain = profile().encode_to_vec();
     assert!(is_recognized(&plain) && is_recognized(&gzip(&plain)));
-    let times_first = [&[0x48, 0xe7, 0x80, 0x01, 0x50, 7][..], &plain].concat();
-    assert!(is_recognized(&times_first));
+    let times_and_period_type = [0x48, 0xe7, 0x80, 0x01, 0x50, 7, 0x5a, 4, 8, 3, 16, 4];
+    assert!(is_recognized(&[&times_and_period_type, &plain[..]].concat()));
+    assert!(!is_recognized(&times_and_period_type));
     let trace = b"go 1.26 trace\0\0\0";
     for other in [&trace[..], &gzip(trace), b"", b"{}", b"<html>", b"\n{}"] {
         assert!(!is_recognized(other), "{other:?}");
