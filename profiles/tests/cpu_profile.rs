@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use spandrel_model::CpuProfile;
 use spandrel_profiles::pprof;
@@ -79,5 +80,70 @@ fn damage_is_an_error_or_another_profile_and_never_a_panic() {
     }
     for len in 0..PROFILE.len() {
         assert!(decode(&PROFILE[..len]).is_err(), "{len} bytes");
+    }
+}
+
+/// A length-delimited field.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    let mut length = content.len();
+    while length >= 0x80 {
+        field.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    field.push(u8::try_from(length).unwrap());
+    field.extend(content);
+    field
+}
+
+#[test]
+fn profiles_made_to_cost_time_are_read_or_refused_in_proportion_to_their_bytes() {
+    // Many times what any of them takes on a busy machine.
+    const LIMIT: Duration = Duration::from_secs(60);
+    let room = usize::try_from(pprof::MAX_PROFILE_BYTES).unwrap() - 1_000;
+    let empty = |number: u8| [number << 3 | 2, 0].repeat(room / 2);
+    let (one_count, all_of_it) = ([0x12, 1, 1], field(2, &empty(3)));
+    let many_lines = [vec![0x08, 1], empty(4)].concat();
+    let cases: [(&str, Vec<u8>, Option<&str>); 6] = [
+        ("samples without anything", empty(2), None),
+        ("a sample with labels only", all_of_it, None),
+        (
+            "one byte for each location",
+            field(2, &[field(1, &vec![1; room / 2]), one_count.to_vec()].concat()),
+            None,
+        ),
+        (
+            "locations without anything",
+            empty(4),
+            Some("locations, functions and strings"),
+        ),
+        (
+            "strings without anything",
+            empty(6),
+            Some("locations, functions and strings"),
+        ),
+        ("a location of lines without a function", field(4, &many_lines), None),
+    ];
+    let head = [
+        field(1, &[8, 1, 16, 2]),
+        field(6, b""),
+        field(6, b"cpu"),
+        field(6, b"nanoseconds"),
+        vec![0x48, 1],
+    ]
+    .concat();
+    for (what, body, complaint) in cases {
+        let begin = Instant::now();
+        let decoded = decode(&[&head[..], &body].concat());
+        assert!(begin.elapsed() < LIMIT, "{what} took {:?}", begin.elapsed());
+        match (complaint, decoded) {
+            (Some(complaint), Err(error)) => assert!(error.to_string().contains(complaint), "{what}: {error}"),
+            (Some(complaint), Ok(_)) => panic!("{what}: expected an error with `{complaint}`"),
+            (None, Ok(profile)) => assert!(profile.samples.len() <= 1, "{what}"),
+            (None, Err(error)) => assert!(
+                error.to_string().contains("location 1 is referred to"),
+                "{what}: {error}"
+            ),
+        }
     }
 }
