@@ -21,6 +21,7 @@ use super::cpu_profiles;
 use super::decode_queue::{DecodeQueue, Turn};
 use super::emitted::{Changes, Emitted};
 use super::join::run_join;
+use super::lock_turns::LockTurns;
 use super::matrix_metrics::window_metrics;
 use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
@@ -251,7 +252,10 @@ impl AttributionConnector {
         let Some(mut gathering) = self.lock().pending.begin_join(place, round) else {
             return Ok(());
         };
-        while self.lock().pending.gather(&mut gathering) {}
+        let mut turns = LockTurns::default();
+        while self.lock().pending.gather(&mut gathering) {
+            turns.give_way().await;
+        }
         let (config, started) = (self.config.clone(), Instant::now());
         let (join, (left_out, uncorrected), mut result, emitted) = off_executor(move || {
             let mut join = gathering.into_join();
@@ -274,6 +278,7 @@ impl AttributionConnector {
             // So that senders never wait for long.
             let some = spans.by_ref().take(SPANS_PER_BATCH).collect();
             self.lock().pending.compare(&join.place, some, changes);
+            turns.give_way().await;
         }
         self.lock().pending.end_join(&join, round, started.elapsed());
         changes.joined_count += join.due;
@@ -423,11 +428,15 @@ impl AttributionConnector {
     }
 
     /// Lets go of what is older than the retention, a little at a time.
-    fn forget(&self, round: &Round) {
-        while self.lock().pending.forget(round, SPANS_PER_BATCH) {}
+    async fn forget(&self, round: &Round) {
+        let mut turns = LockTurns::default();
+        while self.lock().pending.forget(round, SPANS_PER_BATCH) {
+            turns.give_way().await;
+        }
         let forget_some = || (self.lock().pending).forget_some(SPANS_PER_BATCH, self.config.span_limit);
         while let Some(forgotten) = forget_some() {
             self.metrics.forgotten_spans.inc_by(forgotten);
+            turns.give_way().await;
         }
     }
 
@@ -438,7 +447,7 @@ impl AttributionConnector {
         self.choose_processes(&round).await?;
         self.send_recordings(&round, output).await?;
         self.join(windows, &round, output).await?;
-        self.forget(&round);
+        self.forget(&round).await;
         let spilled_bytes = i64::try_from(self.spill.used_bytes()).unwrap_or(i64::MAX);
         self.metrics.spilled_bytes.set(spilled_bytes);
         self.send_windows(windows, &round, output).await
