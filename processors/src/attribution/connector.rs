@@ -21,6 +21,7 @@ use super::cpu_profiles;
 use super::decode_queue::{DecodeQueue, Turn};
 use super::emitted::{Changes, Emitted};
 use super::join::run_join;
+use super::lock_turns::LockTurns;
 use super::matrix_metrics::window_metrics;
 use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
@@ -248,12 +249,16 @@ impl AttributionConnector {
     }
 
     async fn join_slot(&self, place: Place, round: &Round, changes: &mut Changes) -> Result<(), RunError> {
-        let Some(join) = self.lock().pending.begin_join(place, round) else {
+        let Some(mut gathering) = self.lock().pending.begin_join(place, round) else {
             return Ok(());
         };
+        let mut turns = LockTurns::default();
+        while self.lock().pending.gather(&mut gathering) {
+            turns.give_way().await;
+        }
         let (config, started) = (self.config.clone(), Instant::now());
         let (join, (left_out, uncorrected), mut result, emitted) = off_executor(move || {
-            let mut join = join;
+            let mut join = gathering.into_join();
             let opened = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
             let result = run_join(&join, &opened, &config.rules);
             let emitted: Vec<Emitted> = result.spans.iter().map(Emitted::of).collect();
@@ -273,6 +278,7 @@ impl AttributionConnector {
             // So that senders never wait for long.
             let some = spans.by_ref().take(SPANS_PER_BATCH).collect();
             self.lock().pending.compare(&join.place, some, changes);
+            turns.give_way().await;
         }
         self.lock().pending.end_join(&join, round, started.elapsed());
         changes.joined_count += join.due;
@@ -352,7 +358,10 @@ impl AttributionConnector {
     /// Asks the spans when the recordings without a wall clock were made.
     async fn place_recordings(&self, round: &Round) -> Result<(), RunError> {
         let placings = self.lock().pending.placings(round);
-        for placing in placings {
+        for mut placing in placings {
+            for (process, spans) in &mut placing.candidates {
+                *spans = self.lock().pending.spans_of(process, None);
+            }
             let asked_at = Instant::now();
             let (placing, answer) = off_executor(move || {
                 let answer = placing.answer();
@@ -371,7 +380,10 @@ impl AttributionConnector {
     /// Asks the spans of which process recordings are.
     async fn choose_processes(&self, round: &Round) -> Result<(), RunError> {
         let choosings = self.lock().pending.choosings(round);
-        for choosing in choosings {
+        for mut choosing in choosings {
+            for (process, spans) in &mut choosing.candidates {
+                *spans = self.lock().pending.spans_of(process, Some(choosing.window));
+            }
             let (asked_at, config) = (Instant::now(), self.config.clone());
             let (choosing, answer) = off_executor(move || {
                 let answer = choosing.answer(&config.rules, &config.state_rules);
@@ -415,6 +427,19 @@ impl AttributionConnector {
         }
     }
 
+    /// Lets go of what is older than the retention, a little at a time.
+    async fn forget(&self, round: &Round) {
+        let mut turns = LockTurns::default();
+        while self.lock().pending.forget(round, SPANS_PER_BATCH) {
+            turns.give_way().await;
+        }
+        let forget_some = || (self.lock().pending).forget_some(SPANS_PER_BATCH, self.config.span_limit);
+        while let Some(forgotten) = forget_some() {
+            self.metrics.forgotten_spans.inc_by(forgotten);
+            turns.give_way().await;
+        }
+    }
+
     /// One round of work: rows of recordings, joined and corrected spans, windows, sent on.
     async fn round(&self, windows: &SharedWindows, output: Output<'_>, is_last: bool) -> Result<(), RunError> {
         let round = self.config.round(Instant::now(), is_last);
@@ -422,8 +447,7 @@ impl AttributionConnector {
         self.choose_processes(&round).await?;
         self.send_recordings(&round, output).await?;
         self.join(windows, &round, output).await?;
-        let released = self.lock().pending.forget(&round, self.config.span_limit);
-        self.metrics.count_released(&released);
+        self.forget(&round).await;
         let spilled_bytes = i64::try_from(self.spill.used_bytes()).unwrap_or(i64::MAX);
         self.metrics.spilled_bytes.set(spilled_bytes);
         self.send_windows(windows, &round, output).await

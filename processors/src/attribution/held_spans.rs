@@ -1,8 +1,9 @@
 //! The spans of all processes: found by process and slot, by id and by parent; bounded.
 
+mod gathering;
 mod release;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,8 +11,10 @@ use spandrel_attribution::SpanKey;
 use spandrel_model::{Interval, ProcessIdentity, Span};
 
 use super::duplicates::Latest;
-use super::relatives::{Place, Relatives, parent_of};
+use super::relatives::{Place, Relatives};
 use super::slots::{Round, Slot, SlotId, hull, touches};
+
+pub(super) use gathering::Gathering;
 
 /// Every span that waits, is correctable or is context for one that is.
 #[derive(Debug, Default)]
@@ -20,6 +23,8 @@ pub(super) struct HeldSpans {
     relatives: Relatives,
     /// Spans that are no longer held, so that one sent again does not count again.
     let_go: Latest<(Arc<ProcessIdentity>, SpanKey)>,
+    /// Spans that have been let go and are still among the relatives. They count no more.
+    leaving: Vec<(Arc<ProcessIdentity>, Arc<Span>)>,
     span_count: usize,
     waiting_count: usize,
 }
@@ -58,28 +63,6 @@ pub(super) struct Lateness {
     pub(super) is_late: bool,
     /// Rows of spans in it are final.
     pub(super) is_too_late: bool,
-}
-
-/// The spans of one join.
-#[derive(Debug)]
-pub(super) struct JoinSpans {
-    /// Spans that yield rows. The first `due` of them for the first time.
-    pub(super) spans: Vec<Arc<Span>>,
-    pub(super) due: usize,
-    /// Other spans of the slot, those that touch it, and parents.
-    pub(super) context: Vec<Arc<Span>>,
-    /// Times for which recordings are needed.
-    pub(super) hulls: Vec<Interval>,
-    /// What other processes did for these spans.
-    pub(super) called: Vec<(Arc<ProcessIdentity>, Surroundings)>,
-}
-
-/// Spans that are looked at because of slots of their process.
-#[derive(Debug, Default)]
-pub(super) struct Surroundings {
-    pub(super) spans: BTreeMap<SpanKey, Arc<Span>>,
-    /// Times for which recordings are needed.
-    pub(super) hulls: Vec<Interval>,
 }
 
 impl HeldSpans {
@@ -176,6 +159,17 @@ impl HeldSpans {
         self.processes.keys()
     }
 
+    /// The spans of a process, those that touch `interval` if one is given.
+    pub(super) fn spans_of(&self, process: &Arc<ProcessIdentity>, interval: Option<Interval>) -> Vec<Arc<Span>> {
+        let Some(held) = self.processes.get(process).map(ProcessSlots) else {
+            return Vec::new();
+        };
+        match interval {
+            Some(interval) => held.touching(interval).cloned().collect(),
+            None => held.spans().cloned().collect(),
+        }
+    }
+
     /// The processes that have spans, each with its spans.
     pub(super) fn processes(&self) -> impl Iterator<Item = (&Arc<ProcessIdentity>, ProcessSlots<'_>)> {
         let with_spans = self.processes.iter().filter(|(_, held)| !held.slots.is_empty());
@@ -206,51 +200,6 @@ impl HeldSpans {
             }));
         }
         due
-    }
-
-    /// Begins the join of a slot.
-    pub(super) fn begin_join(&mut self, place: &Place, round: &Round) -> Option<JoinSpans> {
-        let slot = self.processes.get_mut(&place.process)?.slots.get_mut(&place.slot)?;
-        let (spans, due, of_slot) = slot.begin_join(round);
-        let emitting: HashSet<SpanKey> = spans.iter().map(|span| SpanKey::of(span)).collect();
-        let mut surroundings: BTreeMap<Arc<ProcessIdentity>, Surroundings> = BTreeMap::new();
-        let called = self.relatives.called(emitting.iter().copied(), usize::MAX);
-        for around in called.iter().chain([place]) {
-            let of_process = surroundings.entry(around.process.clone()).or_default();
-            self.surround(around, of_process);
-        }
-        let mut own = surroundings.remove(&place.process)?;
-        own.spans.retain(|key, _| !emitting.contains(key));
-        own.spans
-            .extend(of_slot.into_iter().map(|span| (SpanKey::of(&span), span)));
-        Some(JoinSpans {
-            spans,
-            due,
-            context: own.spans.into_values().collect(),
-            hulls: own.hulls,
-            called: surroundings.into_iter().collect(),
-        })
-    }
-
-    /// Adds the spans of a slot, those that touch it, and parents.
-    fn surround(&self, place: &Place, surroundings: &mut Surroundings) {
-        let Some((held, slot)) =
-            (self.processes.get(&place.process)).and_then(|held| Some((held, held.slots.get(&place.slot)?)))
-        else {
-            return;
-        };
-        let hull = slot.hull();
-        surroundings.hulls.push(hull);
-        let touching = ProcessSlots(held).touching(hull);
-        let parents = slot.spans().filter_map(|span| {
-            let parent = parent_of(span)?;
-            let place = self.relatives.find(&place.process, parent)?;
-            self.slot(place)?.find(parent)
-        });
-        let spans = touching.chain(parents);
-        surroundings
-            .spans
-            .extend(spans.map(|span| (SpanKey::of(span), span.clone())));
     }
 
     fn slot(&self, place: &Place) -> Option<&Slot> {
@@ -291,8 +240,7 @@ impl HeldSpans {
 pub(super) struct ProcessSlots<'a>(&'a Process);
 
 impl<'a> ProcessSlots<'a> {
-    /// All spans held.
-    pub(super) fn spans(self) -> impl Iterator<Item = &'a Arc<Span>> {
+    fn spans(self) -> impl Iterator<Item = &'a Arc<Span>> {
         self.0.slots.values().flat_map(Slot::spans)
     }
 
@@ -301,8 +249,7 @@ impl<'a> ProcessSlots<'a> {
         self.0.slots.values().any(|slot| slot.has_due_spans(round))
     }
 
-    /// The spans that touch `interval`.
-    pub(super) fn touching(self, interval: Interval) -> impl Iterator<Item = &'a Arc<Span>> {
+    fn touching(self, interval: Interval) -> impl Iterator<Item = &'a Arc<Span>> {
         let ranges = SlotId::touching(interval);
         let slots = ranges.flat_map(move |range| self.0.slots.range(range));
         let spans = slots.flat_map(|(_, slot)| slot.spans());

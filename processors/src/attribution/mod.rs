@@ -23,6 +23,7 @@ mod duplicates;
 mod emitted;
 mod held_spans;
 mod join;
+mod lock_turns;
 mod matrix_metrics;
 mod matrix_rows;
 mod metrics;

@@ -10,8 +10,8 @@ use spandrel_pipeline::RuntimeProfile;
 use super::cpu_profiles::{CpuProfiles, DecodedCpuProfile};
 use super::duplicates::Latest;
 use super::emitted::{Changes, Emitted};
-use super::held_spans::{Added, HeldSpans, JoinSpans, Lateness, Released};
-use super::join::{Join, Part};
+use super::held_spans::{Added, Gathering, HeldSpans, Lateness, Released};
+use super::join::Join;
 use super::recording_source::RecordingSource;
 use super::recordings::{Choosing, RecordingId, Recordings};
 use super::relatives::Place;
@@ -136,7 +136,12 @@ impl Pending {
             .add(decoded, &mut self.spans, recording_limit_bytes, now)
     }
 
-    /// The recordings without a wall clock that should be placed before spans are joined.
+    /// The spans of a process, those that touch `interval` if one is given.
+    pub(super) fn spans_of(&self, process: &Arc<ProcessIdentity>, interval: Option<Interval>) -> Vec<Arc<Span>> {
+        self.spans.spans_of(process, interval)
+    }
+
+    /// The recordings without a wall clock that should be placed before spans are joined, with no candidates' spans yet.
     pub(super) fn placings(&self, round: &Round) -> Vec<Placing> {
         self.recordings.placings(&self.spans, round)
     }
@@ -160,7 +165,7 @@ impl Pending {
         }
     }
 
-    /// The recordings whose process should be found before spans are joined.
+    /// The recordings whose process should be found before spans are joined, with no candidates' spans yet.
     pub(super) fn choosings(&self, round: &Round) -> Vec<Choosing> {
         self.recordings.choosings(&self.spans, round)
     }
@@ -189,34 +194,21 @@ impl Pending {
         self.spans.due(round)
     }
 
-    /// Begins the join of a slot with everything that touches it.
-    pub(super) fn begin_join(&mut self, place: Place, round: &Round) -> Option<Join> {
-        let JoinSpans {
-            spans,
-            due,
-            context,
-            hulls,
-            called,
-        } = self.spans.begin_join(&place, round)?;
-        let own = Part {
-            process: place.process.clone(),
-            recordings: self.recordings.touching(&place.process, &hulls),
-            cpu_profiles: self.cpu_profiles.touching(&place.process, &hulls),
-            spans,
-            context,
-        };
-        let called = called.into_iter().map(|(process, surroundings)| Part {
-            recordings: self.recordings.touching(&process, &surroundings.hulls),
-            cpu_profiles: Vec::new(),
-            spans: Vec::new(),
-            context: surroundings.spans.into_values().collect(),
-            process,
-        });
-        Some(Join {
-            place,
-            due,
-            parts: std::iter::once(own).chain(called).collect(),
-        })
+    /// Begins the join of a slot. What it needs is then gathered in steps.
+    pub(super) fn begin_join(&mut self, place: Place, round: &Round) -> Option<Gathering> {
+        self.spans.begin_join(place, round)
+    }
+
+    /// One step. Returns whether there are more.
+    pub(super) fn gather(&self, gathering: &mut Gathering) -> bool {
+        if self.spans.gather(gathering) {
+            return true;
+        }
+        for (process, surroundings) in gathering.surroundings() {
+            surroundings.recordings = self.recordings.touching(process, &surroundings.hulls);
+            surroundings.cpu_profiles = self.cpu_profiles.touching(process, &surroundings.hulls);
+        }
+        false
     }
 
     /// Compares what a join says of spans of a slot with what was sent on for them. What is new goes to `changes`.
@@ -246,11 +238,17 @@ impl Pending {
         self.spans.open_times()
     }
 
-    /// Lets go of what is older than the retention.
-    pub(super) fn forget(&mut self, round: &Round, span_limit: usize) -> Released {
-        let released = self.spans.forget(round, span_limit);
+    /// Lets go of what is older than the retention, some of it: of about `count` spans, which are forgotten later. Returns
+    /// whether there may be more.
+    pub(super) fn forget(&mut self, round: &Round, count: usize) -> bool {
+        let are_more = self.spans.forget(round, count);
         self.recordings.forget(&mut self.spans, round);
         self.cpu_profiles.forget(&mut self.spans, round);
-        released
+        are_more
+    }
+
+    /// Forgets `count` spans that were let go. See [`HeldSpans::forget_some`].
+    pub(super) fn forget_some(&mut self, count: usize, limit: usize) -> Option<u64> {
+        self.spans.forget_some(count, limit)
     }
 }

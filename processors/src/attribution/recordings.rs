@@ -57,7 +57,11 @@ struct HeldRecording {
 pub(super) struct Choosing {
     id: RecordingId,
     pub(super) source: RecordingSource,
-    candidates: Vec<(Arc<ProcessIdentity>, Vec<Arc<Span>>)>,
+    /// Time that the recording covers.
+    pub(super) window: Interval,
+    /// The processes that may be the recorded one, with their spans in this time, which are filled in one process at a
+    /// time.
+    pub(super) candidates: Vec<(Arc<ProcessIdentity>, Vec<Arc<Span>>)>,
     /// Whether the recording has waited long enough, so that its rows are handed out in any case.
     pub(super) is_last: bool,
 }
@@ -172,9 +176,7 @@ impl Recordings {
             if is_last || asks() {
                 placings.push(Placing {
                     recording: held.recording.clone(),
-                    candidates: candidates()
-                        .map(|(process, spans)| (process.clone(), spans.spans().cloned().collect()))
-                        .collect(),
+                    candidates: candidates().map(|(process, _)| (process.clone(), Vec::new())).collect(),
                     is_last,
                 });
             }
@@ -240,9 +242,8 @@ impl Recordings {
                 choosings.push(Choosing {
                     id: held.id,
                     source: held.source.clone(),
-                    candidates: candidates()
-                        .map(|(process, spans)| (process.clone(), spans.touching(window).cloned().collect()))
-                        .collect(),
+                    window,
+                    candidates: candidates().map(|(process, _)| (process.clone(), Vec::new())).collect(),
                     is_last,
                 });
             }

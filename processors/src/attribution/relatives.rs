@@ -111,24 +111,10 @@ impl Relatives {
 
     /// The slots with spans that `spans` have called in other processes, directly or through others. Looks at no more than
     /// `limit` spans.
-    pub(super) fn called(&self, spans: impl IntoIterator<Item = SpanKey>, limit: usize) -> BTreeSet<Place> {
-        let mut next: Vec<SpanKey> = spans.into_iter().collect();
-        let mut seen: HashSet<SpanKey> = next.iter().copied().collect();
-        let limit = limit.saturating_add(seen.len());
-        let mut called = BTreeSet::new();
-        while let Some(key) = next.pop() {
-            for ((_, span_id), places) in self.children.range(children_of(key)) {
-                called.extend(places.iter().filter(|place| self.is_called(place, Some(key))).cloned());
-                let child = SpanKey {
-                    span_id: *span_id,
-                    ..key
-                };
-                if seen.len() < limit && seen.insert(child) {
-                    next.push(child);
-                }
-            }
-        }
-        called
+    fn called(&self, spans: impl IntoIterator<Item = SpanKey>, limit: usize) -> BTreeSet<Place> {
+        let mut descent = Descent::from(spans);
+        descent.go_on(self, limit);
+        descent.called
     }
 
     /// Whether a span held in `place` has a parent, and that only in other processes.
@@ -147,6 +133,52 @@ impl Relatives {
             parent = members.iter().find_map(|member| member.parent);
         }
         places
+    }
+}
+
+/// A search for the slots with spans that some spans have called in other processes, directly or through others.
+#[derive(Debug)]
+pub(super) struct Descent {
+    next: Vec<SpanKey>,
+    seen: HashSet<SpanKey>,
+    called: BTreeSet<Place>,
+}
+
+impl Descent {
+    /// From these spans downwards.
+    pub(super) fn from(spans: impl IntoIterator<Item = SpanKey>) -> Self {
+        let next: Vec<SpanKey> = spans.into_iter().collect();
+        Self {
+            seen: next.iter().copied().collect(),
+            next,
+            called: BTreeSet::new(),
+        }
+    }
+
+    /// Looks at the children of `count` spans. Returns whether there are more.
+    pub(super) fn go_on(&mut self, relatives: &Relatives, count: usize) -> bool {
+        for _ in 0..count {
+            let Some(key) = self.next.pop() else {
+                return false;
+            };
+            for ((_, span_id), places) in relatives.children.range(children_of(key)) {
+                let called = places.iter().filter(|place| relatives.is_called(place, Some(key)));
+                self.called.extend(called.cloned());
+                let child = SpanKey {
+                    span_id: *span_id,
+                    ..key
+                };
+                if self.seen.insert(child) {
+                    self.next.push(child);
+                }
+            }
+        }
+        !self.next.is_empty()
+    }
+
+    /// What was found.
+    pub(super) fn take_called(&mut self) -> BTreeSet<Place> {
+        std::mem::take(&mut self.called)
     }
 }
 

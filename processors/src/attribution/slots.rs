@@ -347,12 +347,15 @@ impl Slot {
 
     /// Ends the time in which joined spans can be corrected. Returns how many there were.
     pub(super) fn seal(&mut self) -> usize {
+        self.changed_at = None;
+        if self.correctable == 0 {
+            return 0;
+        }
         for held in self.spans.values_mut() {
             if matches!(held.stage, Stage::Joined(_)) {
                 held.stage = Stage::Final;
             }
         }
-        self.changed_at = None;
         std::mem::take(&mut self.correctable)
     }
 

@@ -32,7 +32,7 @@ pub(super) struct HeldUnanchored {
 #[derive(Debug)]
 pub(super) struct Placing {
     pub(super) recording: Arc<UnanchoredRecording>,
-    /// The processes that may be the recorded one, with their spans.
+    /// The processes that may be the recorded one, with their spans, which are filled in one process at a time.
     pub(super) candidates: Vec<(Arc<ProcessIdentity>, Vec<Arc<Span>>)>,
     /// Whether the recording has waited long enough.
     pub(super) is_last: bool,
@@ -75,7 +75,7 @@ mod tests {
     use super::super::join::run_join;
     use super::super::pending::{Pending, Room};
     use super::super::slots::Round;
-    use super::super::tests::no_profile;
+    use super::super::tests::{join_of, no_profile};
     use super::*;
 
     const OFFSET_NS: i64 = 1_795_000_000_000_000_000;
@@ -164,9 +164,20 @@ mod tests {
         }
     }
 
+    /// The questions of a round, with their candidates.
+    fn placings(pending: &Pending, round: &Round) -> Vec<Placing> {
+        let mut placings = pending.placings(round);
+        for placing in &mut placings {
+            for (process, spans) in &mut placing.candidates {
+                *spans = pending.spans_of(process, None);
+            }
+        }
+        placings
+    }
+
     /// Answers what there is to answer in a round.
     fn place(pending: &mut Pending, round: &Round) -> Vec<Result<Placed, NotAnchored>> {
-        let placings = pending.placings(round);
+        let placings = placings(pending, round);
         let answers: Vec<_> = placings.iter().map(Placing::answer).collect();
         for (placing, answer) in placings.into_iter().zip(&answers) {
             pending.place(placing, answer.clone(), round.now, round.now);
@@ -195,7 +206,7 @@ mod tests {
         let error_ns = (placed.estimate.offset_ns - OFFSET_NS).abs();
         assert!(error_ns <= placed.estimate.error_ns, "{}", placed.estimate);
         let due = pending.due(&round(start)).remove(0);
-        let join = pending.begin_join(due, &round(start)).unwrap();
+        let join = join_of(&mut pending, due, &round(start));
         assert_eq!(join.due, spans("1").len());
         let [joined] = &join.parts[0].recordings[..] else {
             panic!("one recording");
@@ -259,7 +270,7 @@ mod tests {
         add(&mut pending, arrival);
         let count = |pending: &Pending, now: Instant| pending.placings(&round(now - DELAY)).len();
         let ask = |pending: &mut Pending, now: Instant, again_at: Instant| {
-            let placing = pending.placings(&round(now - DELAY)).remove(0);
+            let placing = placings(pending, &round(now - DELAY)).remove(0);
             let answer = placing.answer();
             assert!(answer.is_err());
             pending.place(placing, answer, now, again_at);
@@ -277,7 +288,7 @@ mod tests {
         let (mut pending, start) = (Pending::default(), Instant::now());
         pending.add_spans(spans("1"), start);
         let due = pending.due(&round(start)).remove(0);
-        let mut join = pending.begin_join(due, &round(start)).unwrap();
+        let mut join = join_of(&mut pending, due, &round(start));
         let opened = join.open_recordings(&StateRules::default(), u64::MAX);
         let result = run_join(&join, &opened, &Rules::default());
         assert_eq!(result.spans.len(), spans("1").len());
@@ -285,7 +296,8 @@ mod tests {
         add(&mut pending, start);
         assert!(pending.due(&round(start)).is_empty());
         assert_eq!(place(&mut pending, &round(start)).len(), 1);
-        let join = pending.begin_join(pending.due(&round(start)).remove(0), &round(start));
-        assert_eq!(join.unwrap().parts[0].recordings.len(), 1);
+        let due = pending.due(&round(start)).remove(0);
+        let join = join_of(&mut pending, due, &round(start));
+        assert_eq!(join.parts[0].recordings.len(), 1);
     }
 }

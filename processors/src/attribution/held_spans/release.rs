@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use spandrel_attribution::SpanKey;
-use spandrel_model::{Interval, ProcessIdentity, Span};
+use spandrel_model::{Interval, ProcessIdentity};
 
 use super::super::relatives::Place;
 use super::super::slots::{Round, Slot, SlotId};
@@ -17,8 +17,9 @@ const REMEMBERED_SLOTS: usize = 10_000;
 const REMEMBERED_PROCESSES: usize = 1_000;
 
 impl HeldSpans {
-    /// Lets go of spans whose time is over and that none needs whose time is not.
-    pub(in super::super) fn forget(&mut self, round: &Round, limit: usize) -> Released {
+    /// Lets go of spans whose time is over and that none needs whose time is not: of `count`, or a slot more. Returns
+    /// whether there may be others.
+    pub(in super::super) fn forget(&mut self, round: &Round, count: usize) -> bool {
         for held in self.processes.values_mut() {
             for (id, slot) in &mut held.slots {
                 if slot.is_over(round) && !slot.is_due(*id, round) {
@@ -27,14 +28,11 @@ impl HeldSpans {
                 }
             }
         }
-        let forgotten_ids = self.drop_sealed(limit);
+        let are_more = self.drop_sealed(count);
         if self.processes.len() > REMEMBERED_PROCESSES {
             self.processes.retain(|_, held| !held.slots.is_empty());
         }
-        Released {
-            sealed_early: 0,
-            forgotten_ids,
-        }
+        are_more
     }
 
     /// Lets go of spans until `count` more fit below `limit`, beginning with those that were joined first. What waits is
@@ -42,15 +40,20 @@ impl HeldSpans {
     ///
     /// Whole slots go first, in which nothing waits. If that is not enough, because a few spans wait wherever one looks,
     /// the joined spans of other slots go, and the rows that depend on them become final.
+    ///
+    /// What leaves is forgotten a little at a time: twice as much as comes, so that it does not pile up.
     pub(in super::super) fn make_room(&mut self, count: usize, limit: usize) -> Option<Released> {
         // One batch always fits when nothing waits: it could never be taken otherwise.
         if self.waiting_count > 0 && self.waiting_count + count > limit {
             return None;
         }
-        let mut released = Released::default();
+        let mut released = Released {
+            sealed_early: 0,
+            forgotten_ids: self.forget_some(2 * count, limit).unwrap_or(0),
+        };
         let is_full = |spans: &Self| spans.span_count + count > limit;
         if is_full(self) {
-            released.forgotten_ids += self.drop_sealed(limit);
+            self.drop_sealed(self.span_count + count - limit);
         }
         let mut settled = match is_full(self) {
             true => self.joined_slots(Slot::is_settled),
@@ -60,7 +63,7 @@ impl HeldSpans {
             && let Some((_, place)) = settled.pop()
         {
             released.sealed_early += self.seal(&place);
-            released.forgotten_ids += self.drop_sealed_of(&place.process, limit);
+            self.drop_sealed_of(&place.process, limit.saturating_sub(count));
         }
         let mut others = match is_full(self) {
             true => self.joined_slots(Slot::has_joined_spans),
@@ -70,7 +73,7 @@ impl HeldSpans {
             && let Some((_, place)) = others.pop()
         {
             released.sealed_early += self.seal_with_dependents(&place);
-            released.forgotten_ids += self.drop_joined(&place, limit);
+            self.drop_joined(&place);
         }
         Some(released)
     }
@@ -141,26 +144,44 @@ impl HeldSpans {
         }
     }
 
-    fn drop_sealed(&mut self, limit: usize) -> u64 {
+    /// Lets go of `count` spans or more in sealed slots that none needs. Returns whether it came to so many.
+    fn drop_sealed(&mut self, count: usize) -> bool {
+        let before = self.span_count;
+        let enough = before.saturating_sub(count);
         let processes: Vec<Arc<ProcessIdentity>> = self.processes.keys().cloned().collect();
-        let dropped = processes.iter().map(|process| self.drop_sealed_of(process, limit));
-        dropped.sum()
+        for process in &processes {
+            self.drop_sealed_of(process, enough);
+            if self.span_count <= enough {
+                break;
+            }
+        }
+        before - self.span_count >= count
     }
 
-    fn drop_sealed_of(&mut self, process: &Arc<ProcessIdentity>, limit: usize) -> u64 {
+    /// Stops when no more than `enough` spans are left.
+    fn drop_sealed_of(&mut self, process: &Arc<ProcessIdentity>, enough: usize) {
         let Some(held) = self.processes.get(process) else {
-            return 0;
+            return;
         };
         let sealed = held.slots.iter().filter(|(_, slot)| !slot.is_open());
-        let unneeded: Vec<SlotId> = sealed
-            .filter(|(_, slot)| !self.is_needed(process, slot.hull()) && !self.has_open_children(process, slot))
-            .map(|(id, _)| *id)
-            .collect();
-        let places = unneeded.into_iter().map(|slot| Place {
-            process: process.clone(),
-            slot,
-        });
-        places.map(|place| self.drop_joined(&place, limit)).sum()
+        let sealed: Vec<SlotId> = sealed.map(|(id, _)| *id).collect();
+        for slot in sealed {
+            let process = process.clone();
+            let place = Place { process, slot };
+            if self.is_unneeded(&place) {
+                self.drop_joined(&place);
+            }
+            if self.span_count <= enough {
+                return;
+            }
+        }
+    }
+
+    fn is_unneeded(&self, place: &Place) -> bool {
+        let slot = self.slot(place);
+        slot.is_some_and(|slot| {
+            !self.is_needed(&place.process, slot.hull()) && !self.has_open_children(&place.process, slot)
+        })
     }
 
     fn has_open_children(&self, process: &Arc<ProcessIdentity>, slot: &Slot) -> bool {
@@ -168,13 +189,13 @@ impl HeldSpans {
         places.any(|place| place.process == *process && self.slot(place).is_some_and(Slot::is_open))
     }
 
-    /// Lets go of the spans of a slot that do not wait. Returns how many ids are no longer recognized.
-    fn drop_joined(&mut self, place: &Place, limit: usize) -> u64 {
+    /// Lets go of the spans of a slot that do not wait.
+    fn drop_joined(&mut self, place: &Place) {
         let Some(held) = self.processes.get_mut(&place.process) else {
-            return 0;
+            return;
         };
         let Some(slot) = held.slots.get_mut(&place.slot) else {
-            return 0;
+            return;
         };
         let dropped = slot.take_joined();
         if slot.span_count() == 0 {
@@ -182,13 +203,22 @@ impl HeldSpans {
             self.relatives.remove_slot(place);
         }
         self.span_count -= dropped.len();
-        let forgotten = dropped.iter().map(|span| self.forget_span(&place.process, span, limit));
-        forgotten.sum()
+        let dropped = dropped.into_iter().map(|span| (place.process.clone(), span));
+        self.leaving.extend(dropped);
     }
 
-    fn forget_span(&mut self, process: &Arc<ProcessIdentity>, span: &Span, limit: usize) -> u64 {
-        self.relatives.remove(process, span);
-        self.let_go.add((process.clone(), SpanKey::of(span)), limit)
+    /// Takes `count` of the spans that have been let go out of the relatives, and remembers the ids of `limit` such spans.
+    /// Returns how many other ids are no longer recognized, or `None` when all are done.
+    pub(in super::super) fn forget_some(&mut self, count: usize, limit: usize) -> Option<u64> {
+        if self.leaving.is_empty() {
+            return None;
+        }
+        let mut forgotten = 0;
+        for (process, span) in self.leaving.drain(self.leaving.len().saturating_sub(count)..) {
+            self.relatives.remove(&process, &span);
+            forgotten += self.let_go.add((process, SpanKey::of(&span)), limit);
+        }
+        Some(forgotten)
     }
 }
 

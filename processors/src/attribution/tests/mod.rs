@@ -21,6 +21,18 @@ use std::sync::Arc;
 use spandrel_model::ProcessIdentity;
 use spandrel_pipeline::{ProfileFormat, RuntimeProfile};
 
+use super::join::Join;
+use super::pending::Pending;
+use super::relatives::Place;
+use super::slots::Round;
+
+/// The join of a slot, with all that it needs.
+pub(super) fn join_of(pending: &mut Pending, place: Place, round: &Round) -> Join {
+    let mut gathering = pending.begin_join(place, round).expect("the slot is there");
+    while pending.gather(&mut gathering) {}
+    gathering.into_join()
+}
+
 /// What a recording made in memory was decoded from: nothing.
 pub(super) fn no_profile(process: &ProcessIdentity) -> Arc<RuntimeProfile> {
     Arc::new(RuntimeProfile {

@@ -16,7 +16,7 @@ use super::super::join::run_join;
 use super::super::matrix_rows::window_rows;
 use super::super::pending::Pending;
 use super::super::windows::Windows;
-use super::no_profile;
+use super::{join_of, no_profile};
 
 /// How often rounds take place.
 const TICK: Duration = Duration::from_millis(500);
@@ -95,7 +95,10 @@ impl Stream {
 
     fn round(&mut self, is_last: bool) {
         let round = self.config.round(self.now, is_last);
-        for choosing in self.pending.choosings(&round) {
+        for mut choosing in self.pending.choosings(&round) {
+            for (process, spans) in &mut choosing.candidates {
+                *spans = self.pending.spans_of(process, Some(choosing.window));
+            }
             let answer = choosing.answer(&self.config.rules, &self.config.state_rules).ok();
             let lateness = self.pending.assign(choosing, answer, self.now, self.now);
             self.late_recordings.push(lateness);
@@ -103,7 +106,7 @@ impl Stream {
         self.pending.take_settled(&round);
         let mut changes = Changes::default();
         for place in self.pending.due(&round) {
-            let mut join = self.pending.begin_join(place, &round).expect("the slot is there");
+            let mut join = join_of(&mut self.pending, place, &round);
             let limit_bytes = self.config.recording_limit_bytes;
             let opened = join.open_recordings(&self.config.state_rules, limit_bytes);
             assert_eq!(opened.left_out, 0);
@@ -117,7 +120,8 @@ impl Stream {
             self.pending.end_join(&join, &round, Duration::ZERO);
         }
         self.too_late_requests += changes.count(&mut self.windows, self.now);
-        self.released.push(self.pending.forget(&round, self.config.span_limit));
+        while self.pending.forget(&round, 100) {}
+        while self.pending.forget_some(100, self.config.span_limit).is_some() {}
         for rows in changes.into_rows().unwrap() {
             self.store(&rows);
         }
