@@ -184,7 +184,7 @@ impl Timeline {
 
     /// The act that ended a wait.
     pub(crate) fn wake(&self, id: WakeId) -> Wake {
-        self.wakes[id]
+        self.wakes[id as usize]
     }
 
     /// The state of the task at the instant; `None` where nothing is known.
@@ -265,7 +265,7 @@ impl Timeline {
         let slices = &self.slices[task.slices.clone()];
         let before = slices.partition_point(|slice| slice.interval.end() < at);
         let ends = slices[..before].iter().rev();
-        ends.map(|slice| (slice.interval.end(), slice.ending.wake().map(|wake| self.wakes[wake])))
+        ends.map(|slice| (slice.interval.end(), slice.ending.wake().map(|wake| self.wake(wake))))
     }
 
     /// The slices of `task` that end after `at`.
@@ -321,12 +321,13 @@ impl Timeline {
             Waker::None => Ending::Open,
             Waker::External => Ending::External,
             Waker::Task(waker) => {
+                let id = WakeId::try_from(self.wakes.len()).expect("four thousand million states do not fit in memory");
                 self.wakes.push(Wake {
                     waker,
                     at: state.interval.end(),
                     position: None,
                 });
-                Ending::Wake(self.wakes.len() - 1)
+                Ending::Wake(id)
             }
         }
     }
@@ -392,7 +393,7 @@ impl Timeline {
 
     /// Finds where the waker of every wake is, in one pass over wakers and slices side by side.
     fn find_wakers(&mut self) {
-        let mut wakes: Vec<(TaskId, UnixNanos, WakeId)> = (self.wakes.iter().enumerate())
+        let mut wakes: Vec<(TaskId, UnixNanos, usize)> = (self.wakes.iter().enumerate())
             .map(|(wake, Wake { waker, at, .. })| (*waker, *at, wake))
             .collect();
         wakes.sort_unstable();

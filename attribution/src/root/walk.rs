@@ -449,7 +449,7 @@ impl<'a> Walker<'a> {
             Alive::Tiles(tiles) => tiles.has_more_states_than(BLOCK),
             Alive::Waits(..) => false,
         };
-        let is_long = || has_many_states || self.evidences.owners.piece_count(line, part) > BLOCK;
+        let is_long = || has_many_states || self.evidences.owners.has_more_pieces_than(BLOCK, line, part);
         if self.path[last].unborn.is_some() || !is_long() {
             return;
         }
