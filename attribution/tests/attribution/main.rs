@@ -12,6 +12,7 @@ mod hand_over;
 mod inferred;
 #[cfg(test)]
 mod invariants;
+#[cfg(test)]
 mod labels;
 #[cfg(test)]
 mod load;
