@@ -1,158 +1,26 @@
 //! The steps of attribution in order: merge the recordings, bind the spans, find the owners, give out the time.
 
-use std::sync::Arc;
-
 use spandrel_model::{
-    Binding, BindingKind, Cell, CpuProfile, Evidence, Interval, Layer, ProcessIdentity, SpanId, State, TaskId,
-    TaskRecording, TraceId, UnixNanos, UnknownReason, View,
+    Binding, BindingKind, Cell, CpuProfile, Evidence, Interval, State, TaskId, TaskRecording, UnixNanos, UnknownReason,
+    View,
 };
-use thiserror::Error;
 
-use crate::bind::{self, BindWindows};
+use crate::bind;
 use crate::boundaries::Boundaries;
+use crate::conservation::conserved;
 use crate::helper_time::helper_time;
 use crate::labeled_samples::LabeledSamples;
 use crate::layering::Layering;
 use crate::owner::Owners;
-use crate::remote::{self, CallCounts, Calls};
+use crate::remote::{self, Calls};
 use crate::root::{OwnerClasses, RootView};
 use crate::self_view::Evidences;
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
-use crate::{LayerRules, Piece, ProcessSpans, RootPiece, SampledFunction, SpanKey, StackLayers, Timeline, WalkCounts};
-
-/// What attribution is told to do.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// How spans get their layer.
-    pub layers: LayerRules,
-    /// How time gets the layer of a library that has no span of its own.
-    pub stack_layers: StackLayers,
-    /// How spans get their task.
-    pub windows: BindWindows,
-    /// How many steps the root view follows a chain of tasks that wait for each other. Longer ones are unknown.
-    pub chain_limit: u32,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            layers: LayerRules::default(),
-            stack_layers: StackLayers::default(),
-            windows: BindWindows::default(),
-            chain_limit: 64,
-        }
-    }
-}
-
-/// The result of [`attribute`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributed {
-    /// One entry per span that yields rows, sorted by (start, end, id).
-    pub spans: Vec<SpanAttribution>,
-    /// Spans whose cells do not sum to their duration, and which are therefore not in `spans`. Always empty unless this
-    /// crate has a defect; to be reported, never to be stored.
-    pub violations: Vec<ConservationError>,
-    /// What the root view met.
-    pub walks: WalkCounts,
-    /// What became of calls to servers whose spans are known.
-    pub calls: CallCounts,
-}
-
-/// A span with its time given out: what the tables `attribution`, `span_quality`, `task_spans` and `matrix` need.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SpanAttribution {
-    /// Trace that the span belongs to.
-    pub trace_id: TraceId,
-    /// Id of the span.
-    pub span_id: SpanId,
-    /// Process that reported it.
-    pub process: Arc<ProcessIdentity>,
-    /// Name of the span.
-    pub operation: Arc<str>,
-    /// Time open.
-    pub interval: Interval,
-    /// Whether work enters the process here: the span has no known parent in the process, or is of kind server or
-    /// consumer.
-    pub is_request: bool,
-    /// Layer of the span itself.
-    pub layer: Layer,
-    /// The task that it ran on, or why that is not known.
-    pub binding: Binding,
-    /// Of a request: what the profiler saw it run. Too few for one span; they divide the running time of many.
-    pub functions: Vec<SampledFunction>,
-    /// Of a request that is bound: how long other tasks ran for it, nanoseconds. Samples that are known by labels may be theirs.
-    pub helper_running_ns: i64,
-    /// Cells of every view, those of the self view first, sorted by layer and state. Those of a view sum to the duration.
-    pub cells: Vec<Cell>,
-    /// Time of the span that recordings of the process cover, nanoseconds.
-    pub recorded_ns: i64,
-    /// Time with exact evidence in the self view, nanoseconds.
-    pub exact_ns: i64,
-    /// Time in the root view that is inferred from the spans alone, nanoseconds.
-    pub inferred_ns: i64,
-    /// Time without evidence in the self view, nanoseconds.
-    pub unknown_ns: i64,
-    /// Time in the root view at the end of chains too long to follow, nanoseconds.
-    pub truncated_ns: i64,
-    /// How far the recordings of the span can be off the wall clock, nanoseconds, where that is estimated; `None` where
-    /// they hold the wall clock themselves, or there are none.
-    pub clock_error_ns: Option<i64>,
-    /// Distinct starts and ends of spans of its task within it, its own included; `None` if it is not bound. If the clock of
-    /// the spans is off by e against that of the recordings, at most `2 |e| (boundaries - 1)` of the self view lie in wrong
-    /// cells.
-    pub boundaries: Option<i64>,
-    /// Time of servers that the span called and cannot have waited for, on their own clocks, nanoseconds.
-    pub detached_ns: i64,
-    /// The least by which the clocks of the servers in its root view may be ahead of its own, nanoseconds; `None` without
-    /// such.
-    pub offset_lo_ns: Option<i64>,
-    /// The greatest.
-    pub offset_hi_ns: Option<i64>,
-    /// The span on the task that it started on, if it is bound.
-    pub on_task: Option<TaskSpan>,
-    /// The span on the tasks that it was handed over to, in the order of time. Hardly a span has any.
-    pub handed_over: Vec<TaskSpan>,
-}
-
-impl SpanAttribution {
-    /// The ids of the span.
-    pub fn key(&self) -> SpanKey {
-        SpanKey {
-            trace_id: self.trace_id,
-            span_id: self.span_id,
-        }
-    }
-}
-
-/// A stretch of a task in which a span was on it: a row of the table `task_spans`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TaskSpan {
-    /// The task.
-    pub task: TaskId,
-    /// Time of the span within the life of the task, as far as that is known.
-    pub interval: Interval,
-    /// Evidence.
-    pub kind: BindingKind,
-}
-
-/// The cells of a span do not sum to its duration.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "span {} of trace {}: cells of view {} sum to {sum_ns} ns, expected its duration of {duration_ns} ns; this is a \
-     defect of Spandrel, please report it with the span and the recording",
-    .span.span_id, .span.trace_id, .view.as_str()
-)]
-pub struct ConservationError {
-    /// The span.
-    pub span: SpanKey,
-    /// The view.
-    pub view: View,
-    /// Duration of the span, nanoseconds.
-    pub duration_ns: i64,
-    /// Sum of its cells, nanoseconds.
-    pub sum_ns: i128,
-}
+use crate::{
+    Attributed, Piece, ProcessSpans, RootPiece, Rules, SampledFunction, SpanAttribution, SpanKey, StackLayers,
+    TaskSpan, Timeline,
+};
 
 /// Attributes the spans of one process, given all recordings of it that are at hand, in any order. Spans and recordings
 /// that are given twice count once. Neither reads a clock nor fails: what is not known becomes unknown time.
@@ -161,14 +29,6 @@ pub fn attribute(spans: &ProcessSpans<'_>, recordings: &[&TaskRecording], rules:
     let mut analysis = [Analysis::new(spans, recordings, rules)];
     remote::follow_calls(&mut analysis);
     analysis[0].attributed()
-}
-
-/// The word in the column `binding` of `span_quality`: the evidence, or the reason why the span is not bound.
-pub const fn binding_word(binding: Binding) -> &'static str {
-    match binding {
-        Binding::Bound { kind, .. } => kind.as_str(),
-        Binding::Unbound(reason) => reason.as_str(),
-    }
 }
 
 /// A step of [`Analysis::new`], in order.
@@ -435,91 +295,5 @@ impl<'a> Analysis<'a> {
             interval: Interval::new(start, interval.end().min(death).max(start))?,
             kind,
         })
-    }
-}
-
-/// One integer comparison per span and view, kept in release builds.
-fn conserved(span: &SpanAttribution) -> Result<(), ConservationError> {
-    [View::SelfView, View::Root]
-        .into_iter()
-        .try_for_each(|view| sums_up(span, view))
-}
-
-fn sums_up(span: &SpanAttribution, view: View) -> Result<(), ConservationError> {
-    let cells = span.cells.iter().filter(|cell| cell.view == view);
-    let sum_ns: i128 = cells.map(|cell| i128::from(cell.ns)).sum();
-    let duration_ns = span.interval.duration_ns();
-    if sum_ns == i128::from(duration_ns) {
-        return Ok(());
-    }
-    Err(ConservationError {
-        span: span.key(),
-        view,
-        duration_ns,
-        sum_ns,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use spandrel_model::Relation;
-
-    use super::*;
-
-    #[test]
-    fn cells_that_do_not_sum_to_the_duration_are_an_error_that_says_so() {
-        let cell = Cell {
-            view: View::SelfView,
-            layer: Layer::new("db"),
-            state: State::Network,
-            sub_state: Arc::from(""),
-            relation: Relation::Same,
-            culprit: None,
-            evidence: Evidence::Exact,
-            ns: 7,
-        };
-        let root = |ns| Cell {
-            view: View::Root,
-            ns,
-            ..cell.clone()
-        };
-        let mut span = SpanAttribution {
-            trace_id: TraceId::default(),
-            span_id: SpanId::default(),
-            process: Arc::default(),
-            operation: Arc::from("q"),
-            interval: Interval::new(UnixNanos(0), UnixNanos(7)).unwrap(),
-            is_request: true,
-            layer: Layer::new("db"),
-            binding: Binding::Unbound(UnknownReason::NotRecorded),
-            functions: Vec::new(),
-            helper_running_ns: 0,
-            cells: vec![cell.clone(), root(7)],
-            recorded_ns: 7,
-            exact_ns: 7,
-            inferred_ns: 0,
-            unknown_ns: 0,
-            truncated_ns: 0,
-            clock_error_ns: None,
-            boundaries: None,
-            detached_ns: 0,
-            offset_lo_ns: None,
-            offset_hi_ns: None,
-            on_task: None,
-            handed_over: vec![],
-        };
-        assert_eq!(conserved(&span), Ok(()));
-        span.cells[1] = root(6);
-        let error = conserved(&span).unwrap_err();
-        assert_eq!((error.view, error.duration_ns, error.sum_ns), (View::Root, 7, 6));
-        span.cells.push(cell);
-        let error = conserved(&span).unwrap_err();
-        assert_eq!((error.view, error.duration_ns, error.sum_ns), (View::SelfView, 7, 14));
-        assert!(
-            error
-                .to_string()
-                .contains("sum to 14 ns, expected its duration of 7 ns"),
-            "{error}"
-        );
     }
 }

@@ -104,10 +104,12 @@
 #![forbid(unsafe_code)]
 
 mod analysis;
+mod attributed;
 mod bind;
 mod bootstrap;
 mod boundaries;
 mod clock_offset;
+mod conservation;
 mod glob;
 mod helper_time;
 mod inferred;
@@ -121,6 +123,7 @@ mod process_choice;
 mod remote;
 mod root;
 mod rounding;
+mod rules;
 mod samples;
 mod self_view;
 mod sketch;
@@ -132,12 +135,12 @@ mod sweep;
 mod tail;
 mod timeline;
 
-pub use analysis::{
-    Analysis, Attributed, ConservationError, Rules, SpanAttribution, Step, TaskSpan, attribute, binding_word,
-};
+pub use analysis::{Analysis, Step, attribute};
+pub use attributed::{Attributed, SpanAttribution, TaskSpan, binding_word};
 pub use bind::BindWindows;
 pub use bootstrap::{BOOTSTRAP_REQUESTS_MAX, BOOTSTRAP_REQUESTS_MIN, GapInterval, gap_intervals};
 pub use clock_offset::{NoOffset, estimate_offset};
+pub use conservation::ConservationError;
 pub use glob::Glob;
 pub use layers::{Condition, LayerRule, LayerRules, LayerSource};
 pub use matrix::{
@@ -147,6 +150,7 @@ pub use matrix::{
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
 pub use remote::{CallCounts, ProcessInput, analyze_together, attribute_together};
 pub use root::{RootPiece, WalkCounts};
+pub use rules::Rules;
 pub use samples::{SampledBy, SampledFunction};
 pub use self_view::Piece;
 pub use sketch::{Sketch, SketchError};

@@ -162,11 +162,15 @@ impl Owners {
         }
     }
 
-    /// How many stretches that bound spans own on `line` reach into `part`.
-    pub(crate) fn piece_count(&self, line: LineIndex, part: Interval) -> usize {
+    /// Whether more than `count` stretches that bound spans own on `line` reach into `part`.
+    pub(crate) fn has_more_pieces_than(&self, count: usize, line: LineIndex, part: Interval) -> bool {
         let pieces = self.on_line[line].map_or(&[][..], |owned| self.pieces(&self.tasks[owned]));
+        if pieces.len() <= count {
+            return false;
+        }
         let first = pieces.partition_point(|piece| piece.interval.end() <= part.start());
-        pieces[first..].partition_point(|piece| piece.interval.start() < part.end())
+        let next = pieces.get(first + count);
+        next.is_some_and(|piece| piece.interval.start() < part.end())
     }
 
     /// Goes from creators to what they created, so that each finds what its creator has inherited. A creator is born

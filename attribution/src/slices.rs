@@ -13,8 +13,8 @@ use spandrel_model::{Interval, NameId, State, TaskId, UnixNanos};
 use crate::stack_layers::Place;
 use crate::timeline::LineIndex;
 
-/// Position of a wake among those of a timeline.
-pub(crate) type WakeId = usize;
+/// Position of a wake among those of a timeline. Half as wide as a position is, since there are many.
+pub(crate) type WakeId = u32;
 
 /// One known state of one task.
 #[derive(Clone, Copy, Debug)]
