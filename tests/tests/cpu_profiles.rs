@@ -57,9 +57,9 @@ fn assert_conserved(tables: &Tables) {
               functions AS (SELECT window_start_ns, emission, operation, layer, sum(ns) AS ns FROM running_functions \
                             GROUP BY 1, 2, 3, 4) \
          SELECT f.layer, f.ns, sum(r.sum_ns) AS running_ns FROM functions f \
-         JOIN running r ON r.window_start_ns = f.window_start_ns AND r.emission = f.emission \
+         LEFT JOIN running r ON r.window_start_ns = f.window_start_ns AND r.emission = f.emission \
                        AND r.operation = f.operation AND (r.layer = f.layer OR f.layer = '') \
-         GROUP BY f.window_start_ns, f.emission, f.operation, f.layer, f.ns HAVING f.ns <> sum(r.sum_ns)",
+         GROUP BY f.window_start_ns, f.emission, f.operation, f.layer, f.ns HAVING f.ns <> coalesce(sum(r.sum_ns), 0)",
     );
     assert_eq!(off, [] as [Row; 0]);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use spandrel_config::{ByteSize, HumanDuration, Problems, Section};
 use spandrel_pipeline::{BuildContext, BuildError, Exporter, ExporterConfig, ExporterFactory, Signal};
@@ -98,6 +98,8 @@ impl Default for RetryRules {
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_QUEUE_LIMIT_BYTES: u64 = 64 << 20;
+/// Headers that say what a body is.
+const RESERVED_HEADERS: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LENGTH];
 const EXAMPLE: &str = "write it like http://localhost:4318";
 
 impl OtlpHttpConfig {
@@ -147,10 +149,11 @@ impl OtlpHttpConfig {
 }
 
 fn url(text: &str, key: &str, section: &Section, problems: &mut Problems) -> Option<Url> {
+    // What is refused is not quoted: it may hold a password.
     let refused = match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
-        Ok(_) => format!("`{text}` is not an http or https URL"),
-        Err(error) => format!("`{text}` is not a URL: {error}"),
+        Ok(url) => format!("is not an http or https URL, but one of `{}`", url.scheme()),
+        Err(error) => format!("is not a URL: {error}"),
     };
     problems.push(section.at(key), refused).help(EXAMPLE);
     None
@@ -174,9 +177,16 @@ fn headers(raw: &BTreeMap<String, String>, section: &Section, problems: &mut Pro
                 .help("for example `authorization: Bearer ...`");
             continue;
         };
+        if RESERVED_HEADERS.contains(&name) {
+            problems.push(place(), "is set by the exporter").help("leave it out");
+        }
         // It may be a password, which must not show in messages.
         value.set_sensitive(true);
-        headers.insert(name, value);
+        if headers.insert(name, value).is_some() {
+            problems
+                .push(place(), "is given twice")
+                .help("names of headers are the same in upper and lower case");
+        }
     }
     headers
 }

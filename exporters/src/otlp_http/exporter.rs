@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use spandrel_pipeline::{
-    Batch, BuildContext, BuildError, Consumer, Exporter, OtlpRequest, Payload, Refusal, RunError, Stop,
-};
+use spandrel_pipeline::{Batch, BuildContext, BuildError, Consumer, Exporter, Payload, Refusal, RunError, Stop};
 use tokio::time::{Instant, sleep};
 
 use super::config::{OtlpHttpConfig, RetryRules};
 use super::endpoint::{Answer, Endpoint};
 use super::metrics::Metrics;
-use super::queue::{NotTaken, Queue};
+use super::queue::{NotTaken, Queue, Queued};
 
 /// How many requests are under way at once.
 const SENDERS: usize = 10;
@@ -22,6 +20,10 @@ const SENDERS: usize = 10;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How long a stopping exporter goes on delivering what it holds.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// The longest pause of a stopping exporter.
+const STOP_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause that an endpoint can ask for.
+const ASKED_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Delivers requests to an OTLP endpoint.
 pub struct OtlpHttpExporter {
@@ -73,17 +75,17 @@ impl OtlpHttpExporter {
     }
 
     /// Delivers one request after the other until the queue is closed and empty.
-    async fn send_all(&self) {
+    async fn send_all(&self, stop: &Stop) {
         while let Some(request) = self.queue.pop().await {
-            self.deliver(&request).await;
+            self.deliver(&request, stop).await;
             self.queue.done(&request);
             self.observe_queue();
         }
     }
 
     /// Delivers a request, however often that takes, or gives it up and says so.
-    async fn deliver(&self, request: &Arc<OtlpRequest>) {
-        let (endpoint, bytes) = (self.endpoint.clone(), request.bytes().clone());
+    async fn deliver(&self, request: &Queued, stop: &Stop) {
+        let (endpoint, bytes) = (self.endpoint.clone(), request.bytes.clone());
         let body = match tokio::task::spawn_blocking(move || endpoint.body(&bytes)).await {
             Ok(body) => body,
             Err(panic) => return self.give_up(request, &format!("internal error: {panic}")),
@@ -91,20 +93,23 @@ impl OtlpHttpExporter {
         let started = Instant::now();
         let mut pause = self.retry.initial_interval;
         loop {
-            let (why, wait) = match self.endpoint.post(request.signal(), body.clone()).await {
-                Answer::Taken => return self.metrics.sent(request.signal()),
+            let (why, wait) = match self.endpoint.post(request.signal, body.clone()).await {
+                Answer::Taken => return self.metrics.sent(request.signal),
                 Answer::TakenInPart { rejected_items, why } => {
-                    self.metrics.sent(request.signal());
-                    self.metrics.rejected(request.signal(), rejected_items);
+                    self.metrics.sent(request.signal);
+                    self.metrics.rejected(request.signal, rejected_items);
                     tracing::warn!(
                         exporter = %self.id,
-                        signal = %request.signal(),
+                        signal = %request.signal,
                         "the endpoint rejected {rejected_items} items: {why}"
                     );
                     return;
                 }
                 Answer::Never { why } => return self.give_up(request, &why),
-                Answer::Busy { why, retry_after } => (why, retry_after.unwrap_or_default().max(jittered(pause))),
+                Answer::Busy { why, retry_after } => {
+                    let asked = retry_after.unwrap_or_default().min(ASKED_PAUSE_MAX);
+                    (why, asked.max(jittered(pause)))
+                }
             };
             let elapsed = started.elapsed();
             if self
@@ -115,20 +120,20 @@ impl OtlpHttpExporter {
                 return self.give_up(request, &format!("{why}, for {elapsed:.0?}"));
             }
             self.metrics.failed_attempts.inc();
-            tracing::warn!(exporter = %self.id, signal = %request.signal(), "{why}; trying again in {wait:.1?}");
-            sleep(wait).await;
+            tracing::warn!(exporter = %self.id, signal = %request.signal, "{why}; trying again in {wait:.1?}");
+            rest(wait, stop).await;
             pause = pause.saturating_add(pause / 2).min(self.retry.max_interval);
         }
     }
 
-    fn give_up(&self, request: &OtlpRequest, why: &str) {
-        let signal = request.signal();
+    fn give_up(&self, request: &Queued, why: &str) {
+        let signal = request.signal;
         self.metrics.failed(signal);
         tracing::error!(
             exporter = %self.id,
             %signal,
             "{} bytes are lost: {why}",
-            request.bytes().len()
+            request.bytes.len()
         );
     }
 
@@ -145,6 +150,17 @@ fn jittered(pause: Duration) -> Duration {
     (pause / 2).saturating_add(pause / 255 * u32::from(byte))
 }
 
+/// A pause, cut short when a stop is requested: another attempt is made at once, and then after short pauses.
+async fn rest(pause: Duration, stop: &Stop) {
+    if stop.is_requested() {
+        return sleep(pause.min(STOP_PAUSE)).await;
+    }
+    tokio::select! {
+        () = stop.requested() => {}
+        () = sleep(pause) => {}
+    }
+}
+
 #[async_trait]
 impl Consumer for OtlpHttpExporter {
     async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
@@ -154,7 +170,10 @@ impl Consumer for OtlpHttpExporter {
                 "the otlp_http exporter takes traces, metrics and logs only",
             ));
         };
-        let pushed = self.queue.push(request);
+        let pushed = self.queue.push(Queued {
+            signal,
+            bytes: request.bytes().clone(),
+        });
         self.observe_queue();
         pushed.map_err(|not_taken| match not_taken {
             NotTaken::Closed => Refusal::Shutdown,
@@ -175,7 +194,7 @@ impl Consumer for OtlpHttpExporter {
 #[async_trait]
 impl Exporter for OtlpHttpExporter {
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), RunError> {
-        let senders = join_all((0..SENDERS).map(|_| self.send_all()));
+        let senders = join_all((0..SENDERS).map(|_| self.send_all(&stop)));
         let closing = async {
             stop.requested().await;
             self.queue.close();

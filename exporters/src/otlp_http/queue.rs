@@ -1,10 +1,27 @@
 //! Requests that are accepted and not yet delivered.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use spandrel_pipeline::OtlpRequest;
+use bytes::Bytes;
+use spandrel_pipeline::Signal;
 use tokio::sync::Notify;
+
+/// What a request takes beside its bytes. About.
+const OVERHEAD_BYTES: u64 = 200;
+
+/// A request as it came. Rows that others in the pipeline have made of it are not kept.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) signal: Signal,
+    pub(super) bytes: Bytes,
+}
+
+impl Queued {
+    fn size_bytes(&self) -> u64 {
+        OVERHEAD_BYTES + self.bytes.len() as u64
+    }
+}
 
 /// Bounded requests in memory, handed out in the order in which they came.
 #[derive(Debug)]
@@ -17,7 +34,7 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Arc<OtlpRequest>>,
+    waiting: VecDeque<Queued>,
     /// Of requests that wait or are under way.
     held_bytes: u64,
     /// Number of them.
@@ -44,8 +61,8 @@ impl Queue {
     }
 
     /// An empty queue takes any one request: its size was limited at the door, and it could never be taken otherwise.
-    pub(super) fn push(&self, request: Arc<OtlpRequest>) -> Result<(), NotTaken> {
-        let bytes = request.bytes().len() as u64;
+    pub(super) fn push(&self, request: Queued) -> Result<(), NotTaken> {
+        let bytes = request.size_bytes();
         let mut state = self.lock();
         if state.is_closed {
             return Err(NotTaken::Closed);
@@ -63,7 +80,7 @@ impl Queue {
 
     /// The next request, when there is one; `None` when the queue is closed and empty. It counts against the limit until
     /// [`Queue::done`].
-    pub(super) async fn pop(&self) -> Option<Arc<OtlpRequest>> {
+    pub(super) async fn pop(&self) -> Option<Queued> {
         loop {
             let changed = self.changed.notified();
             {
@@ -86,13 +103,13 @@ impl Queue {
     }
 
     /// Frees the room of a request.
-    pub(super) fn done(&self, request: &OtlpRequest) {
+    pub(super) fn done(&self, request: &Queued) {
         let mut state = self.lock();
-        state.held_bytes -= request.bytes().len() as u64;
+        state.held_bytes -= request.size_bytes();
         state.held_count -= 1;
     }
 
-    /// Takes no more requests.
+    /// Takes no more requests, and cuts pauses short.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.changed.notify_one();
@@ -116,24 +133,26 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
-    fn request(bytes: usize) -> Arc<OtlpRequest> {
-        Arc::new(OtlpRequest::logs(Bytes::from(vec![0; bytes])))
+    fn request(bytes: usize) -> Queued {
+        Queued {
+            signal: Signal::Logs,
+            bytes: Bytes::from(vec![0; bytes]),
+        }
     }
 
     #[tokio::test]
     async fn a_request_takes_room_until_it_is_done() {
         let queue = Queue::new(10);
+        let held_bytes = OVERHEAD_BYTES + 11;
         assert_eq!(queue.push(request(11)), Ok(()), "an empty queue takes any one");
-        assert_eq!(queue.push(request(1)), Err(NotTaken::Full { held_bytes: 11 }));
+        assert_eq!(queue.push(request(1)), Err(NotTaken::Full { held_bytes }));
         let first = queue.pop().await.unwrap();
-        assert_eq!(queue.push(request(1)), Err(NotTaken::Full { held_bytes: 11 }));
+        assert_eq!(queue.push(request(1)), Err(NotTaken::Full { held_bytes }));
         queue.done(&first);
         assert_eq!(queue.push(request(1)), Ok(()));
-        assert_eq!((queue.held_bytes(), queue.held_count()), (1, 1));
+        assert_eq!((queue.held_bytes(), queue.held_count()), (OVERHEAD_BYTES + 1, 1));
     }
 
     #[tokio::test]

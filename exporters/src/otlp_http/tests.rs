@@ -193,10 +193,10 @@ async fn an_endpoint_that_is_busy_gets_the_request_again() {
 async fn the_endpoint_says_how_long_to_wait() {
     let later = (StatusCode::SERVICE_UNAVAILABLE, vec![("retry-after", "3600")], vec![]);
     let (server, address) = Server::start([later]).await;
-    let yaml = settings(address).replace("2ms", "2ms, max_elapsed_time: 1m");
+    let yaml = settings(address).replace("2ms", "2ms, max_elapsed_time: 59s");
     let (exporter, registry) = exporter(&yaml);
     export(exporter, one()).await;
-    assert_eq!(server.received().len(), 1, "an hour is beyond the time for a request");
+    assert_eq!(server.received().len(), 1, "a minute is beyond the time for a request");
     assert_eq!(value(&registry, "spandrel_exporter_failed_requests"), 1.0);
 }
 
@@ -226,7 +226,7 @@ async fn requests_wait_while_nobody_listens_and_are_refused_beyond_the_limit() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let (exporter, registry) = exporter(&settings(address).replace("retry_on", "queue_limit: 8B, retry_on"));
+    let (exporter, registry) = exporter(&settings(address).replace("retry_on", "queue_limit: 300B, retry_on"));
     let source = StopSource::new();
     let running = tokio::spawn(exporter.clone().run(source.stop()));
     exporter.consume(batch(one().remove(0))).await.unwrap();
@@ -234,7 +234,7 @@ async fn requests_wait_while_nobody_listens_and_are_refused_beyond_the_limit() {
     assert!(
         refusal
             .to_string()
-            .contains("the queue of exporter `otlp_http` is full (5 of 8 bytes)"),
+            .contains("the queue of exporter `otlp_http` is full (205 of 300 bytes)"),
         "{refusal}"
     );
     assert_eq!(value(&registry, "spandrel_exporter_refused_batches"), 1.0);
@@ -245,6 +245,24 @@ async fn requests_wait_while_nobody_listens_and_are_refused_beyond_the_limit() {
     running.await.unwrap().unwrap();
     assert_eq!(value(&registry, "spandrel_exporter_sent_requests"), 1.0);
     assert_eq!(exporter.consume(batch(one().remove(0))).await, Err(Refusal::Shutdown));
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_the_end_of_a_pause() {
+    let (server, address) = Server::start([(StatusCode::SERVICE_UNAVAILABLE, vec![], vec![])]).await;
+    let yaml = format!(
+        "{{endpoint: 'http://{address}', retry_on_failure: {{initial_interval: 1h, max_interval: 1h, max_elapsed_time: 0s}}}}"
+    );
+    let (exporter, registry) = exporter(&yaml);
+    let source = StopSource::new();
+    let running = tokio::spawn(exporter.clone().run(source.stop()));
+    exporter.consume(batch(one().remove(0))).await.unwrap();
+    while value(&registry, "spandrel_exporter_failed_attempts") < 1.0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    source.request();
+    running.await.unwrap().unwrap();
+    assert_eq!(server.received().len(), 2);
 }
 
 #[tokio::test]
@@ -268,8 +286,11 @@ fn problems(yaml: &str) -> String {
 #[test]
 fn a_section_says_what_is_wrong_and_where() {
     assert!(problems("{}").contains("exporters::otlp_http::endpoint: is required"));
-    assert!(problems("{endpoint: 'localhost:4318'}").contains("is not an http or https URL"));
+    assert!(problems("{endpoint: 'localhost:4318'}").contains("is not an http or https URL, but one of `localhost`"));
     assert!(problems("{endpoint: 'http://a', headers: {'a b': c}}").contains("headers::a b: is not a header of HTTP"));
+    assert!(problems("{endpoint: 'http://a', headers: {X-A: b, x-a: c}}").contains("headers::x-a: is given twice"));
+    assert!(problems("{endpoint: 'http://a', headers: {Content-Type: b}}").contains("is set by the exporter"));
+    assert!(!problems("{endpoint: 'http//me:secret@a'}").contains("secret"));
     assert!(problems("{endpoint: 'http://a', timeout: 0s}").contains("timeout: must be more than 0"));
     let retry = problems("{endpoint: 'http://a', retry_on_failure: {initial_interval: 9s, max_interval: 8s}}");
     assert!(
