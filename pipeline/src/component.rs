@@ -9,13 +9,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Batch, Refusal, Signal, Stop};
+use crate::{Batch, Refusal, Signal, Stop, StoredRows};
 
 /// Takes batches.
 #[async_trait]
 pub trait Consumer: Send + Sync + 'static {
     /// Returns when the callee has taken responsibility for `batch`, or has refused it.
     async fn consume(&self, batch: Batch) -> Result<(), Refusal>;
+
+    /// The rows that earlier runs of the collector left here, for a component that starts again and sends to this one.
+    /// `None` if there are none, or none that can be read: most consumers keep nothing.
+    ///
+    /// # Errors
+    /// There should be rows, and they cannot be read.
+    async fn recall(&self) -> Result<Option<Arc<dyn StoredRows>>, Refusal> {
+        Ok(None)
+    }
 }
 
 /// Takes batches out of the process.
@@ -46,6 +55,9 @@ pub trait Receiver: Send {
 /// An exporter of some pipelines and a receiver of others.
 #[async_trait]
 pub trait Connector: Consumer {
+    /// Takes up what an earlier run left, which those know that it sends to. Ends before anything is received.
+    async fn restore(&self, _outputs: &Outputs) {}
+
     /// Works until `stop`, then sends on everything that it still holds and returns.
     ///
     /// # Errors

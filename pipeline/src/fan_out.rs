@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Batch, Consumer, Refusal};
+use crate::{Batch, Consumer, Refusal, StoredRows};
 
 /// Offers every batch to each of several consumers in turn and acknowledges it when all have accepted.
 ///
@@ -34,6 +34,16 @@ impl Consumer for FanOut {
             }
         }
         refusal.map_or(Ok(()), Err)
+    }
+
+    /// What the first has that has anything: the others have got the same.
+    async fn recall(&self) -> Result<Option<Arc<dyn StoredRows>>, Refusal> {
+        for consumer in &self.0 {
+            if let Some(rows) = consumer.recall().await? {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
     }
 }
 

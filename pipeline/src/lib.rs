@@ -4,6 +4,7 @@
 //! * [`Consumer`]: takes responsibility for a batch, or says why not with a [`Refusal`].
 //! * [`Receiver`], [`Exporter`], [`Connector`]: the kinds of component, each with one life: built, run, stopped.
 //! * [`ReceiverFactory`], [`ExporterFactory`], [`ConnectorFactory`]: how a component comes to be.
+//! * [`StoredRows`]: what a consumer has of earlier runs, for a component that starts again.
 //! * [`FanOut`]: one batch to several consumers, acknowledged when all have accepted.
 //! * [`otlp`]: OTLP to Arrow, straight from the protobuf wire.
 //!
@@ -18,6 +19,7 @@ mod fan_out;
 pub mod otlp;
 mod refusal;
 mod stop;
+mod stored_rows;
 
 pub use batch::{Batch, OtlpRequest, Payload, ProfileFormat, RequestContext, RuntimeProfile, Signal, TableRows};
 pub use component::{Connector, Consumer, Exporter, Outputs, Receiver, RunError};
@@ -28,3 +30,4 @@ pub use factory::{
 pub use fan_out::FanOut;
 pub use refusal::Refusal;
 pub use stop::{Stop, StopSource};
+pub use stored_rows::{StoredRows, TakeRows};

@@ -11,7 +11,8 @@
 //!       spans/.<uuid>.tmp                         a file being written, or left by a crash
 //! ```
 //!
-//! Not here: acknowledgment, a write-ahead log, compaction, queries (`spandrel-query` does those).
+//! Not here: acknowledgment, a write-ahead log, compaction, queries (`spandrel-query` does those). A component that starts
+//! again asks [`Snapshot::read_since`] for the latest rows.
 
 mod change;
 mod delta_log;
@@ -26,6 +27,7 @@ mod log_entry;
 mod parquet_file;
 mod partition;
 mod reader;
+mod recent;
 mod rewrite;
 mod statistics;
 mod stored_file;

@@ -29,6 +29,10 @@ impl Graph {
     /// # Errors
     /// Every component that failed or lost something.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
+        tokio::select! {
+            () = stop.requested() => {}
+            () = restore(&self.connectors) => {}
+        }
         let exporters: Vec<Worker> = self
             .exporters
             .into_iter()
@@ -62,6 +66,13 @@ impl Graph {
             [] => Ok(()),
             failures => Err(anyhow!("{}", failures.join("; "))),
         }
+    }
+}
+
+/// Lets connectors take up what they held when the collector last ran, before anything is received.
+async fn restore(connectors: &[(ComponentId, Arc<dyn Connector>, Outputs)]) {
+    for (_, connector, outputs) in connectors {
+        connector.restore(outputs).await;
     }
 }
 

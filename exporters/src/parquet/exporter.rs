@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spandrel_pipeline::{
-    Batch, BuildContext, BuildError, Consumer, Exporter, Payload, Refusal, RunError, Stop, TableRows,
+    Batch, BuildContext, BuildError, Consumer, Exporter, Payload, Refusal, RunError, Stop, StoredRows, TableRows,
 };
 use spandrel_store::{CommitKey, Committed, Store, TableChange};
 use tokio::sync::Notify;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use super::ParquetConfig;
 use super::buffer::{Buffer, Flush, Full};
 use super::metrics::Metrics;
+use super::recalled::Recalled;
 
 /// How long a refused sender should wait: about the time of a flush.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -164,6 +165,12 @@ impl Consumer for ParquetExporter {
             }
         };
         self.accept(changes).inspect_err(|_| self.metrics.refused(signal))
+    }
+
+    async fn recall(&self) -> Result<Option<Arc<dyn StoredRows>>, Refusal> {
+        let snapshot = self.store.reader().snapshot().await;
+        let snapshot = snapshot.map_err(|error| Refusal::permanent(chain(&error)))?;
+        Ok(Recalled::new(snapshot).map(|rows| Arc::new(rows) as Arc<dyn StoredRows>))
     }
 }
 

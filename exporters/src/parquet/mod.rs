@@ -12,6 +12,7 @@ mod buffer;
 mod config;
 mod exporter;
 mod metrics;
+mod recalled;
 #[cfg(test)]
 mod tests;
 

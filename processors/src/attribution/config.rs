@@ -42,6 +42,7 @@ struct RawAttribution {
     recording_limit: Option<ByteSize>,
     spill_directory: Option<String>,
     spill_limit: Option<ByteSize>,
+    restore: Option<bool>,
     layers: Vec<RawLayerRule>,
     stack_layers: Vec<RawStackLayer>,
     state_rules: Vec<RawStateRule>,
@@ -86,6 +87,8 @@ pub struct AttributionConfig {
     pub spill_directory: Option<PathBuf>,
     /// Disk for recordings; beyond it the oldest is let go. Default 4 GiB.
     pub spill_limit_bytes: u64,
+    /// Whether a start takes up what earlier runs left in the store. Default true.
+    pub restore: bool,
     /// Layers of spans and of stacks, user rules first.
     pub rules: Rules,
     /// Kinds of waits and system calls, user rules first.
@@ -102,6 +105,7 @@ impl Default for AttributionConfig {
             recording_limit_bytes: 1 << 30,
             spill_directory: None,
             spill_limit_bytes: 4 << 30,
+            restore: true,
             rules: Rules::default(),
             state_rules: Arc::default(),
         }
@@ -196,6 +200,7 @@ impl AttributionConfig {
             recording_limit_bytes: raw.recording_limit.map_or(default.recording_limit_bytes, |size| size.0),
             spill_directory: raw.spill_directory.map(PathBuf::from),
             spill_limit_bytes: raw.spill_limit.map_or(default.spill_limit_bytes, |size| size.0),
+            restore: raw.restore.unwrap_or(default.restore),
             rules: Rules {
                 stack_layers: stack_layers?,
                 ..rules?

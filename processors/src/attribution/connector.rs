@@ -49,17 +49,19 @@ const SPANS_PER_BATCH: usize = 2_000;
 
 /// Joins spans with runtime profiles.
 pub struct AttributionConnector {
-    config: Arc<AttributionConfig>,
-    id: Arc<str>,
-    metrics: Metrics,
+    pub(super) config: Arc<AttributionConfig>,
+    pub(super) id: Arc<str>,
+    pub(super) metrics: Metrics,
     state: Mutex<State>,
     spill: Arc<Spill>,
     decode_queue: DecodeQueue,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    pending: Pending,
+pub(super) struct State {
+    pub(super) pending: Pending,
+    /// Windows of an earlier run, until this one takes them over.
+    pub(super) windows: Option<Windows>,
     stopped: bool,
 }
 
@@ -81,7 +83,7 @@ impl AttributionConnector {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // The state is consistent between any two statements, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -497,7 +499,7 @@ fn permanent_chain(error: impl std::error::Error) -> Refusal {
 }
 
 /// Runs work that takes long beside the async executor.
-async fn off_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(super) async fn off_executor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|panic| Refusal::Permanent {
@@ -514,7 +516,7 @@ fn no_window_rows(refusal: Refusal) -> RunError {
 }
 
 /// A number that other runs and other collectors hardly have.
-fn run_number() -> i32 {
+pub(super) fn run_number() -> i32 {
     let random = RandomState::new().build_hasher().finish();
     i32::try_from(random >> 34).expect("30 bits fit")
 }
@@ -541,8 +543,14 @@ impl Consumer for AttributionConnector {
 
 #[async_trait]
 impl Connector for AttributionConnector {
+    async fn restore(&self, outputs: &Outputs) {
+        self.take_up(outputs).await;
+    }
+
     async fn run(self: Arc<Self>, outputs: Outputs, stop: Stop) -> Result<(), RunError> {
-        let windows = SharedWindows::new(Windows::new(self.config.window_rules(run_number())));
+        let windows = self.lock().windows.take();
+        let windows = windows.unwrap_or_else(|| Windows::new(self.config.window_rules(run_number())));
+        let windows = SharedWindows::new(windows);
         let output = Output {
             id: &self.id,
             outputs: &outputs,

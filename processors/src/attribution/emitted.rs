@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::error::ArrowError;
-use spandrel_attribution::SpanAttribution;
-use spandrel_model::{ProcessIdentity, SpanId, TraceId, UnixNanos};
+use spandrel_attribution::{SpanAttribution, TaskSpan};
+use spandrel_model::{Cell, ProcessIdentity, SpanId, TraceId, UnixNanos};
 use spandrel_pipeline::TableRows;
 
 use super::rows::replacing_rows;
@@ -15,7 +15,9 @@ use super::windows::Windows;
 /// What was sent on for a span: enough to see whether later rows differ, and to name those that they replace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Emitted {
-    digest: u64,
+    digest: RowsDigest,
+    /// Of what the profiler saw a request run, which no row of the span says.
+    functions: u64,
     /// Start in the first row of `task_spans`, if there is one.
     task_start: Option<UnixNanos>,
     /// Starts in its other rows there. Hardly a span has any.
@@ -27,18 +29,35 @@ pub(super) struct Emitted {
 impl Emitted {
     /// No row was sent on.
     pub(super) const NOTHING: Self = Self {
-        digest: 0,
+        digest: RowsDigest::NOTHING,
+        functions: 0,
         task_start: None,
         handed_over: Vec::new(),
         is_request: false,
     };
 
-    pub(super) fn of(span: &SpanAttribution) -> Self {
-        let mut hasher = DefaultHasher::new();
-        span.hash(&mut hasher);
+    /// Rows that an earlier run sent on. Where not all are known, there is no digest, and whatever a join says is new.
+    pub(super) fn by_earlier_run(digest: Option<RowsDigest>, is_request: bool, task_starts: Vec<UnixNanos>) -> Self {
         Self {
-            // 0 is nothing.
-            digest: hasher.finish().max(1),
+            digest: digest.unwrap_or(RowsDigest::UNKNOWN),
+            functions: 0,
+            task_start: None,
+            handed_over: task_starts,
+            is_request,
+        }
+    }
+
+    pub(super) fn of(span: &SpanAttribution) -> Self {
+        let mut digest = RowsDigest::of_quality(span);
+        span.cells.iter().for_each(|cell| digest.add_cell(cell));
+        let on_tasks = span.on_task.iter().chain(&span.handed_over);
+        on_tasks.for_each(|on_task| digest.add_task_span(on_task));
+        Self {
+            digest,
+            functions: match span.functions.is_empty() {
+                true => 0,
+                false => hash(&span.functions),
+            },
             task_start: span.on_task.map(|on_task| on_task.interval.start()),
             handed_over: (span.handed_over.iter())
                 .map(|on_task| on_task.interval.start())
@@ -57,6 +76,63 @@ impl Emitted {
             task_starts: self.task_start.into_iter().chain(self.handed_over).collect(),
         }
     }
+
+    /// Whether the matrix counts it.
+    pub(super) fn is_request(&self) -> bool {
+        self.is_request
+    }
+}
+
+/// Tells the rows of a span from others of it. It does not depend on their order, so that rows read back have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RowsDigest(u64);
+
+impl RowsDigest {
+    const NOTHING: Self = Self(0);
+    const UNKNOWN: Self = Self(1);
+
+    /// Of the row of `span_quality` alone.
+    pub(super) fn of_quality(span: &SpanAttribution) -> Self {
+        let known = (
+            span.recorded_ns,
+            span.exact_ns,
+            span.inferred_ns,
+            span.unknown_ns,
+            span.truncated_ns,
+        );
+        let clocks = (
+            span.clock_error_ns,
+            span.detached_ns,
+            span.offset_lo_ns,
+            span.offset_hi_ns,
+        );
+        Self(hash(&(
+            span.key(),
+            &span.operation,
+            span.interval,
+            span.is_request,
+            &span.layer,
+            (span.binding, span.boundaries),
+            known,
+            clocks,
+        )))
+    }
+
+    /// Adds a row of `attribution`.
+    pub(super) fn add_cell(&mut self, cell: &Cell) {
+        self.0 = self.0.wrapping_add(hash(cell));
+    }
+
+    /// Adds a row of `task_spans`.
+    pub(super) fn add_task_span(&mut self, on_task: &TaskSpan) {
+        self.0 = self.0.wrapping_add(hash(on_task));
+    }
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Names the rows of a span that others replace.

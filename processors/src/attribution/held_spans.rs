@@ -11,9 +11,13 @@ use spandrel_attribution::SpanKey;
 use spandrel_model::{Interval, ProcessIdentity, Span};
 
 use super::duplicates::Latest;
+use super::emitted::Emitted;
 use super::relatives::{Place, Relatives};
 use super::slots::{Round, Slot, SlotId, hull, touches};
 
+mod restore;
+
+pub(super) use self::restore::Restored;
 pub(super) use gathering::Gathering;
 
 /// Every span that waits, is correctable or is context for one that is.
@@ -71,7 +75,7 @@ impl HeldSpans {
         let mut added = Added::default();
         let mut touched: BTreeMap<Place, Interval> = BTreeMap::new();
         for span in spans {
-            let Some((place, interval)) = self.add_one(span, now, &mut added) else {
+            let Some((place, interval)) = self.add_one(span, Emitted::NOTHING, now, &mut added) else {
                 continue;
             };
             touched
@@ -85,7 +89,8 @@ impl HeldSpans {
         added
     }
 
-    fn add_one(&mut self, span: Span, now: Instant, added: &mut Added) -> Option<(Place, Interval)> {
+    /// `before` is what an earlier run has sent on.
+    fn add_one(&mut self, span: Span, before: Emitted, now: Instant, added: &mut Added) -> Option<(Place, Interval)> {
         let (key, interval) = (SpanKey::of(&span), span.interval);
         let process = match self.processes.get_key_value(&span.process) {
             Some((process, _)) => process.clone(),
@@ -106,7 +111,7 @@ impl HeldSpans {
         added.late += u64::from(slot.is_joined());
         let is_final = |slot: SlotId| held.let_go.contains(&slot);
         added.too_late += u64::from(is_final(place.slot) || is_final(SlotId::shortest(interval.start())));
-        slot.add(Arc::new(span), now);
+        slot.add(Arc::new(span), before, now);
         self.span_count += 1;
         self.waiting_count += 1;
         self.change_children(key, &place.process, now);

@@ -42,7 +42,7 @@ struct Points {
 /// Requests to export the metrics of a window, one for each service. Rows that replace earlier ones have no points: a metric
 /// that has left cannot be corrected, and would count twice.
 pub(super) fn window_metrics(window: &WindowRows) -> Vec<ExportMetricsServiceRequest> {
-    let replaced: BTreeSet<&RequestGroup> = window.replaced.iter().collect();
+    let replaced: BTreeSet<&RequestGroup> = window.replaced.iter().map(|(group, _)| group).collect();
     let is_first = |group: &RequestGroup| !replaced.contains(group);
     let mut services: BTreeMap<&str, Points> = BTreeMap::new();
     for row in window.tables.operations.iter().filter(|row| is_first(&row.group)) {
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn rows_that_replace_earlier_ones_are_not_counted_again() {
         let mut window = window(vec![operation("GET /", &[5])]);
-        window.replaced = vec![window.tables.operations[0].group.clone()];
+        window.replaced = vec![(window.tables.operations[0].group.clone(), 0)];
         assert_eq!(window_metrics(&window), []);
     }
 

@@ -29,7 +29,7 @@ pub(super) fn window_rows(window: &WindowRows) -> Result<Vec<TableRows>, ArrowEr
 fn replacing_rows(
     tables: &MatrixTables,
     emission: i32,
-    replaced: &[RequestGroup],
+    replaced: &[(RequestGroup, i32)],
 ) -> Result<Vec<TableRows>, ArrowError> {
     let mut tables = [
         operations(&tables.operations, emission)?,
@@ -38,22 +38,24 @@ fn replacing_rows(
         running_functions(&tables.functions, emission)?,
     ];
     for table in &mut tables {
-        table.replaces = group_keys(table.table, replaced, emission)?;
+        table.replaces = group_keys(table.table, replaced)?;
     }
     let is_empty = |table: &TableRows| table.rows.num_rows() == 0 && table.replaces.is_none();
     Ok(tables.into_iter().filter(|table| !is_empty(table)).collect())
 }
 
-/// Keys of all rows of some operations.
-fn group_keys(table: Table, groups: &[RequestGroup], emission: i32) -> Result<Option<RecordBatch>, ArrowError> {
+/// Keys of all rows of some operations in some emissions.
+fn group_keys(table: Table, replaced: &[(RequestGroup, i32)]) -> Result<Option<RecordBatch>, ArrowError> {
     keys(
         table,
         &["window_start_ns", "emission", "service_name", "operation"],
         vec![
-            int64(groups.iter().map(|group| group.window_start.0)),
-            Arc::new(Int32Array::from_iter_values(groups.iter().map(|_| emission))),
-            strings(groups.iter().map(|group| &*group.service_name)),
-            strings(groups.iter().map(|group| &*group.operation)),
+            int64(replaced.iter().map(|(group, _)| group.window_start.0)),
+            Arc::new(Int32Array::from_iter_values(
+                replaced.iter().map(|(_, emission)| *emission),
+            )),
+            strings(replaced.iter().map(|(group, _)| &*group.service_name)),
+            strings(replaced.iter().map(|(group, _)| &*group.operation)),
         ],
     )
 }

@@ -6,7 +6,7 @@ use spandrel_model::{SampleCounts, UnknownReason};
 use spandrel_pipeline::BuildError;
 
 use super::emitted::Changes;
-use super::held_spans::{Added, Lateness, Released};
+use super::held_spans::{Added, Lateness, Released, Restored};
 use super::pending::Evicted;
 
 /// What the connector counts, labelled with its id.
@@ -33,6 +33,8 @@ pub(super) struct Metrics {
     pub(super) forgotten_spans: IntCounter,
     /// Spans joined for the first time, by `binding`: the evidence, or the reason why a span is unbound.
     pub(super) joined_spans: IntCounterVec,
+    /// By `stage`.
+    pub(super) restored_spans: IntCounterVec,
     /// Batches refused because a limit was reached.
     pub(super) refused_batches: IntCounter,
     /// Recordings decoded.
@@ -133,6 +135,18 @@ impl Metrics {
         self.too_late.with_label_values(&["request"]).inc_by(count);
     }
 
+    pub(super) fn count_restored(&self, restored: &Restored) {
+        for (stage, count) in [
+            ("waiting", restored.waiting),
+            ("correctable", restored.correctable),
+            ("final", restored.sealed),
+        ] {
+            self.restored_spans.with_label_values(&[stage]).inc_by(count);
+        }
+        self.pending_spans
+            .add(i64::try_from(restored.waiting).unwrap_or(i64::MAX));
+    }
+
     pub(super) fn count_released(&self, released: &Released) {
         self.sealed_early_spans.inc_by(released.sealed_early);
         self.forgotten_spans.inc_by(released.forgotten_ids);
@@ -167,6 +181,14 @@ impl Metrics {
             &["binding"],
         )?;
         registry.register(Box::new(joined_spans.clone()))?;
+        let restored_spans = IntCounterVec::new(
+            opts(
+                "restored_spans",
+                "Spans of an earlier run, by what they were found to be",
+            ),
+            &["stage"],
+        )?;
+        registry.register(Box::new(restored_spans.clone()))?;
         let too_late = IntCounterVec::new(
             opts("too_late", "What came for a stretch of time whose rows are final"),
             &["kind"],
@@ -212,6 +234,7 @@ impl Metrics {
                 "Spans not recognized any more if they are sent again",
             )?,
             joined_spans,
+            restored_spans,
             refused_batches: counter("refused_batches", "Batches refused because a limit was reached")?,
             accepted_recordings: counter("accepted_recordings", "Runtime profiles decoded")?,
             duplicate_recordings: counter(

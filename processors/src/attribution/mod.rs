@@ -32,6 +32,8 @@ mod pending;
 mod recording_source;
 mod recordings;
 mod relatives;
+mod restart;
+mod restoring;
 mod rows;
 mod slots;
 mod spill;

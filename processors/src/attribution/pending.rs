@@ -10,11 +10,12 @@ use spandrel_pipeline::RuntimeProfile;
 use super::cpu_profiles::{CpuProfiles, DecodedCpuProfile};
 use super::duplicates::Latest;
 use super::emitted::{Changes, Emitted};
-use super::held_spans::{Added, Gathering, HeldSpans, Lateness, Released};
+use super::held_spans::{Added, Gathering, HeldSpans, Lateness, Released, Restored};
 use super::join::Join;
 use super::recording_source::RecordingSource;
 use super::recordings::{Choosing, RecordingId, Recordings};
 use super::relatives::Place;
+use super::restart::RecalledSpan;
 use super::slots::{Outcome, Round};
 use super::spill::SpillFile;
 use super::unanchored::{Placed, Placing};
@@ -59,6 +60,13 @@ impl Pending {
 
     pub(super) fn add_spans(&mut self, spans: Vec<Span>, now: Instant) -> Added {
         self.spans.add(spans, now)
+    }
+
+    /// Takes up spans that an earlier run held.
+    pub(super) fn restore(&mut self, spans: Vec<RecalledSpan>, now: Instant) -> Restored {
+        let recordings = &self.recordings;
+        self.spans
+            .restore(spans, &|process| recordings.windows_of(process), now)
     }
 
     /// Spans accepted and not yet joined.

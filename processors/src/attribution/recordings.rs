@@ -293,6 +293,17 @@ impl Recordings {
         touching.map(|held| held.source.clone()).collect()
     }
 
+    /// Times of the recordings that are or may be of a process, sorted.
+    pub(super) fn windows_of(&self, process: &ProcessIdentity) -> Vec<Interval> {
+        let of_process = self.held.iter().filter(|held| match &held.owner {
+            Some(owner) => **owner == *process,
+            None => held.identity.is_compatible_with(process),
+        });
+        let mut windows: Vec<Interval> = of_process.map(|held| held.window).collect();
+        windows.sort_unstable();
+        windows
+    }
+
     /// Lets go of recordings that are older than the retention and that no span needs which waits or may still be
     /// corrected. As long as it is not known of which process one is, it may be of any that its sender can have meant.
     pub(super) fn forget(&mut self, spans: &mut HeldSpans, round: &Round) {

@@ -158,7 +158,8 @@ struct HeldSpan {
 
 #[derive(Debug)]
 enum Stage {
-    Waiting,
+    /// Not joined by this run, and what an earlier one has sent on.
+    Waiting(Emitted),
     /// Joined, and what was sent on then.
     Joined(Emitted),
     /// Joined, and no longer corrected: only context for others.
@@ -190,12 +191,23 @@ impl Slot {
         }
     }
 
-    pub(super) fn add(&mut self, span: Arc<Span>, now: Instant) {
+    /// Adds a span of which an earlier run may have sent on rows.
+    pub(super) fn add(&mut self, span: Arc<Span>, before: Emitted, now: Instant) {
         let key = SpanKey::of(&span);
         self.hull = hull(self.hull, span.interval);
         self.waiting.push_back((now, key));
-        let stage = Stage::Waiting;
+        let stage = Stage::Waiting(before);
         self.spans.insert(key, HeldSpan { span, stage });
+    }
+
+    /// Takes note that the span added last has been joined by an earlier run. It can be corrected as if that were now.
+    pub(super) fn restore_rows(&mut self, key: SpanKey, emitted: Emitted, now: Instant) {
+        self.waiting.pop_back_if(|(_, waiting)| *waiting == key);
+        if let Some(held) = self.spans.get_mut(&key) {
+            held.stage = Stage::Joined(emitted);
+            self.correctable += 1;
+            self.joined_at = Some(now);
+        }
     }
 
     pub(super) fn touches(&self, interval: Interval) -> bool {
@@ -293,7 +305,7 @@ impl Slot {
         }
         for held in self.spans.values() {
             match held.stage {
-                Stage::Waiting => {}
+                Stage::Waiting(_) => {}
                 Stage::Joined(_) => emitting.push(held.span.clone()),
                 Stage::Final => context.push(held.span.clone()),
             }
@@ -309,7 +321,7 @@ impl Slot {
         let due = due.min(self.waiting.len());
         for (_, key) in self.waiting.drain(..due) {
             if let Some(held) = self.spans.get_mut(&key)
-                && matches!(held.stage, Stage::Waiting)
+                && matches!(held.stage, Stage::Waiting(_))
             {
                 held.stage = Stage::Joined(Emitted::NOTHING);
                 self.correctable += 1;
@@ -328,20 +340,16 @@ impl Slot {
             return Outcome::Same;
         };
         match &held.stage {
-            Stage::Waiting => {
-                held.stage = Stage::Joined(emitted);
-                self.correctable += 1;
-                Outcome::First
-            }
-            Stage::Joined(before) if *before != emitted => {
+            Stage::Waiting(before) | Stage::Joined(before) if *before != emitted => {
                 let before = before.clone();
+                self.correctable += usize::from(matches!(held.stage, Stage::Waiting(_)));
                 held.stage = Stage::Joined(emitted);
                 match before == Emitted::NOTHING {
                     true => Outcome::First,
                     false => Outcome::Corrects(before),
                 }
             }
-            Stage::Joined(_) | Stage::Final => Outcome::Same,
+            Stage::Waiting(_) | Stage::Joined(_) | Stage::Final => Outcome::Same,
         }
     }
 

@@ -1,13 +1,15 @@
 //! Windows of the tables `operations`, `matrix` and `interference`: opened by the first request, closed when no more are
 //! to be expected, and kept for a while so that corrected requests replace what they counted for.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::num::NonZeroI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use spandrel_attribution::{Matrix, MatrixTables, RequestGroup, SpanAttribution, SpanKey, window_start};
 use spandrel_model::{Interval, ProcessIdentity, UnixNanos};
+
+mod restore;
 
 /// How many windows that were let go are remembered, to number what arrives for them later.
 const REMEMBERED_WINDOWS: usize = 10_000;
@@ -82,7 +84,8 @@ type RequestId = (RequestGroup, Arc<ProcessIdentity>, SpanKey);
 /// Whether rows of a group of requests were sent.
 #[derive(Debug, Default)]
 struct Rows {
-    are_sent: bool,
+    /// Emissions under which they were, by this and earlier runs.
+    sent_as: BTreeSet<i32>,
     /// Since when there is something to send.
     changed_at: Option<Instant>,
 }
@@ -92,8 +95,8 @@ struct Rows {
 pub(super) struct WindowRows {
     pub(super) emission: i32,
     pub(super) tables: MatrixTables,
-    /// Groups of requests whose earlier rows go.
-    pub(super) replaced: Vec<RequestGroup>,
+    /// Groups of requests whose earlier rows go, and the emissions of these.
+    pub(super) replaced: Vec<(RequestGroup, i32)>,
 }
 
 impl Windows {
@@ -274,15 +277,20 @@ impl Window {
     fn take_rows(&mut self, is_settled: impl Fn(Instant) -> bool) -> Option<WindowRows> {
         let (mut tables, mut replaced, mut any) = (MatrixTables::default(), Vec::new(), false);
         for (group, rows) in &mut self.groups {
-            if !rows.changed_at.is_some_and(|since| !rows.are_sent || is_settled(since)) {
+            if !rows
+                .changed_at
+                .is_some_and(|since| rows.sent_as.is_empty() || is_settled(since))
+            {
                 continue;
             }
             any = true;
             rows.changed_at = None;
             let before = tables.operations.len();
             self.matrix.tables_of(group, &mut tables);
-            if std::mem::replace(&mut rows.are_sent, tables.operations.len() > before) {
-                replaced.push(group.clone());
+            let sent_as = std::mem::take(&mut rows.sent_as);
+            replaced.extend(sent_as.into_iter().map(|emission| (group.clone(), emission)));
+            if tables.operations.len() > before {
+                rows.sent_as.insert(self.emission);
             }
         }
         any.then_some(WindowRows {

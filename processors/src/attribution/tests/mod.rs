@@ -3,11 +3,14 @@
 mod connector;
 mod cpu_profiles;
 mod late;
+mod memory_store;
 mod order;
+mod otlp;
 mod program;
 #[allow(dead_code, reason = "the tests of the attribution crate need the rest")]
 #[path = "../../../../attribution/tests/attribution/random.rs"]
 mod random;
+mod restart;
 #[allow(dead_code, reason = "the tests of the attribution crate need the rest")]
 #[path = "../../../../attribution/tests/attribution/simulator.rs"]
 mod simulator;

@@ -11,15 +11,21 @@ use spandrel_pipeline::TableRows;
 use super::super::AttributionConfig;
 use super::super::cpu_profiles::DecodedCpuProfile;
 use super::super::emitted::{Changes, Emitted};
+use super::super::held_spans::Restored;
 use super::super::held_spans::{Added, Lateness, Released};
 use super::super::join::run_join;
 use super::super::matrix_rows::window_rows;
 use super::super::pending::Pending;
+use super::super::restart::Recalled;
 use super::super::windows::Windows;
+use super::memory_store::MemoryStore;
 use super::{join_of, no_profile};
 
 /// How often rounds take place.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How often rows are committed.
+const FLUSH_SECONDS: u64 = 5;
 
 /// A row as text, by column.
 pub(super) type Row = BTreeMap<String, String>;
@@ -31,6 +37,9 @@ pub(super) struct Stream {
     now: Instant,
     pub(super) pending: Pending,
     windows: Windows,
+    /// Rows as a crash would leave them.
+    pub(super) store: MemoryStore,
+    runs: i32,
     tables: BTreeMap<Table, Vec<Row>>,
     /// Counts rows that were sent, per table, those that replace others among them.
     pub(super) sent: BTreeMap<Table, usize>,
@@ -52,6 +61,8 @@ impl Stream {
             start,
             now: start,
             pending: Pending::default(),
+            store: MemoryStore::default(),
+            runs: 1,
             tables: BTreeMap::new(),
             sent: BTreeMap::new(),
             late_recordings: Vec::new(),
@@ -62,6 +73,7 @@ impl Stream {
     }
 
     pub(super) fn spans(&mut self, spans: Vec<Span>) -> Added {
+        self.store.add_spans(&spans);
         let room = self.pending.make_room(spans.len(), self.config.span_limit);
         self.released.push(room.expect("there is room"));
         self.pending.add_spans(spans, self.now)
@@ -80,17 +92,44 @@ impl Stream {
         self.evicted += evicted.recordings;
     }
 
-    /// Lets time pass, up to `at` since the start.
-    pub(super) fn advance(&mut self, at: Duration) {
+    /// Lets time pass, up to `at` since the start. Returns whether rows were committed.
+    pub(super) fn advance(&mut self, at: Duration) -> bool {
+        let mut is_committed = false;
         while self.now + TICK <= self.start + at {
             self.now += TICK;
             self.round(false);
+            if (self.now - self.start).as_secs().is_multiple_of(FLUSH_SECONDS) {
+                self.store.commit(Table::ALL.len(), self.now - self.start);
+                is_committed = true;
+            }
         }
+        is_committed
+    }
+
+    /// Starts anew with what the store holds: what it does not hold is lost. The recordings are at hand.
+    pub(super) fn restart(&mut self, recordings: Vec<TaskRecording>) -> Restored {
+        self.runs += 1;
+        let rows = self.store.committed(self.now - self.start);
+        let recalled = Recalled::read(&rows, &self.config).expect("the rows are ours");
+        self.pending = Pending::default();
+        for recording in recordings {
+            self.recording(recording);
+        }
+        self.windows = Windows::new(self.config.window_rules(self.runs * 1_000));
+        self.windows.restore(&recalled.requests, &recalled.sent, self.now);
+        self.tables = rows.into_text();
+        self.pending.restore(recalled.spans, self.now)
     }
 
     /// Stops the connector.
     pub(super) fn finish(&mut self) {
+        self.finish_until(Table::ALL.len());
+    }
+
+    /// Stops it, and crashes when so many tables have been committed.
+    pub(super) fn finish_until(&mut self, tables: usize) {
         self.round(true);
+        self.store.commit(tables, self.now - self.start);
     }
 
     fn round(&mut self, is_last: bool) {
@@ -140,6 +179,7 @@ impl Stream {
     }
 
     fn store(&mut self, rows: &TableRows) {
+        self.store.add(rows.clone());
         let stored = self.tables.entry(rows.table).or_default();
         if let Some(keys) = &rows.replaces {
             let time = keys.column_by_name(rows.table.time_column());
@@ -150,7 +190,10 @@ impl Stream {
             let known: BTreeSet<Row> = stored.iter().map(key_of).collect();
             // An operation that nobody disturbed has no rows of interference, and one that nobody sampled none of functions.
             let may_miss = matches!(rows.table, Table::Interference | Table::RunningFunctions);
-            assert!(may_miss || keys.is_subset(&known), "only what was sent is replaced");
+            assert!(
+                may_miss || self.runs > 1 || keys.is_subset(&known),
+                "only what was sent is replaced"
+            );
             stored.retain(|row| !keys.contains(&key_of(row)));
         }
         stored.extend(text(&rows.rows));
