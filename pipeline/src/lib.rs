@@ -30,4 +30,4 @@ pub use factory::{
 pub use fan_out::FanOut;
 pub use refusal::Refusal;
 pub use stop::{Stop, StopSource};
-pub use stored_rows::{StoredRows, TakeRows};
+pub use stored_rows::{StoredRows, TakeRows, WantedRows};

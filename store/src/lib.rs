@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Not here: acknowledgment, a write-ahead log, compaction, queries (`spandrel-query` does those). A component that starts
-//! again asks [`Snapshot::read_since`] for the latest rows.
+//! again asks [`Snapshot::read_files`] for the latest rows.
 
 mod change;
 mod delta_log;

@@ -15,24 +15,25 @@ impl Snapshot {
         files.map(committed_at).max()
     }
 
-    /// Gives `take` some columns of the files of `table` that were committed at `since` or later, or hold a
-    /// [`Table::time_column`] of `since` or later: a few thousand rows at a time, with the time of their commit, the files
-    /// committed last first. Columns are in the order of the table and in the types of [`Table::schema`]. Ends early if
-    /// `take` breaks. Blocks.
+    /// Gives `take` some columns of those files of `table` that `is_wanted` says: by the time of their commit, and by the
+    /// least and greatest [`Table::time_column`] in them, if that is known. Rows come a few thousand at a time, with the
+    /// time of their commit, the files committed last first. Columns are in the order of the table and in the types of
+    /// [`Table::schema`]. Ends early if `take` breaks. Blocks.
     ///
     /// # Errors
     /// A file cannot be read, or `take` fails.
-    pub fn read_since<E: From<StoreError>>(
+    pub fn read_files<E: From<StoreError>>(
         &self,
         table: Table,
         columns: &[&str],
-        since: UnixNanos,
+        is_wanted: impl Fn(UnixNanos, Option<(UnixNanos, UnixNanos)>) -> bool,
         mut take: impl FnMut(UnixNanos, &RecordBatch) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        let is_recent = |file: &&DataFile| {
-            committed_at(file) >= since || file.time_ns.is_none_or(|(_, last_ns)| last_ns >= since.0)
-        };
-        let mut files: Vec<&DataFile> = self.table(table).files.iter().filter(is_recent).collect();
+        let range = |file: &DataFile| file.time_ns.map(|(first, last)| (UnixNanos(first), UnixNanos(last)));
+        let files = self.table(table).files.iter();
+        let mut files: Vec<&DataFile> = files
+            .filter(|file| is_wanted(committed_at(file), range(file)))
+            .collect();
         files.sort_by_key(|file| std::cmp::Reverse(file.modified_ms));
         for file in files {
             let stored = StoredFile::open(table, &file.path)?;

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use spandrel_model::{Table, UnixNanos};
-use spandrel_pipeline::{StoredRows, TakeRows};
+use spandrel_pipeline::{StoredRows, TakeRows, WantedRows};
 use spandrel_store::Snapshot;
 
 /// A snapshot that holds rows.
@@ -29,9 +29,10 @@ impl StoredRows for Recalled {
         &self,
         table: Table,
         columns: &[&str],
-        since: UnixNanos,
+        wanted: &WantedRows,
         take: &mut TakeRows<'_>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        self.snapshot.read_since(table, columns, since, take)
+        let is_wanted = |committed_at, range| wanted.may_hold(committed_at, range);
+        self.snapshot.read_files(table, columns, is_wanted, take)
     }
 }

@@ -18,16 +18,22 @@ mod requests;
 mod sent;
 mod spans;
 
+use std::collections::BTreeSet;
 use std::error::Error;
+use std::num::NonZeroI64;
 use std::time::Duration;
 
 use spandrel_attribution::{SpanAttribution, window_start};
-use spandrel_pipeline::StoredRows;
+use spandrel_model::{Interval, Span, UnixNanos};
+use spandrel_pipeline::{StoredRows, WantedRows};
 
 use super::AttributionConfig;
 
 pub(super) use self::sent::SentGroups;
 pub(super) use self::spans::RecalledSpan;
+
+/// More windows than these are not filled again: those that began first are left as they are.
+const RESTORED_WINDOWS: usize = 1_000;
 
 /// Why stored rows cannot be used.
 pub(super) type RecallError = Box<dyn Error + Send + Sync>;
@@ -52,23 +58,50 @@ impl Recalled {
         // What was correctable then, and as much before it: the neighbors and parents of that.
         let correctable_ns = nanoseconds(config.join_delay + config.retention);
         let last_commit = rows.last_commit();
-        let since = last_commit.plus(correctable_ns.saturating_mul(-2));
-        let since = window_start(since, config.window_ns);
-        let mut quality = requests::read_quality(rows, since, config.span_limit)?;
-        let cells = requests::read_cells(rows, since, &mut quality)?;
-        let spans = spans::read(rows, since, config.span_limit, &quality, &cells)?;
+        let latest = WantedRows {
+            since: last_commit.plus(correctable_ns.saturating_mul(-2)),
+            times: Vec::new(),
+        };
+        let spans = spans::read(rows, &latest, config.span_limit)?;
         let correctable_since = last_commit.plus(-correctable_ns);
-        let sent = sent::read(rows, since, config.window_ns)?;
+        let windows = windows_of(&spans, correctable_since, config.window_ns);
+        let wanted = WantedRows {
+            times: windows
+                .iter()
+                .filter_map(|start| window(*start, config.window_ns))
+                .collect(),
+            ..latest
+        };
+        let mut quality = requests::read_quality(rows, &wanted, config.span_limit)?;
+        let cells = requests::read_cells(rows, &wanted, &mut quality)?;
+        let spans = spans::with_rows(spans, rows, &wanted, correctable_since, &quality, &cells)?;
+        let sent = sent::read(rows, &wanted, config.window_ns)?;
         let requests = match sent {
-            Some(_) => requests::of_windows(quality, cells, since, config.window_ns),
+            Some(_) => requests::of_windows(quality, cells, &windows, config.window_ns),
             None => Vec::new(),
         };
         Ok(Self {
-            spans: spans::mark_correctable(spans, correctable_since),
+            spans,
             requests,
             sent: sent.unwrap_or_default(),
         })
     }
+}
+
+/// The latest of the windows in which spans began that were committed at `since` or later.
+fn windows_of(spans: &[(UnixNanos, Span)], since: UnixNanos, window_ns: NonZeroI64) -> BTreeSet<UnixNanos> {
+    let correctable = spans.iter().filter(|(committed_at, _)| *committed_at >= since);
+    let mut windows: BTreeSet<UnixNanos> = correctable
+        .map(|(_, span)| window_start(span.interval.start(), window_ns))
+        .collect();
+    while windows.len() > RESTORED_WINDOWS {
+        windows.pop_first();
+    }
+    windows
+}
+
+fn window(start: UnixNanos, window_ns: NonZeroI64) -> Option<Interval> {
+    Interval::new(start, start.plus(window_ns.get()))
 }
 
 fn nanoseconds(duration: Duration) -> i64 {

@@ -1,7 +1,7 @@
 //! What the store says of spans that were joined: their rows of `span_quality` and `attribution`, read back to what they
 //! were made of, as far as windows need it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroI64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use spandrel_model::{
     Binding, BindingKind, Cell, Culprit, Evidence, Interval, Layer, ProcessIdentity, Relation, State, Table, TaskId,
     UnixNanos, UnknownReason, View,
 };
-use spandrel_pipeline::StoredRows;
+use spandrel_pipeline::{StoredRows, WantedRows};
 
 use super::RecallError;
 use super::columns::{KEY_COLUMNS, Keys, Shared, StoredKey, booleans, integers, optional, text, word};
@@ -78,14 +78,14 @@ impl Cells {
     }
 }
 
-pub(super) fn read_quality(rows: &dyn StoredRows, since: UnixNanos, limit: usize) -> Result<Quality, RecallError> {
+pub(super) fn read_quality(rows: &dyn StoredRows, wanted: &WantedRows, limit: usize) -> Result<Quality, RecallError> {
     let (mut quality, mut shared) = (Quality::default(), Shared::default());
     let mut columns: Vec<&str> = KEY_COLUMNS.to_vec();
     columns.extend(["operation", "is_request", "start_ns", "duration_ns", "layer", "binding"]);
     columns.extend(["task_id", "recorded_ns", "exact_ns", "inferred_ns", "unknown_ns"]);
     columns.extend(["truncated_ns", "boundaries", "clock_error_ns", "detached_ns"]);
     columns.extend(["offset_lo_ns", "offset_hi_ns"]);
-    rows.read(Table::SpanQuality, &columns, since, &mut |_, batch| {
+    rows.read(Table::SpanQuality, &columns, wanted, &mut |_, batch| {
         add_quality(batch, &mut quality, &mut shared)?;
         quality.is_cut = quality.request_count > limit || quality.spans.len() > limit.saturating_mul(SPANS_PER_HELD);
         Ok(match quality.is_cut {
@@ -167,12 +167,16 @@ fn binding(evidence: &str, task_id: Option<i64>) -> Result<Binding, ArrowError> 
 }
 
 /// The cells of the requests in `quality`, and which spans have cells and are not in it. Completes the digests.
-pub(super) fn read_cells(rows: &dyn StoredRows, since: UnixNanos, quality: &mut Quality) -> Result<Cells, RecallError> {
+pub(super) fn read_cells(
+    rows: &dyn StoredRows,
+    wanted: &WantedRows,
+    quality: &mut Quality,
+) -> Result<Cells, RecallError> {
     let (mut cells, mut shared) = (Cells::default(), Shared::default());
     let mut columns: Vec<&str> = KEY_COLUMNS.to_vec();
     columns.extend(["is_request", "view", "layer", "state", "sub_state", "relation"]);
     columns.extend(["culprit_operation", "culprit_layer", "culprit_state", "evidence", "ns"]);
-    rows.read(Table::Attribution, &columns, since, &mut |_, batch| {
+    rows.read(Table::Attribution, &columns, wanted, &mut |_, batch| {
         let (keys, is_request) = (Keys::of(batch)?, booleans(batch, "is_request")?);
         for row in 0..batch.num_rows() {
             let key = keys.key(row, &mut shared)?;
@@ -218,11 +222,11 @@ fn state(text: &str) -> Result<State, ArrowError> {
     State::from_column(text).ok_or_else(|| ArrowError::SchemaError(format!("stored rows have the state `{text}`")))
 }
 
-/// The requests of the windows that begin at `since` or later. Windows with a request that lacks cells are left out.
+/// The requests of the windows that begin at these times. Windows with a request that lacks cells are left out.
 pub(super) fn of_windows(
     quality: Quality,
     mut cells: Cells,
-    since: UnixNanos,
+    windows: &BTreeSet<UnixNanos>,
     window_ns: NonZeroI64,
 ) -> Vec<SpanAttribution> {
     if quality.is_cut {
@@ -231,7 +235,7 @@ pub(super) fn of_windows(
     let (mut requests, mut broken) = (Vec::new(), HashSet::new());
     let window = |request: &SpanAttribution| window_start(request.interval.start(), window_ns);
     for (key, stored) in quality.spans {
-        let Some(mut request) = stored.request.filter(|request| window(request) >= since) else {
+        let Some(mut request) = stored.request.filter(|request| windows.contains(&window(request))) else {
             continue;
         };
         request.cells = cells.of_requests.remove(&key).unwrap_or_default();

@@ -10,7 +10,7 @@ use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
 use spandrel_attribution::{MatrixTables, RequestGroup};
 use spandrel_model::{Table, UnixNanos};
-use spandrel_pipeline::StoredRows;
+use spandrel_pipeline::{StoredRows, WantedRows};
 
 use super::RecallError;
 use super::columns::{Shared, column, integers, text};
@@ -64,10 +64,10 @@ impl Totals {
     }
 }
 
-/// The groups in windows that begin at `since` or later. `None` if windows were of another length.
+/// The groups in the windows that are wanted, and maybe others. `None` if windows were of another length.
 pub(super) fn read(
     rows: &dyn StoredRows,
-    since: UnixNanos,
+    wanted: &WantedRows,
     window_ns: NonZeroI64,
 ) -> Result<Option<SentGroups>, RecallError> {
     let (mut groups, mut shared, mut same_length) = (SentGroups::new(), Shared::default(), true);
@@ -78,30 +78,24 @@ pub(super) fn read(
     ] {
         let mut columns = vec!["window_start_ns", "window_ns", "emission", "service_name", "operation"];
         columns.extend(values);
-        rows.read(table, &columns, since, &mut |_, batch| {
+        rows.read(table, &columns, wanted, &mut |_, batch| {
             same_length &= integers(batch, "window_ns")?
                 .values()
                 .iter()
                 .all(|ns| *ns == window_ns.get());
-            add(table, batch, since, &mut shared, &mut groups)?;
+            add(table, batch, &mut shared, &mut groups)?;
             Ok(ControlFlow::Continue(()))
         })?;
     }
     Ok(Some(groups).filter(|_| same_length))
 }
 
-fn add(
-    table: Table,
-    batch: &RecordBatch,
-    since: UnixNanos,
-    shared: &mut Shared,
-    groups: &mut SentGroups,
-) -> Result<(), ArrowError> {
+fn add(table: Table, batch: &RecordBatch, shared: &mut Shared, groups: &mut SentGroups) -> Result<(), ArrowError> {
     let (starts, lengths) = (integers(batch, "window_start_ns")?, integers(batch, "window_ns")?);
     let (services, operations) = (text(batch, "service_name")?, text(batch, "operation")?);
     let emissions = column(batch, "emission")?.as_primitive_opt::<Int32Type>();
     let emissions = emissions.ok_or_else(|| ArrowError::SchemaError("emissions are not integers".to_owned()))?;
-    for row in (0..batch.num_rows()).filter(|row| starts.value(*row) >= since.0) {
+    for row in 0..batch.num_rows() {
         let group = groups.entry(RequestGroup {
             window_start: UnixNanos(starts.value(row)),
             window_ns: lengths.value(row),

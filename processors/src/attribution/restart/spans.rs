@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use spandrel_attribution::{SpanKey, TaskSpan};
 use spandrel_model::{BindingKind, Interval, PROMOTED_ATTRIBUTES, Span, Table, TaskId, UnixNanos};
-use spandrel_pipeline::{StoredRows, otlp};
+use spandrel_pipeline::{StoredRows, WantedRows, otlp};
 
 use super::RecallError;
 use super::columns::{KEY_COLUMNS, Keys, Shared, StoredKey, integers, text, word};
@@ -34,7 +34,6 @@ const SPAN_COLUMNS: [&str; 11] = [
 #[derive(Debug)]
 pub(in crate::attribution) struct RecalledSpan {
     pub(in crate::attribution) span: Span,
-    committed_at: UnixNanos,
     /// Whether its rows could still be corrected when the earlier run ended.
     pub(in crate::attribution) is_correctable: bool,
     /// What was sent on for it; [`Emitted::NOTHING`] if it was never joined.
@@ -43,45 +42,21 @@ pub(in crate::attribution) struct RecalledSpan {
     pub(in crate::attribution) recorded_ns: Option<i64>,
 }
 
-/// The spans committed last, about `limit` of them.
+/// The spans committed last, so many at most, with the times of their commits.
 pub(super) fn read(
     rows: &dyn StoredRows,
-    since: UnixNanos,
+    wanted: &WantedRows,
     limit: usize,
-    quality: &Quality,
-    cells: &Cells,
-) -> Result<Vec<RecalledSpan>, RecallError> {
-    let (mut shared, mut spans) = (Shared::default(), Vec::new());
-    let mut on_tasks = read_task_spans(rows, since, &mut shared)?;
+) -> Result<Vec<(UnixNanos, Span)>, RecallError> {
     let integers = PROMOTED_ATTRIBUTES.into_iter();
     let integers = integers.filter(|(_, _, data_type)| *data_type == DataType::Int64);
     let columns: Vec<&str> = (SPAN_COLUMNS.into_iter())
         .chain(integers.map(|(_, column, _)| column))
         .collect();
-    rows.read(Table::Spans, &columns, since, &mut |committed_at, batch| {
-        for span in otlp::spans_from_rows(batch)? {
-            let key = shared.key_of(SpanKey::of(&span), &span.process);
-            let stored = quality.get(&key);
-            let on_tasks = on_tasks.remove(&key).unwrap_or_default();
-            let digest = stored.map(|stored| {
-                let mut digest = stored.digest;
-                on_tasks.iter().for_each(|on_task| digest.add_task_span(on_task));
-                digest
-            });
-            let has_rows = digest.is_some() || cells.contains(&key) || !on_tasks.is_empty();
-            let is_request = stored.is_some_and(|stored| stored.is_request);
-            let starts = on_tasks.iter().map(|on_task| on_task.interval.start()).collect();
-            spans.push(RecalledSpan {
-                span,
-                committed_at,
-                is_correctable: false,
-                emitted: match has_rows {
-                    true => Emitted::by_earlier_run(digest, is_request, starts),
-                    false => Emitted::NOTHING,
-                },
-                recorded_ns: stored.map(|stored| stored.recorded_ns),
-            });
-        }
+    let mut spans = Vec::new();
+    rows.read(Table::Spans, &columns, wanted, &mut |committed_at, batch| {
+        let of_batch = otlp::spans_from_rows(batch)?;
+        spans.extend(of_batch.into_iter().map(|span| (committed_at, span)));
         Ok(match spans.len() < limit {
             true => ControlFlow::Continue(()),
             false => ControlFlow::Break(()),
@@ -91,24 +66,52 @@ pub(super) fn read(
     Ok(spans)
 }
 
-/// Says which spans could be corrected: those committed at `since` or later.
-pub(super) fn mark_correctable(mut spans: Vec<RecalledSpan>, since: UnixNanos) -> Vec<RecalledSpan> {
-    for recalled in &mut spans {
-        recalled.is_correctable = recalled.committed_at >= since;
-    }
-    spans
+/// Spans with what is known of their rows. Those that were committed at `since` or later can be corrected.
+pub(super) fn with_rows(
+    spans: Vec<(UnixNanos, Span)>,
+    rows: &dyn StoredRows,
+    wanted: &WantedRows,
+    since: UnixNanos,
+    quality: &Quality,
+    cells: &Cells,
+) -> Result<Vec<RecalledSpan>, RecallError> {
+    let mut shared = Shared::default();
+    let mut on_tasks = read_task_spans(rows, wanted, &mut shared)?;
+    let with_rows = spans.into_iter().map(|(committed_at, span)| {
+        let key = shared.key_of(SpanKey::of(&span), &span.process);
+        let stored = quality.get(&key);
+        let on_tasks = on_tasks.remove(&key).unwrap_or_default();
+        let digest = stored.map(|stored| {
+            let mut digest = stored.digest;
+            on_tasks.iter().for_each(|on_task| digest.add_task_span(on_task));
+            digest
+        });
+        let has_rows = digest.is_some() || cells.contains(&key) || !on_tasks.is_empty();
+        let is_request = stored.is_some_and(|stored| stored.is_request);
+        let starts = on_tasks.iter().map(|on_task| on_task.interval.start()).collect();
+        RecalledSpan {
+            span,
+            is_correctable: committed_at >= since,
+            emitted: match has_rows {
+                true => Emitted::by_earlier_run(digest, is_request, starts),
+                false => Emitted::NOTHING,
+            },
+            recorded_ns: stored.map(|stored| stored.recorded_ns),
+        }
+    });
+    Ok(with_rows.collect())
 }
 
 /// The rows of `task_spans`, by span.
 fn read_task_spans(
     rows: &dyn StoredRows,
-    since: UnixNanos,
+    wanted: &WantedRows,
     shared: &mut Shared,
 ) -> Result<HashMap<StoredKey, Vec<TaskSpan>>, RecallError> {
     let mut on_tasks: HashMap<StoredKey, Vec<TaskSpan>> = HashMap::new();
     let mut columns: Vec<&str> = KEY_COLUMNS.to_vec();
     columns.extend(["task_id", "start_ns", "duration_ns", "binding"]);
-    rows.read(Table::TaskSpans, &columns, since, &mut |_, batch| {
+    rows.read(Table::TaskSpans, &columns, wanted, &mut |_, batch| {
         let keys = Keys::of(batch)?;
         for row in 0..batch.num_rows() {
             let of_span = on_tasks.entry(keys.key(row, shared)?).or_default();

@@ -9,7 +9,7 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use spandrel_model::{Span, Table, UnixNanos};
-use spandrel_pipeline::{StoredRows, TableRows, TakeRows, otlp};
+use spandrel_pipeline::{StoredRows, TableRows, TakeRows, WantedRows, otlp};
 
 use super::otlp::request;
 use super::stream::{Row, text};
@@ -83,11 +83,11 @@ impl StoredRows for MemoryRows {
         &self,
         table: Table,
         columns: &[&str],
-        since: UnixNanos,
+        wanted: &WantedRows,
         take: &mut TakeRows<'_>,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         for (at, batch) in self.rows.get(&table).into_iter().flatten().rev() {
-            if *at < since && last_time(table, batch) < since {
+            if !wanted.may_hold(*at, Some(time_range(table, batch))) {
                 continue;
             }
             let indices: Vec<usize> = (columns.iter())
@@ -105,12 +105,13 @@ fn time(at: Duration) -> UnixNanos {
     UnixNanos(i64::try_from(at.as_nanos()).unwrap())
 }
 
-fn last_time(table: Table, batch: &RecordBatch) -> UnixNanos {
+fn time_range(table: Table, batch: &RecordBatch) -> (UnixNanos, UnixNanos) {
     let times = batch
         .column_by_name(table.time_column())
         .unwrap()
         .as_primitive::<Int64Type>();
-    UnixNanos(times.values().iter().copied().max().unwrap())
+    let times = || times.values().iter().copied();
+    (UnixNanos(times().min().unwrap()), UnixNanos(times().max().unwrap()))
 }
 
 fn remove(table: Table, committed: &mut Vec<(UnixNanos, RecordBatch)>, keys: &RecordBatch) {

@@ -1,0 +1,107 @@
+//! A collector that is killed or stopped and starts again on the same directory, while senders send everything again:
+//! every span has one set of rows, and every request counts once.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use spandrel_tests::attribution_checks as check;
+use spandrel_tests::collector::Collector;
+use spandrel_tests::process;
+use spandrel_tests::recording;
+use spandrel_tests::sql::Tables;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn start(dir: &Path, join_delay: &str) -> Collector {
+    let join_delay = format!("connectors.attribution.join_delay={join_delay}");
+    let settings = [
+        &join_delay,
+        "connectors.attribution.window=10s",
+        "exporters.parquet.flush_interval=1s",
+    ];
+    Collector::start(dir, &[], &settings)
+}
+
+/// Waits until rows of a table are stored.
+fn wait_for_rows(collector: &Collector, table: &str) {
+    let count = format!("SELECT count(*) FROM {table}");
+    process::wait_for(table, LIMIT, || (collector.tables().number(&count) > 0).then_some(()));
+}
+
+fn assert_counted_once(tables: &Tables) {
+    check::every_nanosecond_is_attributed(tables);
+    let spans = "SELECT DISTINCT trace_id, span_id, service_name, process_id FROM spans";
+    assert_eq!(
+        tables.number(&format!("SELECT count(*) FROM ({spans})")),
+        recording::span_count()
+    );
+    assert_eq!(
+        tables.number("SELECT count(*) FROM span_quality"),
+        recording::span_count()
+    );
+    let wrong = tables.rows(
+        "WITH counted AS (SELECT window_start_ns, service_name, operation, sum(n) AS n, sum(sum_ns) AS ns \
+           FROM operations GROUP BY window_start_ns, service_name, operation), \
+         stored AS (SELECT start_ns - start_ns % 10000000000 AS window_start_ns, service_name, operation, \
+           count(*) AS n, sum(duration_ns) AS ns FROM span_quality WHERE is_request \
+           GROUP BY start_ns - start_ns % 10000000000, service_name, operation) \
+         SELECT * FROM stored FULL JOIN counted ON stored.window_start_ns = counted.window_start_ns \
+           AND stored.service_name = counted.service_name AND stored.operation = counted.operation \
+         WHERE (stored.n IS DISTINCT FROM counted.n) OR (stored.ns IS DISTINCT FROM counted.ns)",
+    );
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn a_killed_collector_joins_what_it_had_stored_and_counts_what_is_sent_again_once() {
+    for (join_delay, stored) in [("1m", "spans"), ("1s", "span_quality"), ("1s", "operations")] {
+        let dir = tempfile::tempdir().unwrap();
+        let killed = start(dir.path(), join_delay);
+        killed.replay_without_waiting();
+        wait_for_rows(&killed, stored);
+        drop(killed);
+        let again = start(dir.path(), "2s");
+        assert!(
+            again.metric("spandrel_attribution_restored_spans") > 0.0,
+            "{}",
+            again.log()
+        );
+        again.replay();
+        assert!(
+            again.metric("spandrel_attribution_duplicate_spans") > 0.0,
+            "{}",
+            again.log()
+        );
+        assert_counted_once(&again.stop());
+    }
+}
+
+#[test]
+fn a_stopped_collector_recognizes_all_that_is_sent_again_and_changes_no_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let stopped = start(dir.path(), "1s");
+    stopped.replay_without_waiting();
+    let tables = stopped.stop();
+    assert_counted_once(&tables);
+    let digest = |tables: &Tables| {
+        let sums = "SELECT sum(exact_ns) AS exact, sum(inferred_ns) AS inferred, sum(unknown_ns) AS unknown, \
+                    sum(detached_ns) AS detached, count(task_id) AS bound FROM span_quality";
+        tables.rows(sums)
+    };
+    let before = digest(&tables);
+    let again = start(dir.path(), "1s");
+    again.replay_without_waiting();
+    assert_eq!(again.metric("spandrel_attribution_accepted_spans"), 0.0);
+    let tables = again.stop();
+    assert_counted_once(&tables);
+    assert_eq!(digest(&tables), before);
+}
+
+#[test]
+fn a_restart_that_takes_up_nothing_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = start(dir.path(), "1s");
+    first.wait_for_log(&["attribution starts with nothing"], LIMIT);
+}
