@@ -16,7 +16,7 @@ use super::windows::Windows;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Emitted {
     digest: RowsDigest,
-    /// Of what the profiler saw a request run, which no row of the span says.
+    /// Of what the profiler saw a request and its helpers run, which no row of the span says.
     functions: u64,
     /// Start in the first row of `task_spans`, if there is one.
     task_start: Option<UnixNanos>,
@@ -54,9 +54,9 @@ impl Emitted {
         on_tasks.for_each(|on_task| digest.add_task_span(on_task));
         Self {
             digest,
-            functions: match span.functions.is_empty() {
+            functions: match span.functions.is_empty() && span.helper_running_ns == 0 {
                 true => 0,
-                false => hash(&span.functions),
+                false => hash(&(&span.functions, span.helper_running_ns)),
             },
             task_start: span.on_task.map(|on_task| on_task.interval.start()),
             handed_over: (span.handed_over.iter())

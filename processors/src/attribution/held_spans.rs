@@ -2,6 +2,7 @@
 
 mod gathering;
 mod release;
+mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,8 +15,6 @@ use super::duplicates::Latest;
 use super::emitted::Emitted;
 use super::relatives::{Place, Relatives};
 use super::slots::{Round, Slot, SlotId, hull, touches};
-
-mod restore;
 
 pub(super) use self::restore::Restored;
 pub(super) use gathering::Gathering;

@@ -370,7 +370,7 @@ impl Slot {
     /// Takes the spans out that do not wait. Their rows are final.
     pub(super) fn take_joined(&mut self) -> Vec<Arc<Span>> {
         self.seal();
-        let is_joined = |_: &SpanKey, held: &mut HeldSpan| !matches!(held.stage, Stage::Waiting);
+        let is_joined = |_: &SpanKey, held: &mut HeldSpan| !matches!(held.stage, Stage::Waiting(_));
         let joined = self.spans.extract_if(.., is_joined);
         joined.map(|(_, held)| held.span).collect()
     }

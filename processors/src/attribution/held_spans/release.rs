@@ -95,7 +95,7 @@ impl HeldSpans {
         joined
     }
 
-    fn seal(&mut self, place: &Place) -> u64 {
+    pub(super) fn seal(&mut self, place: &Place) -> u64 {
         let Some(held) = self.processes.get_mut(&place.process) else {
             return 0;
         };

@@ -74,7 +74,7 @@ impl Recalled {
         };
         let mut quality = requests::read_quality(rows, &wanted, config.span_limit)?;
         let cells = requests::read_cells(rows, &wanted, &mut quality)?;
-        let spans = spans::with_rows(spans, rows, &wanted, correctable_since, &quality, &cells)?;
+        let spans = spans::with_rows(spans, rows, &wanted, correctable_since, &mut quality, &cells)?;
         let sent = sent::read(rows, &wanted, config.window_ns)?;
         let requests = match sent {
             Some(_) => requests::of_windows(quality, cells, &windows, config.window_ns),

@@ -58,8 +58,14 @@ pub(super) struct StoredSpan {
 }
 
 impl Quality {
-    pub(super) fn get(&self, key: &StoredKey) -> Option<&StoredSpan> {
-        self.spans.get(key)
+    /// What is known of a span; a request is then known to be of this process. The tables name it by a part of its
+    /// identity only.
+    pub(super) fn find(&mut self, key: &StoredKey, process: &Arc<ProcessIdentity>) -> Option<&StoredSpan> {
+        let stored = self.spans.get_mut(key)?;
+        if let Some(request) = &mut stored.request {
+            request.process = process.clone();
+        }
+        Some(stored)
     }
 }
 
@@ -113,7 +119,7 @@ fn add_quality(batch: &RecordBatch, quality: &mut Quality, shared: &mut Shared) 
     Ok(())
 }
 
-/// A span without its cells and tasks. Its process is known as far as the tables name it.
+/// A span without its cells and tasks, and without what it and its helpers ran, which no row of it says. Its process is known as far as the tables name it.
 fn attribution(
     batch: &RecordBatch,
     row: usize,
@@ -140,6 +146,7 @@ fn attribution(
         layer: Layer::new(text(batch, "layer")?.value(row)),
         binding: binding(text(batch, "binding")?.value(row), optional("task_id")?)?,
         functions: Vec::new(),
+        helper_running_ns: 0,
         cells: Vec::new(),
         recorded_ns: value("recorded_ns")?,
         exact_ns: value("exact_ns")?,

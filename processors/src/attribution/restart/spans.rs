@@ -72,14 +72,14 @@ pub(super) fn with_rows(
     rows: &dyn StoredRows,
     wanted: &WantedRows,
     since: UnixNanos,
-    quality: &Quality,
+    quality: &mut Quality,
     cells: &Cells,
 ) -> Result<Vec<RecalledSpan>, RecallError> {
     let mut shared = Shared::default();
     let mut on_tasks = read_task_spans(rows, wanted, &mut shared)?;
     let with_rows = spans.into_iter().map(|(committed_at, span)| {
         let key = shared.key_of(SpanKey::of(&span), &span.process);
-        let stored = quality.get(&key);
+        let stored = quality.find(&key, &span.process);
         let on_tasks = on_tasks.remove(&key).unwrap_or_default();
         let digest = stored.map(|stored| {
             let mut digest = stored.digest;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use spandrel_attribution::{RequestGroup, SpanAttribution};
+use spandrel_attribution::{MatrixTables, RequestGroup, SpanAttribution};
 
 use super::Windows;
 use crate::attribution::restart::SentGroups;
@@ -21,7 +21,9 @@ impl Windows {
                     continue;
                 };
                 rows.sent_as.clone_from(&sent.emissions);
-                if sent.agrees_with(&window.matrix.tables_of(&group)) {
+                let mut tables = MatrixTables::default();
+                window.matrix.tables_of(&group, &mut tables);
+                if sent.agrees_with(&tables) {
                     rows.changed_at = None;
                 }
             }
