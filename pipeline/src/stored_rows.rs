@@ -36,8 +36,8 @@ pub struct WantedRows {
 }
 
 impl WantedRows {
-    /// Whether rows of which the times lie in `range`, ends included, and which were committed at this time may be wanted.
-    /// The range is `None` if it is not known.
+    /// Whether rows of which the times lie in `range`, ends included, and which were committed at this time may be
+    /// wanted. The range is `None` if it is not known.
     pub fn may_hold(&self, committed_at: UnixNanos, range: Option<(UnixNanos, UnixNanos)>) -> bool {
         let Some((first, last)) = range else {
             return true;

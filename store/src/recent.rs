@@ -15,10 +15,10 @@ impl Snapshot {
         files.map(committed_at).max()
     }
 
-    /// Gives `take` some columns of those files of `table` that `is_wanted` says: by the time of their commit, and by the
-    /// least and greatest [`Table::time_column`] in them, if that is known. Rows come a few thousand at a time, with the
-    /// time of their commit, the files committed last first. Columns are in the order of the table and in the types of
-    /// [`Table::schema`]. Ends early if `take` breaks. Blocks.
+    /// Gives `take` some columns of those files of `table` that `is_wanted` says: by the time of their commit, and by
+    /// the least and greatest [`Table::time_column`] in them, if that is known. Rows come a few thousand at a time,
+    /// with the time of their commit, the files committed last first. Columns are in the order of the table and in the
+    /// types of [`Table::schema`]. Ends early if `take` breaks. Blocks.
     ///
     /// # Errors
     /// A file cannot be read, or `take` fails.

@@ -1,7 +1,7 @@
 //! Spans that an earlier run held, taken up again.
 //!
-//! A span without rows waits, as if it had arrived now. One that has rows is joined anew, as the rows of a correction may
-//! have been lost, and where nothing is new nothing is sent. It can be corrected for `retention` from now, if a
+//! A span without rows waits, as if it had arrived now. One that has rows is joined anew, as the rows of a correction
+//! may have been lost, and where nothing is new nothing is sent. It can be corrected for `retention` from now, if a
 //! correction can know all that its rows were made from. Otherwise they are final, and it is context for others:
 //!
 //! * It was final when the earlier run ended, as was all of its slot.

@@ -10,8 +10,8 @@
 //!
 //! Time is counted back from the last commit, not from now: however long the collector was down, what it held when it
 //! ended is what matters. A crash can have come between the commits of two tables, in the order of `Table::ALL`; so a
-//! span counts as joined if it has its row of `span_quality`, the last of the three that are about spans, and a window as
-//! sent if the rows of all its tables agree with those of its requests.
+//! span counts as joined if it has its row of `span_quality`, the last of the three that are about spans, and a window
+//! as sent if the rows of all its tables agree with those of its requests.
 
 mod columns;
 mod requests;

@@ -1,5 +1,5 @@
-//! What the store says of spans that were joined: their rows of `span_quality` and `attribution`, read back to what they
-//! were made of, as far as windows need it.
+//! What the store says of spans that were joined: their rows of `span_quality` and `attribution`, read back to what
+//! they were made of, as far as windows need it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::num::NonZeroI64;
@@ -119,7 +119,8 @@ fn add_quality(batch: &RecordBatch, quality: &mut Quality, shared: &mut Shared) 
     Ok(())
 }
 
-/// A span without its cells and tasks, and without what it and its helpers ran, which no row of it says. Its process is known as far as the tables name it.
+/// A span without its cells and tasks, and without what it and its helpers ran, which no row of it says. Its process is
+/// known as far as the tables name it.
 fn attribution(
     batch: &RecordBatch,
     row: usize,

@@ -38,7 +38,8 @@ pub(in crate::attribution) struct RecalledSpan {
     pub(in crate::attribution) is_correctable: bool,
     /// What was sent on for it; [`Emitted::NOTHING`] if it was never joined.
     pub(in crate::attribution) emitted: Emitted,
-    /// How long recordings covered it when it was joined, nanoseconds. `None` if it was not, or not all rows were stored.
+    /// How long recordings covered it when it was joined, nanoseconds. `None` if it was not, or not all rows were
+    /// stored.
     pub(in crate::attribution) recorded_ns: Option<i64>,
 }
 

@@ -52,6 +52,7 @@ impl Run {
     fn take(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Spans(spans) => drop(self.stream.spans(spans)),
+            Arrival::CpuProfile(profile) => self.stream.cpu_profile(*profile),
             Arrival::Recording(recording) => {
                 self.recordings.push((*recording).clone());
                 self.stream.recording(*recording);

@@ -8,8 +8,9 @@ use super::Windows;
 use crate::attribution::restart::SentGroups;
 
 impl Windows {
-    /// Counts the requests of earlier runs, all of those of their windows, which have sent rows as `sent` says. Rows are
-    /// sent again, in the place of those, where they do not agree with the requests: a crash has come between the two.
+    /// Counts the requests of earlier runs, all of those of their windows, which have sent rows as `sent` says. Rows
+    /// are sent again, in the place of those, where they do not agree with the requests: a crash has come between the
+    /// two.
     pub(in crate::attribution) fn restore(&mut self, requests: &[SpanAttribution], sent: &SentGroups, now: Instant) {
         for request in requests {
             self.add(request, now);
