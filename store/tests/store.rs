@@ -5,6 +5,7 @@
 mod rows;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rows::rows;
-use spandrel_model::Table;
+use spandrel_model::{Table, UnixNanos};
 use spandrel_store::{CommitKey, Snapshot, Store, StoreError, StoreReader, TableChange};
 
 /// 2026-11-21 09:00 UTC.
@@ -74,6 +75,44 @@ async fn a_snapshot_sees_the_commits_before_it_and_never_changes() {
         [0, 10, 15]
     );
     assert!(two.table(Table::Spans).files.is_empty(), "no commit had spans");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_latest_rows_of_any_table_can_be_had_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    assert_eq!(store.reader().snapshot().await.unwrap().last_commit(), None);
+    for table in Table::ALL {
+        for start in [NINE - HOUR, NINE] {
+            let change = TableChange::add(table, rows(table, 10, start, SECOND));
+            store.commit(vec![change], None).await.unwrap();
+        }
+    }
+    let snapshot = store.reader().snapshot().await.unwrap();
+    let last_commit = snapshot.last_commit().unwrap();
+    for table in Table::ALL {
+        let time = table.time_column();
+        let mut commits = Vec::new();
+        let mut times_of = |is_wanted: fn(UnixNanos, Option<(UnixNanos, UnixNanos)>) -> bool| {
+            let mut times = Vec::new();
+            let read = snapshot.read_files(table, &[time], is_wanted, |at, batch| {
+                assert_eq!(batch.num_columns(), 1, "{}", table.name());
+                commits.push(at);
+                times.extend(int64s(batch, time));
+                Ok::<_, StoreError>(ControlFlow::Continue(()))
+            });
+            read.unwrap();
+            times.sort_unstable();
+            times
+        };
+        assert_eq!(times_of(|_, _| true).len(), 20, "{}", table.name());
+        let late = times_of(|_, range| range.is_some_and(|(first, _)| first.0 >= NINE));
+        let expected: Vec<i64> = (0..10).map(|second| NINE + second * SECOND).collect();
+        assert_eq!(late, expected, "{}", table.name());
+        assert_eq!(times_of(|_, _| false), [0; 0], "{}", table.name());
+        assert!(commits.iter().all(|at| *at <= last_commit), "{}", table.name());
+        assert!(commits[0] >= commits[1], "what was committed last comes first");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
