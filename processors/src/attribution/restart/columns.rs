@@ -54,12 +54,14 @@ pub(super) fn word<T: Copy>(words: &[T], as_str: fn(T) -> &'static str, text: &s
     word.ok_or_else(|| ArrowError::SchemaError(format!("stored rows have the unknown word `{text}`")))
 }
 
+/// `service_name` and `process_id`.
+type ProcessName = (Arc<str>, Arc<str>);
+
 /// A span as the tables name it. Its id may occur in several processes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct StoredKey {
     pub(super) span: SpanKey,
-    /// `service_name` and `process_id`.
-    pub(super) process: Arc<(Arc<str>, Arc<str>)>,
+    pub(super) process: Arc<ProcessName>,
 }
 
 /// Columns that name spans.
@@ -69,7 +71,7 @@ pub(super) const KEY_COLUMNS: [&str; 4] = ["trace_id", "span_id", "service_name"
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     words: HashMap<String, Arc<str>>,
-    processes: HashMap<(Arc<str>, Arc<str>), Arc<(Arc<str>, Arc<str>)>>,
+    processes: HashMap<ProcessName, Arc<ProcessName>>,
 }
 
 impl Shared {

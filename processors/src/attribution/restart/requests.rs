@@ -1,7 +1,7 @@
 //! What the store says of spans that were joined: their rows of `span_quality` and `attribution`, read back to what
 //! they were made of, as far as windows need it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZeroI64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ const SPANS_PER_HELD: usize = 4;
 /// Rows of `span_quality`, by span.
 #[derive(Debug, Default)]
 pub(super) struct Quality {
-    spans: HashMap<StoredKey, StoredSpan>,
+    spans: BTreeMap<StoredKey, StoredSpan>,
     request_count: usize,
     /// Whether there were too many, so that requests are missing.
     pub(super) is_cut: bool,
