@@ -184,7 +184,7 @@ pub struct TableRows {
     pub table: Table,
     /// The rows; none if rows are only to be removed.
     pub rows: RecordBatch,
-    /// Keys: distinct rows with some of the table's columns, [`Table::time_column`] always among them. Every row of the
+    /// Keys: rows with some of the table's columns, [`Table::time_column`] always among them. Every row of the
     /// table that came before and equals a key in all columns of the key is removed as `rows` become visible. These
     /// `rows` themselves are not compared.
     pub replaces: Option<RecordBatch>,

@@ -8,12 +8,11 @@ use arrow::error::ArrowError;
 use async_trait::async_trait;
 use prost::Message;
 use spandrel_attribution::NotAnchored;
-use spandrel_model::{TaskRecording, UnixNanos};
+use spandrel_model::UnixNanos;
 use spandrel_pipeline::{
     Batch, BuildContext, BuildError, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal,
     RunError, RuntimeProfile, Signal, Stop, TableRows, otlp,
 };
-use spandrel_profiles::columns;
 use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 
 use super::AttributionConfig;
@@ -27,6 +26,7 @@ use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
 use super::output::Output;
 use super::pending::{Pending, Room};
+use super::recording_rows::recording_rows;
 use super::recording_source::RecordingSource;
 use super::recordings::RecordingId;
 use super::relatives::Place;
@@ -62,6 +62,8 @@ pub(super) struct State {
     pub(super) pending: Pending,
     /// Windows of an earlier run, until this one takes them over.
     pub(super) windows: Option<Windows>,
+    /// When an earlier run last stored rows.
+    pub(super) stored_until: Option<UnixNanos>,
     stopped: bool,
 }
 
@@ -229,7 +231,7 @@ impl AttributionConnector {
     async fn send_recordings(&self, round: &Round, output: Output<'_>) -> Result<(), RunError> {
         let settled = self.lock().pending.take_settled(round);
         for recording in settled {
-            if let Some(rows) = self.recording_rows(recording).await? {
+            if let Some(rows) = self.rows_of(recording).await? {
                 output.send(rows).await?;
             }
         }
@@ -338,11 +340,12 @@ impl AttributionConnector {
     }
 
     /// The rows of a recording; `None` if it is on disk and cannot be read.
-    async fn recording_rows(&self, recording: RecordingSource) -> Result<Option<Vec<TableRows>>, RunError> {
+    async fn rows_of(&self, recording: RecordingSource) -> Result<Option<Vec<TableRows>>, RunError> {
         let (source, config) = (recording.name().clone(), self.config.clone());
+        let stored_until = self.lock().stored_until;
         let rows = off_executor(move || {
             let opened = recording.open(&config.state_rules);
-            opened.map(|recording| recording_rows(&recording))
+            opened.map(|recording| recording_rows(&recording, stored_until))
         });
         let rows = rows
             .await
@@ -473,18 +476,6 @@ fn digest(profile: &RuntimeProfile) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(&profile.bytes);
     hasher.finish()
-}
-
-fn recording_rows(recording: &TaskRecording) -> Result<Vec<TableRows>, ArrowError> {
-    let tables = columns::tables(recording)?;
-    Ok(tables
-        .into_iter()
-        .map(|(table, rows)| TableRows {
-            table,
-            rows,
-            replaces: None,
-        })
-        .collect())
 }
 
 /// A refusal whose reason is the error with all its causes, because the sender sees nothing else.

@@ -29,6 +29,7 @@ mod matrix_rows;
 mod metrics;
 mod output;
 mod pending;
+mod recording_rows;
 mod recording_source;
 mod recordings;
 mod relatives;

@@ -31,6 +31,7 @@ impl AttributionConnector {
 
     async fn take_up_rows(&self, rows: Arc<dyn StoredRows>) {
         let config = self.config.clone();
+        self.lock().stored_until = Some(rows.last_commit());
         let recalled = match off_executor(move || Recalled::read(&*rows, &config)).await {
             Ok(Ok(recalled)) => recalled,
             Ok(Err(error)) => {
