@@ -1,6 +1,5 @@
 //! What can go wrong in the store, with the table, the place and the operation.
 
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -110,7 +109,8 @@ impl StoreError {
     pub(crate) fn is_damaged_file(&self, at: &Path) -> bool {
         match self {
             Self::Io { path, source, .. } => path == at && is_lasting(source),
-            Self::Parquet { path, source, .. } => path == at && io_cause(source).is_none_or(is_lasting),
+            // What the operating system refuses while a stored file is read is `Io`: see `WatchedFile`.
+            Self::Parquet { path, .. } => path == at,
             _ => false,
         }
     }
@@ -125,21 +125,6 @@ fn is_lasting(error: &io::Error) -> bool {
         InvalidData | IsADirectory | NotFound | PermissionDenied | UnexpectedEof
     );
     is_kind || error.raw_os_error() == Some(EIO)
-}
-
-/// The answer of the operating system that caused the error, if one did.
-fn io_cause(error: &ParquetError) -> Option<&io::Error> {
-    let mut cause: Option<&(dyn Error + 'static)> = match error {
-        ParquetError::External(source) => Some(&**source),
-        error => error.source(),
-    };
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 #[cfg(test)]
@@ -160,16 +145,15 @@ mod tests {
             path: path.to_owned(),
             source,
         };
-        let external = |kind: io::ErrorKind| read(ParquetError::External(Box::new(io::Error::from(kind))));
         for damage in [
             opened(io::ErrorKind::NotFound),
             read(ParquetError::General("not Parquet".to_owned())),
-            external(io::ErrorKind::UnexpectedEof),
+            opened(io::ErrorKind::UnexpectedEof),
         ] {
             assert!(damage.is_damaged_file(path), "{damage:?}");
             assert!(!damage.is_damaged_file(other), "{damage:?}");
         }
-        for passing in [opened(io::ErrorKind::OutOfMemory), external(io::ErrorKind::Interrupted)] {
+        for passing in [opened(io::ErrorKind::OutOfMemory), opened(io::ErrorKind::TimedOut)] {
             assert!(!passing.is_damaged_file(path), "{passing:?}");
         }
     }

@@ -33,6 +33,7 @@ mod statistics;
 mod stored_file;
 mod sweep;
 mod vacuum;
+mod watched_file;
 mod writer;
 
 pub use change::TableChange;
