@@ -10,12 +10,17 @@
 
 use spandrel_model::{LabeledSpan, SpanId, TraceId};
 
+/// Of 64 bits. Longer labels are not looked through, because each of a million samples may have the same one.
+const MAX_DECIMAL_DIGITS: usize = 20;
+
 /// The span that the labels name; labels that are no ids count for nothing.
 pub(super) fn labeled_span<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Option<LabeledSpan> {
     let value = |wanted: &str| labels.clone().find(|(key, _)| *key == wanted).map(|(_, value)| value);
     let hexadecimal = value("span_id").and_then(SpanId::from_hex);
     let decimal = || {
-        let number: u64 = value("span id").or_else(|| value("local root span id"))?.parse().ok()?;
+        let digits = value("span id").or_else(|| value("local root span id"))?;
+        let is_short = digits.len() <= MAX_DECIMAL_DIGITS;
+        let number: u64 = is_short.then(|| digits.parse().ok())??;
         Some(SpanId::new(number.to_be_bytes()))
     };
     let span_id = hexadecimal.or_else(decimal).filter(|id| !id.is_zero())?;
@@ -57,6 +62,7 @@ mod tests {
             &[("span_id", "xyz")],
             &[("span_id", "0000000000000000")],
             &[("span id", "-1")],
+            &[("span id", "000000000000000000001")],
             &[("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736")],
         ] {
             assert_eq!(span(labels), None, "{labels:?}");

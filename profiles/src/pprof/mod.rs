@@ -22,7 +22,7 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use prost::Message;
 use spandrel_model::{
-    CpuProfile, CpuSamples, Frame, Interval, LabeledSpan, Names, ProcessIdentity, Stack, StackId, UnixNanos,
+    CpuProfile, CpuSamples, Frame, Interval, LabeledSpan, NameId, Names, ProcessIdentity, Stack, StackId, UnixNanos,
 };
 use thiserror::Error;
 
@@ -43,6 +43,14 @@ const MAX_TABLE_ENTRIES: usize = 1 << 20;
 const MAX_STACK_FRAMES: usize = 1 << 12;
 /// Most frames of all stacks, each stack counted once.
 const MAX_FRAMES: usize = 1 << 22;
+
+/// Longest name of a function or a file. Those of generic functions have some thousand bytes at most.
+const MAX_NAME_BYTES: usize = 1 << 14;
+/// Most bytes of the names of all frames, which the ids of stacks are hashed from: about a second's work, and 128 bytes
+/// for each of [`MAX_FRAMES`].
+const MAX_HASHED_BYTES: usize = 1 << 29;
+/// Most sample types that a message lists, and most characters of each of their names.
+const MAX_LISTED: usize = 16;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -199,7 +207,10 @@ impl Values {
             .collect::<Result<Vec<_>, PprofError>>()?;
         let position = |wanted: (&str, &str)| types.iter().position(|each| *each == wanted);
         let Some(cpu_ns) = position(("cpu", "nanoseconds")) else {
-            let found: Vec<String> = types.iter().map(|(kind, unit)| format!("{kind}/{unit}")).collect();
+            let listed = types.iter().take(MAX_LISTED);
+            let found: Vec<String> = listed
+                .map(|(kind, unit)| format!("{kind:.MAX_LISTED$}/{unit:.MAX_LISTED$}"))
+                .collect();
             return Err(PprofError::NotCpu {
                 found: if found.is_empty() {
                     "none".to_owned()
@@ -257,10 +268,14 @@ struct Stacks<'a> {
     locations: HashMap<u64, &'a Location>,
     functions: HashMap<u64, &'a Function>,
     names: Names,
+    /// By position in the profile's table of strings.
+    name_ids: HashMap<i64, NameId>,
     /// By location ids.
     known: HashMap<Vec<u64>, Stack>,
     /// Of all stacks; locations without lines count, too.
     frame_count: usize,
+    /// Of the names of all frames.
+    hashed_bytes: usize,
 }
 
 impl<'a> Stacks<'a> {
@@ -270,8 +285,10 @@ impl<'a> Stacks<'a> {
             locations: profile.location.iter().map(|each| (each.id, each)).collect(),
             functions: profile.function.iter().map(|each| (each.id, each)).collect(),
             names: Names::new(),
+            name_ids: HashMap::new(),
             known: HashMap::new(),
             frame_count: 0,
+            hashed_bytes: 0,
         }
     }
 
@@ -287,19 +304,23 @@ impl<'a> Stacks<'a> {
         let mut frames = Vec::new();
         for id in &sample.location_id {
             let dangling = |what, id: u64| PprofError::Dangling { what, id: id.into() };
-            let location = self.locations.get(id).ok_or_else(|| dangling("location", *id))?;
+            let location = self
+                .locations
+                .get(id)
+                .copied()
+                .ok_or_else(|| dangling("location", *id))?;
             for line in &location.line {
-                let function = self.functions.get(&line.function_id);
+                let function = self.functions.get(&line.function_id).copied();
                 let function = function.ok_or_else(|| dangling("function", line.function_id))?;
-                let (name, file) = (
-                    text(self.profile, function.name)?,
-                    text(self.profile, function.filename)?,
-                );
+                let (function_id, name) = self.name(function.name)?;
+                let (file_id, file) = self.name(function.filename)?;
+                self.hashed_bytes += name.len() + file.len();
+                at_most(MAX_HASHED_BYTES, self.hashed_bytes, "bytes of names in all stacks")?;
                 let line = u32::try_from(line.line).unwrap_or(0);
                 hash.frame(name.as_bytes(), file.as_bytes(), line.into());
                 frames.push(Frame {
-                    function: self.names.intern(name),
-                    file: self.names.intern(file),
+                    function: function_id,
+                    file: file_id,
                     line,
                 });
                 at_most(MAX_STACK_FRAMES, frames.len(), "frames in a stack")?;
@@ -310,5 +331,17 @@ impl<'a> Stacks<'a> {
         let id = hash.id();
         self.known.insert(sample.location_id.clone(), Stack { id, frames });
         Ok(Some(id))
+    }
+
+    /// The name of a function or file. Frames repeat few names, so that each is looked through once.
+    fn name(&mut self, string: i64) -> Result<(NameId, &'a str), PprofError> {
+        let name = text(self.profile, string)?;
+        if let Some(id) = self.name_ids.get(&string) {
+            return Ok((*id, name));
+        }
+        at_most(MAX_NAME_BYTES, name.len(), "bytes in the name of a function or file")?;
+        let id = self.names.intern(name);
+        self.name_ids.insert(string, id);
+        Ok((id, name))
     }
 }

@@ -146,6 +146,66 @@ fn what_would_take_far_more_memory_than_bytes_is_refused() {
     );
 }
 
+/// A profile with one function of that name at location 1, and samples of as many frames of it.
+fn with_function_name(name: &str, frames: &[usize]) -> Vec<u8> {
+    let mut head = profile();
+    head.string_table.push(name.to_owned());
+    head.function = vec![Function {
+        id: 1,
+        name: 5,
+        filename: 4,
+        ..Function::default()
+    }];
+    head.location = vec![Location {
+        id: 1,
+        line: vec![proto::Line {
+            function_id: 1,
+            line: 1,
+        }],
+        ..Location::default()
+    }];
+    let mut bytes = head.encode_to_vec();
+    for frames in frames {
+        let sample = Sample {
+            location_id: vec![1; *frames],
+            value: vec![10_000_000],
+            ..Sample::default()
+        };
+        bytes.push(0x12);
+        bytes.extend(sample.encode_length_delimited_to_vec());
+    }
+    bytes
+}
+
+#[test]
+fn what_would_take_far_more_time_than_bytes_is_refused() {
+    let longest = "f".repeat(MAX_NAME_BYTES);
+    assert_eq!(
+        decoded(&with_function_name(&longest, &[3])).unwrap().stacks[0]
+            .frames
+            .len(),
+        3
+    );
+    let error = decoded(&with_function_name(&(longest.clone() + "f"), &[3])).unwrap_err();
+    assert!(error.contains("16384 bytes in the name of a function"), "{error}");
+    let deep: Vec<usize> = (0..30).map(|fewer| MAX_STACK_FRAMES - fewer).collect();
+    let error = decoded(&with_function_name(&longest, &deep)).unwrap_err();
+    assert!(error.contains("bytes of names in all stacks"), "{error}");
+}
+
+#[test]
+fn a_message_lists_few_and_short_sample_types() {
+    let mut other = profile();
+    other.string_table[2] = "s".repeat(1_000_000);
+    other.sample_type = vec![ValueType { r#type: 1, unit: 2 }; 1_000];
+    let error = decoded(&other.encode_to_vec()).unwrap_err();
+    assert!(
+        error.contains("not a CPU profile") && error.len() < 1_000,
+        "{}",
+        error.len()
+    );
+}
+
 #[test]
 fn profiles_are_recognized_by_their_first_bytes() {
     let gzip = |content: &[u8]| {
