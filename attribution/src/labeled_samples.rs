@@ -13,6 +13,7 @@
 //! recording has samples within the profile, those of requests that were recorded are known better from there, and the
 //! profile's do not count twice.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -34,7 +35,10 @@ pub(crate) struct LabeledSamples {
 type Key = (SpanIndex, SampledBy, LayerNumber, LayerNumber, Arc<str>);
 
 impl LabeledSamples {
-    /// Those of `profiles` of one process, in any order. Profiles that are given twice count once.
+    /// Those of `profiles` that may be of one process, in any order.
+    ///
+    /// A request takes its samples from one profile, so that a profile that is given twice counts once: the first that
+    /// covers it and has samples of it. What covers it only in time may be of another replica, and says nothing of it.
     pub(crate) fn new(
         profiles: &[&CpuProfile],
         spans: &SpanSet<'_>,
@@ -44,18 +48,26 @@ impl LabeledSamples {
     ) -> Self {
         let profiles = in_order(profiles);
         let requests = spans.requests();
-        let chosen = chosen(&profiles, spans, &requests, timeline);
         let ids = Ids::of(spans);
+        let mut chosen: HashMap<SpanIndex, Option<usize>> = HashMap::new();
         let mut counts: BTreeMap<Key, u32> = BTreeMap::new();
         for (number, profile) in profiles.iter().enumerate() {
             let places = stack_layers.places(&profile.stacks, &profile.names);
+            let is_recorded = timeline.samples().any_within(profile.window);
+            let counting = |request: SpanIndex| {
+                let is_known_better = is_recorded && timeline.covered_ns(spans.span(request).interval) > 0;
+                (!is_known_better).then_some(number)
+            };
             for samples in &profile.samples {
                 let Some(span) = samples.span.and_then(|label| ids.find(spans, label)) else {
                     continue;
                 };
-                let Some(request) = requests[span].filter(|request| chosen.get(request) == Some(&number)) else {
+                let Some(request) = requests[span].filter(|request| covers(profile, spans, *request)) else {
                     continue;
                 };
+                if *chosen.entry(request).or_insert_with(|| counting(request)) != Some(number) {
+                    continue;
+                }
                 let by = match span == request {
                     true => SampledBy::Request,
                     false => SampledBy::InnerSpan,
@@ -91,39 +103,27 @@ impl LabeledSamples {
     }
 }
 
-/// By the start of their windows, of those that start together the longest first.
+/// By the start of their windows, of those that start together the longest first. Profiles that tie are the same.
 fn in_order<'p>(profiles: &[&'p CpuProfile]) -> Vec<&'p CpuProfile> {
-    let mut profiles = profiles.to_vec();
-    profiles.sort_by_key(|profile| {
+    let order = |profile: &'p CpuProfile| {
         let window = profile.window;
-        (window.start(), std::cmp::Reverse(window.end()), profile.source.clone())
-    });
+        (
+            window.start(),
+            Reverse(window.end()),
+            &profile.source,
+            &profile.process,
+            &profile.samples,
+        )
+    };
+    let mut profiles = profiles.to_vec();
+    profiles.sort_by(|a, b| order(a).cmp(&order(b)));
     profiles
 }
 
-/// The profile whose samples count for each request: the first one that covers it, unless a recording has them already.
-fn chosen(
-    profiles: &[&CpuProfile],
-    spans: &SpanSet<'_>,
-    requests: &[Option<SpanIndex>],
-    timeline: &Timeline,
-) -> HashMap<SpanIndex, usize> {
-    let are_recorded: Vec<bool> = (profiles.iter())
-        .map(|profile| timeline.samples().any_within(profile.window))
-        .collect();
-    let mut chosen = HashMap::new();
-    for request in (0..spans.len()).filter(|span| requests[*span] == Some(*span) && spans.node(*span).emits) {
-        let interval = spans.span(request).interval;
-        let begun = profiles.partition_point(|profile| profile.window.start() <= interval.start());
-        let Some(covering) = (profiles[..begun].iter()).position(|profile| interval.end() <= profile.window.end())
-        else {
-            continue;
-        };
-        if !are_recorded[covering] || timeline.covered_ns(interval) == 0 {
-            chosen.insert(request, covering);
-        }
-    }
-    chosen
+/// Whether all of an emitted request lies in the window of a profile.
+fn covers(profile: &CpuProfile, spans: &SpanSet<'_>, request: SpanIndex) -> bool {
+    let (interval, window) = (spans.span(request).interval, profile.window);
+    spans.node(request).emits && window.start() <= interval.start() && interval.end() <= window.end()
 }
 
 /// Spans by the ids that labels have.

@@ -71,7 +71,7 @@ pub struct SampleCounts {
 }
 
 /// Samples with the same stack and labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CpuSamples {
     /// Where the program was; `None` if the profile does not say.
     pub stack: Option<StackId>,

@@ -293,6 +293,43 @@ fn a_profile_that_is_given_twice_counts_once() {
     assert_eq!(rows_of(&world, &recordings, &[whole.clone(), later, whole]), expected);
 }
 
+#[test]
+fn a_request_takes_its_samples_from_the_profile_of_its_replica_whichever_begins_first() {
+    let timeline = "g1: run 0..40 | span GET on g1 kind server: 10..40 | span GET on g7 kind server: 100..190";
+    let Scene { world, recordings } = parse(timeline);
+    let [first, second] = [0, 1].map(|at| label(SpanKey::of(&world.spans[at])));
+    let of_the_other = LabeledSpan {
+        trace_id: Some(TraceId::new([9; 16])),
+        span_id: SpanId::new([9; 8]),
+    };
+    let own = profile(&world, interval(5, 195), &[(first, 2, "main.a"), (second, 1, "main.b")]);
+    let expected = ["GET handler/handler main.a 2 20", "GET handler/handler main.b 1 10"];
+    for window in [interval(0, 200), interval(5, 195), interval(8, 192)] {
+        let other = profile(&world, window, &[(of_the_other, 7, "main.c")]);
+        for profiles in [[own.clone(), other.clone()], [other, own.clone()]] {
+            assert_eq!(
+                rows_of(&world, &recordings, &profiles),
+                expected,
+                "other replica: {window:?}"
+            );
+        }
+    }
+    // Each request has its own profile: of two that say something of a request, the first counts.
+    let before = profile(&world, interval(0, 192), &[(second, 3, "main.d")]);
+    assert_eq!(
+        rows_of(&world, &recordings, &[own, before]),
+        ["GET handler/handler main.a 2 12", "GET handler/handler main.d 3 18"]
+    );
+}
+
+#[test]
+fn which_of_two_profiles_of_the_same_time_counts_does_not_depend_on_their_order() {
+    let Scene { world, recordings } = parse("g1: run 0..40 | span GET on g1 kind server: 0..40");
+    let of = |function| profile(&world, interval(0, 40), &[(label(world.key("GET")), 1, function)]);
+    let rows = |profiles: [CpuProfile; 2]| rows_of(&world, &recordings, &profiles);
+    assert_eq!(rows([of("main.a"), of("main.b")]), rows([of("main.b"), of("main.a")]));
+}
+
 /// Some profiles of a world, with labels of all kinds of spans and of none.
 fn profiles_of(world: &World, seed: u64, inner_percent: u64) -> Vec<CpuProfile> {
     const STACKS: [&str; 4] = [

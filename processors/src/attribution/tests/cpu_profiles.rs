@@ -154,6 +154,27 @@ fn a_profile_that_comes_before_its_spans_counts_like_one_that_comes_after() {
 }
 
 #[test]
+fn replicas_that_send_profiles_under_the_name_of_the_service_keep_their_own_samples() {
+    let of_instance_2 = Span {
+        process: process(Some("2")),
+        trace_id: TraceId::new([2; 16]),
+        ..request(2, 500, 900)
+    };
+    let recording_2 = TaskRecording {
+        process: process(Some("2")),
+        ..recording(0, 2_000)
+    };
+    let mut stream = Stream::new(AttributionConfig::default());
+    stream.spans(vec![request(1, 400, 900), of_instance_2]);
+    stream.recording(recording(0, 2_000));
+    stream.recording(recording_2);
+    stream.cpu_profile(profile(interval(0, 1_000), &[(1, "main.sort")]));
+    stream.cpu_profile(profile(interval(300, 1_300), &[(2, "main.encode")]));
+    stream.advance(seconds(50));
+    assert_eq!(functions(&stream), ["main.encode 1 450", "main.sort 1 450"]);
+}
+
+#[test]
 fn a_profile_that_names_no_span_is_not_held_and_changes_nothing() {
     let mut stream = joined();
     let sent = stream.sent.clone();
