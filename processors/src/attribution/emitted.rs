@@ -66,6 +66,11 @@ impl Emitted {
         }
     }
 
+    /// Whether rows of the span would be the same.
+    pub(super) fn has_rows_of(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+
     /// Names the rows that were sent on for a span.
     fn rows_of(self, span: &SpanAttribution) -> Replaced {
         Replaced {
@@ -157,6 +162,8 @@ pub(super) struct Changes {
     pub(super) first: Vec<SpanAttribution>,
     /// Spans of which something else was sent on before, with that.
     pub(super) corrected: Vec<(SpanAttribution, Emitted)>,
+    /// Spans whose rows stay, and that count for something else in their windows: a CPU profile came.
+    pub(super) recounted: Vec<SpanAttribution>,
     /// How many spans wait no longer once this is sent.
     pub(super) joined_count: usize,
 }
@@ -164,16 +171,19 @@ pub(super) struct Changes {
 impl Changes {
     /// Number of spans.
     pub(super) fn len(&self) -> usize {
-        self.first.len() + self.corrected.len()
+        self.first.len() + self.corrected.len() + self.recounted.len()
     }
 
     /// Takes some spans out, `count` of them if there are so many.
     pub(super) fn take(&mut self, count: usize) -> Self {
         let first: Vec<_> = self.first.drain(..count.min(self.first.len())).collect();
-        let rest = (count - first.len()).min(self.corrected.len());
+        let count = count - first.len();
+        let corrected: Vec<_> = self.corrected.drain(..count.min(self.corrected.len())).collect();
+        let count = count - corrected.len();
         Self {
-            corrected: self.corrected.drain(..rest).collect(),
+            recounted: self.recounted.drain(..count.min(self.recounted.len())).collect(),
             first,
+            corrected,
             joined_count: 0,
         }
     }
@@ -183,8 +193,10 @@ impl Changes {
         for span in &self.first {
             windows.add(span, now);
         }
-        let corrected = self.corrected.iter();
-        let too_late = corrected.filter(|(span, before)| !windows.correct(span, before.is_request, now));
+        let corrected = self.corrected.iter().map(|(span, before)| (span, before.is_request));
+        let recounted = self.recounted.iter().map(|span| (span, span.is_request));
+        let changed = corrected.chain(recounted);
+        let too_late = changed.filter(|(span, was_request)| !windows.correct(span, *was_request, now));
         too_late.count() as u64
     }
 

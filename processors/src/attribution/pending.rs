@@ -228,6 +228,7 @@ impl Pending {
             match slot.outcome(span.key(), emitted) {
                 Outcome::First => changes.first.push(span),
                 Outcome::Corrects(before) => changes.corrected.push((span, before)),
+                Outcome::Recounts => changes.recounted.push(span),
                 Outcome::Same => {}
             }
         }

@@ -173,6 +173,8 @@ pub(super) enum Outcome {
     First,
     /// It says something else than this, which was sent on before.
     Corrects(Emitted),
+    /// Its rows are what was sent on before, and it counts for something else in its window.
+    Recounts,
     /// Nothing is new, or it is too late.
     Same,
 }
@@ -341,13 +343,16 @@ impl Slot {
         };
         match &held.stage {
             Stage::Waiting(before) | Stage::Joined(before) if *before != emitted => {
-                let before = before.clone();
+                let outcome = if *before == Emitted::NOTHING {
+                    Outcome::First
+                } else if before.has_rows_of(&emitted) {
+                    Outcome::Recounts
+                } else {
+                    Outcome::Corrects(before.clone())
+                };
                 self.correctable += usize::from(matches!(held.stage, Stage::Waiting(_)));
                 held.stage = Stage::Joined(emitted);
-                match before == Emitted::NOTHING {
-                    true => Outcome::First,
-                    false => Outcome::Corrects(before),
-                }
+                outcome
             }
             Stage::Waiting(_) | Stage::Joined(_) | Stage::Final => Outcome::Same,
         }
