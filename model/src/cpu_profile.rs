@@ -25,11 +25,18 @@ pub struct CpuProfile {
 }
 
 impl CpuProfile {
-    /// The same without the samples that name no span, and the stacks that only those have.
+    /// The same without the samples that name no span, and the stacks and names that only those have.
     pub fn labeled(mut self) -> Self {
         self.samples.retain(|samples| samples.span.is_some());
         let stacks: HashSet<StackId> = self.samples.iter().filter_map(|samples| samples.stack).collect();
         self.stacks.retain(|stack| stacks.contains(&stack.id));
+        let mut names = Names::new();
+        for frame in self.stacks.iter_mut().flat_map(|stack| &mut stack.frames) {
+            for name in [&mut frame.function, &mut frame.file] {
+                *name = names.intern(self.names.resolve(*name));
+            }
+        }
+        self.names = names;
         self
     }
 
@@ -46,7 +53,7 @@ impl CpuProfile {
         counts
     }
 
-    /// About the memory that it takes, without what all values have.
+    /// About the memory that it takes. Never zero.
     pub fn size_bytes(&self) -> u64 {
         let stacks: usize = (self.stacks.iter())
             .map(|stack| size_of::<Stack>() + size_of_val(&*stack.frames))
@@ -57,7 +64,8 @@ impl CpuProfile {
             .iter()
             .map(|string| string.len() + 3 * size_of::<&str>())
             .sum();
-        (size_of_val(&*self.samples) + stacks + strings) as u64
+        let identity = size_of::<ProcessIdentity>() + self.process.text_bytes() + self.source.len();
+        (size_of::<Self>() + identity + size_of_val(&*self.samples) + stacks + strings) as u64
     }
 }
 
@@ -91,4 +99,69 @@ pub struct LabeledSpan {
     pub trace_id: Option<TraceId>,
     /// Span: the innermost one, or the one with which the work entered the process, as the labels' writer does it.
     pub span_id: SpanId,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Frame, UnixNanos};
+
+    use super::*;
+
+    /// One sample in each function; the first of the samples names a span.
+    fn profile(functions: &[&str]) -> CpuProfile {
+        let mut names = Names::new();
+        let stacks = (1..).zip(functions).map(|(id, function)| Stack {
+            id: StackId(id),
+            frames: vec![Frame {
+                function: names.intern(function),
+                file: names.intern("main.go"),
+                line: 1,
+            }],
+        });
+        let stacks: Vec<Stack> = stacks.collect();
+        let samples = stacks.iter().map(|stack| CpuSamples {
+            stack: Some(stack.id),
+            count: 1,
+            cpu_ns: 1,
+            span: (stack.id == StackId(1)).then_some(LabeledSpan {
+                trace_id: None,
+                span_id: SpanId::new([1; 8]),
+            }),
+        });
+        CpuProfile {
+            process: Arc::default(),
+            source: Arc::from("cpu.pprof"),
+            window: Interval::new(UnixNanos(0), UnixNanos(1)).unwrap(),
+            period_ns: 1,
+            samples: samples.collect(),
+            names,
+            stacks,
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_profile_has_no_names_of_what_went() {
+        let labeled = profile(&["main.sort", "main.other"]).labeled();
+        let names: Vec<&str> = labeled.names.iter().collect();
+        assert_eq!(names, ["", "main.sort", "main.go"]);
+        let frame = labeled.stacks[0].frames[0];
+        assert_eq!(&**labeled.names.resolve(frame.function), "main.sort");
+        assert_eq!(&**labeled.names.resolve(frame.file), "main.go");
+    }
+
+    #[test]
+    fn a_profile_takes_memory_for_itself_its_source_and_its_process() {
+        let empty = profile(&[]);
+        let bytes = empty.size_bytes();
+        assert!(bytes > (size_of::<CpuProfile>() + size_of::<ProcessIdentity>()) as u64);
+        let named = CpuProfile {
+            source: Arc::from("cpu.pprof of shop"),
+            process: Arc::new(ProcessIdentity {
+                service_name: Arc::from("shop"),
+                ..ProcessIdentity::default()
+            }),
+            ..empty
+        };
+        assert_eq!(named.size_bytes(), bytes + 8 + 4);
+    }
 }

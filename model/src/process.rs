@@ -20,6 +20,13 @@ pub struct ProcessIdentity {
 }
 
 impl ProcessIdentity {
+    /// Length of its texts, bytes.
+    pub fn text_bytes(&self) -> usize {
+        let optional = [&self.service_instance_id, &self.host_name, &self.creation_time];
+        let optional = optional.into_iter().flatten().map(|text| text.len());
+        self.service_name.len() + optional.sum::<usize>()
+    }
+
     /// Builds the identity by asking `attribute` for each resource attribute it needs.
     pub fn from_resource(mut attribute: impl FnMut(&str) -> Option<String>) -> Self {
         let mut text = |key: &str| attribute(key).filter(|value| !value.is_empty()).map(Arc::from);

@@ -35,6 +35,32 @@ impl TableChange {
             replaces: None,
         }
     }
+
+    /// Whether rows and keys fit their table. A commit that holds a change that does not can never succeed.
+    ///
+    /// # Errors
+    /// [`StoreError::Rows`]: what differs.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let table = self.table;
+        let checked = || -> Result<(), ArrowError> {
+            if let Some(keys) = &self.replaces {
+                Keys::check(table, keys)?;
+            }
+            if self.rows.num_rows() > 0 {
+                conforming(table, &self.rows)?;
+            }
+            Ok(())
+        };
+        if !self.says_something() {
+            return Ok(());
+        }
+        checked().map_err(|source| StoreError::Rows { table, source })
+    }
+
+    fn says_something(&self) -> bool {
+        let has_rows = |batch: &RecordBatch| batch.num_rows() > 0;
+        has_rows(&self.rows) || self.replaces.as_ref().is_some_and(has_rows)
+    }
 }
 
 /// All that a commit does to one table.
@@ -51,8 +77,7 @@ pub(crate) struct Change {
 pub(crate) fn by_table(changes: Vec<TableChange>) -> Result<BTreeMap<Table, Change>, StoreError> {
     let mut tables = BTreeMap::<Table, Vec<TableChange>>::new();
     for change in changes {
-        let says_something = |batch: &RecordBatch| batch.num_rows() > 0;
-        if says_something(&change.rows) || change.replaces.as_ref().is_some_and(says_something) {
+        if change.says_something() {
             tables.entry(change.table).or_default().push(change);
         }
     }

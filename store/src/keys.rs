@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, UInt64Array};
 use arrow::compute::take;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
@@ -43,19 +43,21 @@ impl Keys {
         }
     }
 
+    /// Whether [`Self::add`] takes keys, and its error if not.
+    pub(crate) fn check(table: Table, keys: &RecordBatch) -> Result<(), ArrowError> {
+        let columns = key_columns(table, keys)?;
+        plain_columns(table, keys, &columns)?;
+        key_times(table, keys).map(drop)
+    }
+
     /// Adds the keys of change `number`, which is greater than those before.
     ///
     /// # Errors
     /// A column is not one of the table, or has another type; the time column is missing or has nulls.
     pub(crate) fn add(&mut self, number: usize, keys: &RecordBatch) -> Result<(), ArrowError> {
-        let columns = self.key_columns(keys)?;
-        let times = int64_column(keys, self.table.time_column())?;
-        if times.null_count() > 0 {
-            let message = format!("key column `{}` has nulls", self.table.time_column());
-            return Err(ArrowError::InvalidArgumentError(message));
-        }
-        self.times_ns.extend(times.values());
+        let columns = key_columns(self.table, keys)?;
         let values = plain_columns(self.table, keys, &columns)?;
+        self.times_ns.extend(key_times(self.table, keys)?.values());
         let set = match self.sets.iter_mut().position(|set| set.columns == columns) {
             Some(index) => &mut self.sets[index],
             None => {
@@ -67,21 +69,6 @@ impl Keys {
             set.last_change.insert(key.as_ref().into(), number);
         }
         Ok(())
-    }
-
-    /// The names of the columns of `keys`, in the order of the table.
-    fn key_columns(&self, keys: &RecordBatch) -> Result<Vec<String>, ArrowError> {
-        let schema = self.table.schema();
-        let named = schema.fields().iter().map(|field| field.name());
-        let columns = named.filter(|name| keys.column_by_name(name).is_some()).cloned();
-        let columns = columns.collect::<Vec<_>>();
-        if columns.len() == keys.num_columns() {
-            return Ok(columns);
-        }
-        let found = keys.schema_ref().fields().iter().map(|field| field.name().as_str());
-        let found = found.collect::<Vec<_>>().join(", ");
-        let message = format!("expected keys of distinct columns of the table, found {found}");
-        Err(ArrowError::SchemaError(message))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -154,6 +141,31 @@ impl Keys {
         }
         Ok(replaced.into_iter().collect())
     }
+}
+
+/// The names of the columns of `keys`, in the order of the table.
+fn key_columns(table: Table, keys: &RecordBatch) -> Result<Vec<String>, ArrowError> {
+    let schema = table.schema();
+    let named = schema.fields().iter().map(|field| field.name());
+    let columns = named.filter(|name| keys.column_by_name(name).is_some()).cloned();
+    let columns = columns.collect::<Vec<_>>();
+    if columns.len() == keys.num_columns() {
+        return Ok(columns);
+    }
+    let found = keys.schema_ref().fields().iter().map(|field| field.name().as_str());
+    let found = found.collect::<Vec<_>>().join(", ");
+    let message = format!("expected keys of distinct columns of the table, found {found}");
+    Err(ArrowError::SchemaError(message))
+}
+
+/// The times of `keys`.
+fn key_times(table: Table, keys: &RecordBatch) -> Result<&Int64Array, ArrowError> {
+    let times = int64_column(keys, table.time_column())?;
+    if times.null_count() > 0 {
+        let message = format!("key column `{}` has nulls", table.time_column());
+        return Err(ArrowError::InvalidArgumentError(message));
+    }
+    Ok(times)
 }
 
 impl KeySet {

@@ -61,6 +61,11 @@ impl ParquetExporter {
     }
 
     fn accept(&self, changes: Vec<TableChange>) -> Result<(), Refusal> {
+        // Otherwise the commit would be tried for ever, with all rows of other senders in it.
+        let misfit = changes.iter().find_map(|change| change.check().err());
+        if let Some(error) = misfit {
+            return Err(Refusal::permanent(chain(&error)));
+        }
         let counts: Vec<_> = changes
             .iter()
             .map(|change| (change.table, change.rows.num_rows() as u64))

@@ -281,3 +281,36 @@ fn reports_every_problem_of_a_section() {
         assert!(shown.contains(&format!("exporters::parquet::{key}")), "{shown}");
     }
 }
+
+#[tokio::test]
+async fn rows_or_keys_that_do_not_fit_their_table_are_refused_for_good() {
+    let (dir, registry) = (tempfile::tempdir().unwrap(), Registry::new());
+    let config = ParquetConfig {
+        directory: dir.path().to_owned(),
+        ..ParquetConfig::default()
+    };
+    let exporter = measured_exporter(config, &registry).await;
+    let other_rows = TableRows {
+        table: Table::TaskStates,
+        ..table_rows(1)
+    };
+    let events = table_rows(1).rows;
+    let without_time = TableRows {
+        replaces: Some(events.project(&[0]).unwrap()),
+        ..table_rows(1)
+    };
+    for (misfit, said) in [(other_rows, "task_states"), (without_time, "runtime_events")] {
+        let refusal = exporter.consume(batch(misfit)).await.unwrap_err();
+        assert!(
+            matches!(&refusal, Refusal::Permanent { reason } if reason.contains(said)),
+            "{refusal:?}"
+        );
+    }
+    let source = StopSource::new();
+    let running = tokio::spawn(exporter.clone().run(source.stop()));
+    exporter.consume(rows_instead(2)).await.expect("others are taken");
+    source.request();
+    running.await.unwrap().unwrap();
+    assert_eq!(stored(dir.path(), Table::RuntimeEvents).await, 2);
+    assert_eq!(metric(&registry, "spandrel_exporter_failed_commits"), 0.0);
+}

@@ -133,7 +133,8 @@ impl AttributionConnector {
 
     /// As [`Self::accept_profile`].
     async fn accept_cpu_profile(&self, profile: Arc<RuntimeProfile>, digest: u64, turn: Turn) -> Result<(), Refusal> {
-        let (decoded, _turn) = off_executor(move || (cpu_profiles::decode(&profile), turn)).await?;
+        let limit_bytes = self.config.recording_limit_bytes;
+        let (decoded, _turn) = off_executor(move || (cpu_profiles::decode(&profile, limit_bytes), turn)).await?;
         let decoded = decoded.map_err(permanent_chain);
         let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
         let mut state = self.lock();
@@ -145,7 +146,6 @@ impl AttributionConnector {
             return Ok(());
         }
         self.metrics.count_cpu_profile(decoded.samples);
-        let limit_bytes = self.config.recording_limit_bytes;
         let (lateness, evicted) = (state.pending).add_cpu_profile(decoded, limit_bytes, Instant::now());
         self.metrics.count_recording(lateness);
         self.metrics.count_evicted(&evicted);
@@ -246,10 +246,10 @@ impl AttributionConnector {
             self.join_slot(place, round, &mut changes).await?;
             while changes.len() >= SPANS_PER_BATCH {
                 let batch = changes.take(SPANS_PER_BATCH);
-                self.send_changes(batch, windows, round, output).await?;
+                self.send_changes(batch, windows, output).await?;
             }
         }
-        self.send_changes(changes, windows, round, output).await
+        self.send_changes(changes, windows, output).await
     }
 
     async fn join_slot(&self, place: Place, round: &Round, changes: &mut Changes) -> Result<(), RunError> {
@@ -273,6 +273,7 @@ impl AttributionConnector {
         self.metrics.left_out_recordings.inc_by(left_out);
         self.metrics.uncorrected_spans.inc_by(uncorrected);
         self.metrics.walks.add(&result.walks);
+        self.metrics.calls.add(&result.calls);
         for violation in &result.violations {
             self.metrics.conservation_violations.inc();
             tracing::error!("{violation}");
@@ -284,7 +285,10 @@ impl AttributionConnector {
             self.lock().pending.compare(&join.place, some, changes);
             turns.give_way().await;
         }
-        self.lock().pending.end_join(&join, round, started.elapsed());
+        // A consumer may have been busy since the round began.
+        let ended = self.config.round(Instant::now(), round.is_last);
+        let sealed = self.lock().pending.end_join(&join, &ended, started.elapsed());
+        self.metrics.sealed_early_spans.inc_by(sealed);
         changes.joined_count += join.due;
         Ok(())
     }
@@ -294,14 +298,13 @@ impl AttributionConnector {
         &self,
         changes: Changes,
         windows: &SharedWindows,
-        round: &Round,
         output: Output<'_>,
     ) -> Result<(), RunError> {
         self.metrics.count_changes(&changes);
         let joined_count = i64::try_from(changes.joined_count).unwrap_or(i64::MAX);
-        let (windows, now) = (windows.clone(), round.now);
+        let windows = windows.clone();
         let (rows, too_late) = off_executor(move || {
-            let too_late = changes.count(&mut windows.lock(), now);
+            let too_late = changes.count(&mut windows.lock(), Instant::now());
             (changes.into_rows(), too_late)
         })
         .await

@@ -10,6 +10,7 @@ use std::time::Instant;
 use spandrel_model::{CpuProfile, Interval, ProcessIdentity, SampleCounts};
 use spandrel_pipeline::RuntimeProfile;
 use spandrel_profiles::pprof::{self, PprofError};
+use thiserror::Error;
 
 use super::held_spans::{HeldSpans, Lateness};
 use super::pending::Evicted;
@@ -41,14 +42,38 @@ pub(super) struct DecodedCpuProfile {
     pub(super) samples: SampleCounts,
 }
 
+/// Why a CPU profile is not taken.
+#[derive(Debug, Error)]
+pub(super) enum CpuProfileError {
+    /// It is none.
+    #[error(transparent)]
+    Pprof(#[from] PprofError),
+    /// It would take the room of all others.
+    #[error(
+        "CPU profile `{from}` takes {bytes} bytes, expected at most {limit_bytes}, a part of `recording_limit`; \
+         raise that or take shorter profiles"
+    )]
+    TooLarge {
+        /// Its source.
+        from: Arc<str>,
+        /// Memory that it takes.
+        bytes: u64,
+        /// Memory for all.
+        limit_bytes: u64,
+    },
+}
+
 /// Decodes a profile. Takes long. Says so in the log if no sample names a span, because then it changes nothing.
-pub(super) fn decode(profile: &RuntimeProfile) -> Result<DecodedCpuProfile, PprofError> {
+pub(super) fn decode(
+    profile: &RuntimeProfile,
+    recording_limit_bytes: u64,
+) -> Result<DecodedCpuProfile, CpuProfileError> {
     let decoded = pprof::decode(
         &profile.bytes,
         Arc::new(profile.process.clone()),
         profile.source.clone(),
     )?;
-    let decoded = DecodedCpuProfile::new(decoded);
+    let decoded = DecodedCpuProfile::new(decoded, recording_limit_bytes)?;
     let (source, process, samples) = (&profile.source, &profile.process, decoded.samples);
     if samples.labeled == 0 {
         tracing::warn!(
@@ -62,10 +87,30 @@ pub(super) fn decode(profile: &RuntimeProfile) -> Result<DecodedCpuProfile, Ppro
 }
 
 impl DecodedCpuProfile {
-    pub(super) fn new(profile: CpuProfile) -> Self {
-        Self {
+    /// # Errors
+    /// It takes more memory than there is for all.
+    pub(super) fn new(profile: CpuProfile, recording_limit_bytes: u64) -> Result<Self, CpuProfileError> {
+        let decoded = Self {
             samples: profile.sample_counts(),
             profile: profile.labeled(),
+        };
+        let (bytes, limit_bytes) = (decoded.held_bytes(), recording_limit_bytes / PART_OF_RECORDING_LIMIT);
+        if bytes > limit_bytes {
+            let from = decoded.profile.source;
+            return Err(CpuProfileError::TooLarge {
+                from,
+                bytes,
+                limit_bytes,
+            });
+        }
+        Ok(decoded)
+    }
+
+    /// Memory that it takes while it is held: none if it says nothing of spans.
+    fn held_bytes(&self) -> u64 {
+        match self.profile.samples.is_empty() {
+            true => 0,
+            false => size_of::<HeldCpuProfile>() as u64 + self.profile.size_bytes(),
         }
     }
 }
@@ -80,8 +125,10 @@ impl CpuProfiles {
         recording_limit_bytes: u64,
         now: Instant,
     ) -> (Lateness, Evicted) {
-        let (profile, mut evicted) = (decoded.profile, Evicted::default());
-        let bytes = profile.size_bytes();
+        let (bytes, profile, mut evicted) = (decoded.held_bytes(), decoded.profile, Evicted::default());
+        if profile.samples.is_empty() {
+            return (Lateness::default(), evicted);
+        }
         let limit_bytes = recording_limit_bytes / PART_OF_RECORDING_LIMIT;
         while self.bytes + bytes > limit_bytes
             && let Some(held) = self.held.pop_front()
@@ -92,9 +139,6 @@ impl CpuProfiles {
                 spans.close(&process, held.profile.window);
                 evicted.sealed_spans += spans.seal_touching(&process, held.profile.window);
             }
-        }
-        if profile.samples.is_empty() {
-            return (Lateness::default(), evicted);
         }
         let held = HeldCpuProfile {
             at: now,
@@ -125,9 +169,11 @@ impl CpuProfiles {
     pub(super) fn forget(&mut self, spans: &mut HeldSpans, round: &Round) {
         let bytes = &mut self.bytes;
         self.held.retain(|held| {
-            let window = held.profile.window;
-            let processes = held.processes(spans);
-            if !round.is_over(held.at) || processes.iter().any(|process| spans.is_needed(process, window)) {
+            if !round.is_over(held.at) {
+                return true;
+            }
+            let (window, processes) = (held.profile.window, held.processes(spans));
+            if processes.iter().any(|process| spans.is_needed(process, window)) {
                 return true;
             }
             processes.iter().for_each(|process| spans.close(process, window));

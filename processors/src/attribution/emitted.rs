@@ -1,5 +1,6 @@
 //! What was sent on for a span, and how rows that say something else take its place.
 
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
@@ -159,11 +160,11 @@ pub(super) struct Replaced {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// Spans that are sent on for the first time.
-    pub(super) first: Vec<SpanAttribution>,
+    pub(super) first: VecDeque<SpanAttribution>,
     /// Spans of which something else was sent on before, with that.
-    pub(super) corrected: Vec<(SpanAttribution, Emitted)>,
+    pub(super) corrected: VecDeque<(SpanAttribution, Emitted)>,
     /// Spans whose rows stay, and that count for something else in their windows: a CPU profile came.
-    pub(super) recounted: Vec<SpanAttribution>,
+    pub(super) recounted: VecDeque<SpanAttribution>,
     /// How many spans wait no longer once this is sent.
     pub(super) joined_count: usize,
 }
@@ -176,9 +177,9 @@ impl Changes {
 
     /// Takes some spans out, `count` of them if there are so many.
     pub(super) fn take(&mut self, count: usize) -> Self {
-        let first: Vec<_> = self.first.drain(..count.min(self.first.len())).collect();
+        let first: VecDeque<_> = self.first.drain(..count.min(self.first.len())).collect();
         let count = count - first.len();
-        let corrected: Vec<_> = self.corrected.drain(..count.min(self.corrected.len())).collect();
+        let corrected: VecDeque<_> = self.corrected.drain(..count.min(self.corrected.len())).collect();
         let count = count - corrected.len();
         Self {
             recounted: self.recounted.drain(..count.min(self.recounted.len())).collect(),
@@ -202,7 +203,7 @@ impl Changes {
 
     /// Rows of `task_spans`, `attribution` and `span_quality`.
     pub(super) fn into_rows(self) -> Result<Vec<TableRows>, ArrowError> {
-        let (mut spans, mut replaced) = (self.first, Vec::with_capacity(self.corrected.len()));
+        let (mut spans, mut replaced) = (Vec::from(self.first), Vec::with_capacity(self.corrected.len()));
         for (span, before) in self.corrected {
             replaced.push(before.rows_of(&span));
             spans.push(span);

@@ -1,7 +1,7 @@
 //! Metrics of the `attribution` connector.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use spandrel_attribution::{WalkCounts, binding_word};
+use spandrel_attribution::{CallCounts, WalkCounts, binding_word};
 use spandrel_model::{SampleCounts, UnknownReason};
 use spandrel_pipeline::BuildError;
 
@@ -61,6 +61,8 @@ pub(super) struct Metrics {
     pub(super) conservation_violations: IntCounter,
     /// What was met while the root views were made.
     pub(super) walks: WalkMetrics,
+    /// What became of calls to servers whose spans are known.
+    pub(super) calls: CallMetrics,
     /// Spans accepted and not yet joined and sent.
     pub(super) pending_spans: IntGauge,
     /// Windows of the matrix that are still open.
@@ -75,6 +77,7 @@ pub(super) struct WalkMetrics {
     waits: IntCounter,
     pieces: IntCounter,
     summed: IntCounter,
+    inferred: IntCounter,
     /// By `reason`: a word of `sub_state`.
     given_up: IntCounterVec,
     depth_max: IntGauge,
@@ -86,6 +89,7 @@ impl WalkMetrics {
         self.waits.inc_by(counts.waits);
         self.pieces.inc_by(counts.pieces);
         self.summed.inc_by(counts.summed);
+        self.inferred.inc_by(counts.inferred);
         for (reason, count) in [
             (UnknownReason::ChainTooLong, counts.too_long),
             (UnknownReason::WakesContradict, counts.contradictions),
@@ -95,6 +99,28 @@ impl WalkMetrics {
         }
         self.depth_max
             .set(self.depth_max.get().max(i64::from(counts.depth_max)));
+    }
+}
+
+/// [`CallCounts`] of all joins.
+#[derive(Clone, Debug)]
+pub(super) struct CallMetrics {
+    servers: IntCounter,
+    detached: IntCounter,
+    pieces: IntCounter,
+    /// By `reason`.
+    given_up: IntCounterVec,
+}
+
+impl CallMetrics {
+    /// Adds those of one join.
+    pub(super) fn add(&self, counts: &CallCounts) {
+        self.servers.inc_by(counts.servers);
+        self.detached.inc_by(counts.detached);
+        self.pieces.inc_by(counts.pieces);
+        for (reason, count) in [("too_deep", counts.too_deep), ("too_many_pieces", counts.too_many)] {
+            self.given_up.with_label_values(&[reason]).inc_by(count);
+        }
     }
 }
 
@@ -214,8 +240,23 @@ impl Metrics {
                 "root_summed_pieces",
                 "Long stretches of a goroutine summed up instead of walked",
             )?,
+            inferred: counter("root_inferred_pieces", "Parts of root views that the spans alone tell")?,
             given_up,
             depth_max: gauge("root_chain_steps_max", "Steps of the longest chain of waits")?,
+        };
+        let given_up = IntCounterVec::new(
+            opts("remote_given_up_calls", "Calls not followed into the server, by reason"),
+            &["reason"],
+        )?;
+        registry.register(Box::new(given_up.clone()))?;
+        let calls = CallMetrics {
+            servers: counter("remote_servers", "Spans of servers that calls led to")?,
+            detached: counter(
+                "remote_detached_servers",
+                "Spans of servers that no client can have waited for",
+            )?,
+            pieces: counter("remote_pieces", "Pieces of servers put in the place of network waits")?,
+            given_up,
         };
         Ok(Self {
             accepted_spans: counter("accepted_spans", "Spans accepted")?,
@@ -263,6 +304,7 @@ impl Metrics {
             )?,
             conservation_violations: counter("conservation_violations", "Spans whose cells miss their duration")?,
             walks,
+            calls,
             pending_spans: gauge("pending_spans", "Spans accepted and not yet joined and sent")?,
             open_windows: gauge("open_windows", "Windows of the matrix that are still open")?,
             spilled_bytes: gauge("spilled_bytes", "Profiles on disk")?,

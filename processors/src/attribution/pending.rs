@@ -226,20 +226,23 @@ impl Pending {
         };
         for (span, emitted) in spans {
             match slot.outcome(span.key(), emitted) {
-                Outcome::First => changes.first.push(span),
-                Outcome::Corrects(before) => changes.corrected.push((span, before)),
-                Outcome::Recounts => changes.recounted.push(span),
+                Outcome::First => changes.first.push_back(span),
+                Outcome::Corrects(before) => changes.corrected.push_back((span, before)),
+                Outcome::Recounts => changes.recounted.push_back(span),
                 Outcome::Same => {}
             }
         }
     }
 
-    /// Ends a join that took so long.
-    pub(super) fn end_join(&mut self, join: &Join, round: &Round, took: Duration) {
-        if let Some(slot) = self.spans.slot_mut(&join.place) {
-            slot.end_join(join.place.slot, join.due, round, took);
-            self.spans.joined(join.due);
-        }
+    /// Ends a join that took so long, until `round.now`. Returns how many spans became final with it for want of room.
+    pub(super) fn end_join(&mut self, join: &Join, round: &Round, took: Duration) -> u64 {
+        // Where spans were due the slot is still there: they wait until now.
+        let Some(slot) = self.spans.slot_mut(&join.place) else {
+            return 0;
+        };
+        let sealed = slot.end_join(join.place.slot, join.due, round, took);
+        self.spans.joined(join.due);
+        sealed as u64
     }
 
     /// The times in which spans begin that wait or may still be corrected.

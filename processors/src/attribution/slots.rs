@@ -136,7 +136,7 @@ fn length_ns(level: u32) -> i64 {
 #[derive(Debug)]
 pub(super) struct Slot {
     spans: BTreeMap<SpanKey, HeldSpan>,
-    /// Those not joined yet, in the order of arrival.
+    /// Those of which no join has ended yet, in the order of arrival.
     waiting: VecDeque<(Instant, SpanKey)>,
     /// Covers all spans.
     hull: Interval,
@@ -148,6 +148,9 @@ pub(super) struct Slot {
     joined_at: Option<Instant>,
     rests_until: Option<Instant>,
     corrections: u32,
+    is_joining: bool,
+    /// Whether what the running join says is final, because something went that a further join would need.
+    is_sealed_by_join: bool,
 }
 
 #[derive(Debug)]
@@ -158,7 +161,7 @@ struct HeldSpan {
 
 #[derive(Debug)]
 enum Stage {
-    /// Not joined by this run, and what an earlier one has sent on.
+    /// No join of this run has ended for it; and what was sent on, by an earlier run or just now in the running join.
     Waiting(Emitted),
     /// Joined, and what was sent on then.
     Joined(Emitted),
@@ -190,6 +193,8 @@ impl Slot {
             joined_at: None,
             rests_until: None,
             corrections: 0,
+            is_joining: false,
+            is_sealed_by_join: false,
         }
     }
 
@@ -297,6 +302,7 @@ impl Slot {
     /// Begins a join: the spans that yield rows, of which so many wait and are due, and the others.
     pub(super) fn begin_join(&mut self, round: &Round) -> (Vec<Arc<Span>>, usize, Vec<Arc<Span>>) {
         self.changed_at = None;
+        self.is_joining = true;
         let due = self.waiting.partition_point(|(arrival, _)| round.is_due(*arrival));
         let (mut emitting, mut context) = (Vec::with_capacity(due + self.correctable), Vec::new());
         for (_, key) in self.waiting.range(..due) {
@@ -318,14 +324,14 @@ impl Slot {
     }
 
     /// Ends the join in which `due` spans were joined for the first time, also those that yielded no rows. It took so
-    /// long.
-    pub(super) fn end_join(&mut self, id: SlotId, due: usize, round: &Round, took: Duration) {
+    /// long, until `round.now`. Returns how many spans became final with it.
+    pub(super) fn end_join(&mut self, id: SlotId, due: usize, round: &Round, took: Duration) -> usize {
         let due = due.min(self.waiting.len());
         for (_, key) in self.waiting.drain(..due) {
             if let Some(held) = self.spans.get_mut(&key)
-                && matches!(held.stage, Stage::Waiting(_))
+                && let Stage::Waiting(emitted) = &held.stage
             {
-                held.stage = Stage::Joined(Emitted::NOTHING);
+                held.stage = Stage::Joined(emitted.clone());
                 self.correctable += 1;
             }
         }
@@ -334,6 +340,11 @@ impl Slot {
             _ => self.joined_at = Some(round.now),
         }
         self.rests_until = Some(round.now + round.settle(id.level()).max(took.saturating_mul(REST)));
+        self.is_joining = false;
+        match std::mem::take(&mut self.is_sealed_by_join) {
+            true => self.seal(),
+            false => 0,
+        }
     }
 
     /// Compares what a join says of a span with what was sent on, and remembers it.
@@ -350,17 +361,22 @@ impl Slot {
                 } else {
                     Outcome::Corrects(before.clone())
                 };
-                self.correctable += usize::from(matches!(held.stage, Stage::Waiting(_)));
-                held.stage = Stage::Joined(emitted);
+                // A span waits until the join ends, so that its slot stays as long.
+                held.stage = match held.stage {
+                    Stage::Waiting(_) => Stage::Waiting(emitted),
+                    _ => Stage::Joined(emitted),
+                };
                 outcome
             }
             Stage::Waiting(_) | Stage::Joined(_) | Stage::Final => Outcome::Same,
         }
     }
 
-    /// Ends the time in which joined spans can be corrected. Returns how many there were.
+    /// Ends the time in which joined spans can be corrected; of those in a running join, when it ends. Returns how many
+    /// there were.
     pub(super) fn seal(&mut self) -> usize {
         self.changed_at = None;
+        self.is_sealed_by_join = self.is_joining;
         if self.correctable == 0 {
             return 0;
         }

@@ -74,13 +74,33 @@ impl Sink {
 }
 
 fn connector(yaml: &str) -> Arc<AttributionConnector> {
+    measured_connector(yaml, &Registry::new())
+}
+
+fn measured_connector(yaml: &str, registry: &Registry) -> Arc<AttributionConnector> {
     let section = Section::from_yaml("connectors::attribution", yaml).unwrap();
     let config = AttributionConfig::check(&section, &mut Problems::new()).expect("the section is valid");
     let context = BuildContext {
         id: "attribution".into(),
-        registry: Registry::new(),
+        registry: registry.clone(),
     };
     Arc::new(AttributionConnector::new(config, &context).unwrap())
+}
+
+/// Sum of a counter over its labels.
+fn metric(registry: &Registry, name: &str) -> f64 {
+    let families = registry.gather();
+    let family = families.iter().filter(|family| family.name() == name);
+    let counters = family.flat_map(|family| family.get_metric());
+    counters.map(|metric| metric.get_counter().get_value()).sum()
+}
+
+async fn wait_for(is_there: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_there() {
+        assert!(Instant::now() < deadline, "it never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn batch(payload: Payload) -> Batch {
@@ -247,11 +267,7 @@ async fn spans_are_joined_when_their_delay_is_over() {
     );
     let running = tokio::spawn(connector.clone().run(sink.outputs(), source.stop()));
     connector.consume(spans(1, 3)).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while sink.rows(Table::SpanQuality) < 3 {
-        assert!(Instant::now() < deadline, "nothing was joined");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    wait_for(|| sink.rows(Table::SpanQuality) == 3).await;
     source.request();
     running.await.unwrap().unwrap();
 }
@@ -518,4 +534,93 @@ async fn a_recording_for_which_there_is_room_nowhere_is_refused() {
     let second = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.25.trace").as_slice();
     let refusal = connector.consume(with_bytes(second)).await.unwrap_err();
     assert!(refusal.to_string().contains("recording_limit"), "{refusal}");
+}
+
+#[tokio::test]
+async fn what_a_recording_that_cannot_be_read_again_would_correct_stays_and_counts() {
+    let (directory, registry) = (tempfile::tempdir().unwrap(), Registry::new());
+    let yaml = format!(
+        "join_delay: 10ms\nrecording_limit: 1KiB\nspill_directory: {}",
+        directory.path().display()
+    );
+    let (connector, sink, source) = (
+        measured_connector(&yaml, &registry),
+        Arc::new(Sink::default()),
+        StopSource::new(),
+    );
+    let running = tokio::spawn(connector.clone().run(sink.outputs(), source.stop()));
+    let Payload::Profile(raw) = &real_profile().payload else {
+        panic!("a profile");
+    };
+    // The second profile drives the first one to disk.
+    let second = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.25.trace").as_slice();
+    for profile in [real_profile(), with_bytes(second)] {
+        connector.consume(profile).await.unwrap();
+    }
+    connector.consume(spans_within(raw)).await.unwrap();
+    let spans = decoded(raw).tasks.len();
+    wait_for(|| sink.rows(Table::SpanQuality) == spans).await;
+
+    let spilled = std::fs::read_dir(directory.path()).unwrap().flatten();
+    let files = spilled.flat_map(|directory| std::fs::read_dir(directory.path()).unwrap().flatten());
+    let profiles: Vec<_> = files.filter(|file| file.file_name() == "1").collect();
+    assert_eq!(profiles.len(), 1);
+    std::fs::remove_file(profiles[0].path()).unwrap();
+    let (start, end) = bounds(raw);
+    let late = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        start_time_unix_nano: start,
+        end_time_unix_nano: end,
+        ..Span::default()
+    };
+    let service = vec![string_attribute("service.name", "shop")];
+    connector.consume(traces_of(service, vec![late])).await.unwrap();
+    source.request();
+    running.await.unwrap().unwrap();
+    assert_eq!(sink.rows(Table::SpanQuality), spans + 1, "nothing is sent again");
+    assert_eq!(metric(&registry, "spandrel_attribution_left_out_recordings"), 1.0);
+    assert_eq!(
+        metric(&registry, "spandrel_attribution_uncorrected_spans"),
+        spans as f64
+    );
+}
+
+/// Is busy once for so long.
+struct BusyOnce(Mutex<Option<Duration>>, Arc<Sink>);
+
+#[async_trait]
+impl Consumer for BusyOnce {
+    async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
+        let busy = self.0.lock().unwrap().take();
+        if let Some(busy) = busy {
+            tokio::time::sleep(busy).await;
+        }
+        self.1.consume(batch).await
+    }
+}
+
+#[tokio::test]
+async fn what_is_joined_after_a_consumer_was_busy_can_be_corrected_for_the_whole_retention() {
+    let (registry, sink, source) = (Registry::new(), Arc::new(Sink::default()), StopSource::new());
+    let connector = measured_connector("join_delay: 10ms\nretention: 4s", &registry);
+    let busy = BusyOnce(Mutex::new(Some(Duration::from_millis(4_500))), sink.clone());
+    let outputs = Outputs::new([(Signal::Tables, Arc::new(busy) as Arc<dyn Consumer>)]);
+    // Slots are five seconds long, and joined in the order of time.
+    let slot = |number: u64| 10_000_000_000 * number;
+    connector.consume(spans(1, 2_000)).await.unwrap();
+    connector.consume(spans(slot(1), 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let running = tokio::spawn(connector.clone().run(outputs, source.stop()));
+    wait_for(|| sink.rows(Table::SpanQuality) == 2_001).await;
+    // After two more rounds all would be let go that is over.
+    for round in [2, 3] {
+        connector.consume(spans(slot(round), 1)).await.unwrap();
+        wait_for(|| sink.rows(Table::SpanQuality) as u64 == 2_000 + round).await;
+    }
+    connector.consume(spans(slot(1) + 1, 1)).await.unwrap();
+    assert_eq!(metric(&registry, "spandrel_attribution_late_spans"), 1.0);
+    assert_eq!(metric(&registry, "spandrel_attribution_too_late"), 0.0);
+    source.request();
+    running.await.unwrap().unwrap();
 }

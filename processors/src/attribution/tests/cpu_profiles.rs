@@ -6,6 +6,7 @@ use std::time::Duration;
 use spandrel_model::*;
 
 use super::super::AttributionConfig;
+use super::super::cpu_profiles::DecodedCpuProfile;
 use super::super::held_spans::Lateness;
 use super::stream::Stream;
 use super::world::{World, WorldState, WorldTask, interval};
@@ -199,19 +200,52 @@ fn a_profile_after_the_retention_is_counted_and_corrects_nothing() {
     assert_eq!(stream.late_recordings.last(), Some(&too_late));
 }
 
+/// Samples of requests 10 to `10 + count`, each in a function of its own.
+fn profile_of_many(count: u8) -> CpuProfile {
+    let many: Vec<(u8, String)> = (10..10 + count).map(|id| (id, format!("main.function{id}"))).collect();
+    let many: Vec<(u8, &str)> = many.iter().map(|(id, function)| (*id, &**function)).collect();
+    profile(interval(500, 1_000), &many)
+}
+
+/// A connector whose part of memory for CPU profiles holds this one and little else.
+fn with_room_for(profile: &CpuProfile) -> Stream {
+    Stream::new(AttributionConfig {
+        recording_limit_bytes: 8 * (profile.size_bytes() + 100),
+        ..AttributionConfig::default()
+    })
+}
+
+#[test]
+fn a_profile_that_takes_more_than_the_room_of_all_is_refused() {
+    let recording_limit_bytes = 8 * (profile_of_many(10).size_bytes() + 100);
+    assert!(DecodedCpuProfile::new(profile_of_many(10), recording_limit_bytes).is_ok());
+    let refused = DecodedCpuProfile::new(profile_of_many(20), recording_limit_bytes).unwrap_err();
+    let shown = refused.to_string();
+    for part in ["cpu.pprof", "recording_limit"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+}
+
 #[test]
 fn the_oldest_profiles_go_for_want_of_room_and_what_they_said_stays() {
-    let mut stream = Stream::new(AttributionConfig {
-        recording_limit_bytes: 10_000,
-        ..AttributionConfig::default()
-    });
+    let of_many = profile_of_many(10);
+    let mut stream = with_room_for(&of_many);
     stream.spans(vec![request(1, 0, 900)]);
     stream.recording(recording(0, 2_000));
     stream.cpu_profile(profile(interval(0, 1_000), &[(1, "main.sort")]));
     stream.advance(seconds(25));
-    let many: Vec<(u8, String)> = (10..30).map(|id| (id, format!("main.function{id}"))).collect();
-    let many: Vec<(u8, &str)> = many.iter().map(|(id, function)| (*id, &**function)).collect();
-    stream.cpu_profile(profile(interval(500, 1_000), &many));
+    let without_labels = CpuProfile {
+        samples: (of_many.samples.iter())
+            .map(|samples| CpuSamples {
+                span: None,
+                ..samples.clone()
+            })
+            .collect(),
+        ..of_many.clone()
+    };
+    stream.cpu_profile(without_labels);
+    assert_eq!(stream.evicted, 0, "what is not held takes no room");
+    stream.cpu_profile(of_many);
     assert_eq!(stream.evicted, 1);
     stream.advance(seconds(60));
     assert_eq!(functions(&stream), ["main.sort 1 900"]);

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spandrel_attribution::{ProcessSpans, Rules, SpanAttribution, attribute};
 use spandrel_model::*;
 
 use super::super::AttributionConfig;
+use super::super::emitted::{Changes, Emitted};
 use super::super::held_spans::Lateness;
-use super::super::pending::{Evicted, Room};
+use super::super::join::run_join;
+use super::super::pending::{Evicted, Pending, Room};
 use super::super::windows::{WindowRows, WindowRules, Windows};
+use super::join_of;
 use super::stream::Stream;
 use super::world::{World, WorldState, WorldTask, interval};
 
@@ -466,4 +469,48 @@ fn processes_that_report_the_same_ids_do_not_replace_the_rows_of_each_other() {
         expected.map(|(process, binding)| (process.to_owned(), binding.to_owned()))
     );
     assert_eq!(stream.column(Table::Operations, "n"), ["2"]);
+}
+
+/// Joins the only slot, while something else happens between the last comparison and the end. Returns how many spans that
+/// made final.
+fn join_interrupted(pending: &mut Pending, at: Instant, interruption: impl FnOnce(&mut Pending)) -> u64 {
+    let config = AttributionConfig::default();
+    let round = config.round(at, false);
+    let due = pending.due(&round);
+    let [place] = &due[..] else {
+        panic!("one slot, found {due:?}");
+    };
+    let mut join = join_of(pending, place.clone(), &round);
+    let opened = join.open_recordings(&config.state_rules, u64::MAX);
+    let spans = run_join(&join, &opened, &config.rules).spans.into_iter();
+    let spans = spans.map(|span| {
+        let emitted = Emitted::of(&span);
+        (span, emitted)
+    });
+    pending.compare(&join.place, spans.collect(), &mut Changes::default());
+    interruption(pending);
+    pending.end_join(&join, &round, Duration::ZERO)
+}
+
+#[test]
+fn room_made_during_a_join_takes_no_span_of_which_the_join_has_not_ended() {
+    const LIMIT: usize = 4;
+    let (mut pending, start) = (Pending::default(), Instant::now());
+    pending.add_spans(vec![span(1, None, 0, 2_000)], start);
+    assert_eq!(join_interrupted(&mut pending, start + seconds(12), |_| {}), 0);
+    pending.add_spans(vec![span(2, None, 0, 2_000)], start + seconds(13));
+
+    let later = start + seconds(30);
+    let sealed = join_interrupted(&mut pending, later, |pending| {
+        let released = pending.make_room(3, LIMIT).expect("one waits");
+        assert_eq!(released.sealed_early, 1, "the first span goes");
+        let added = pending.add_spans((3..=5).map(|id| span(id, None, 0, 2_000)).collect(), later);
+        assert_eq!(added.accepted, 3);
+    });
+    assert_eq!(sealed, 1, "the second could not be corrected without the first");
+    assert_eq!(pending.waiting_count(), 3, "those that came during the join");
+    join_interrupted(&mut pending, later + seconds(20), |_| {});
+    assert_eq!(pending.waiting_count(), 0);
+    let again = pending.add_spans((1..=5).map(|id| span(id, None, 0, 2_000)).collect(), later);
+    assert_eq!((again.accepted, again.duplicates), (0, 5));
 }

@@ -86,7 +86,7 @@ impl Stream {
 
     pub(super) fn cpu_profile(&mut self, profile: CpuProfile) {
         let limit_bytes = self.config.recording_limit_bytes;
-        let decoded = DecodedCpuProfile::new(profile);
+        let decoded = DecodedCpuProfile::new(profile, limit_bytes).expect("it is not too large");
         let (lateness, evicted) = self.pending.add_cpu_profile(decoded, limit_bytes, self.now);
         self.late_recordings.push(lateness);
         self.evicted += evicted.recordings;
