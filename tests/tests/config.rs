@@ -142,3 +142,14 @@ fn components_lists_what_the_default_configuration_uses() {
         assert!(page.contains(component), "no {component} in\n{page}");
     }
 }
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_no_panic() {
+    for arguments in [&["components"][..], &["run", "--print-config"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = binary::command(arguments).stdout(full).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("failed to write to standard output"), "{error}");
+    }
+}

@@ -200,7 +200,7 @@ fn waits_have_the_place_in_the_code_at_which_the_request_stood() {
 fn what_is_not_there_is_said() {
     let unknown = why(&["--operation", "GET /nothing"]).failure();
     assert!(
-        unknown.contains("no such operation") && unknown.contains("shop GET /catalog"),
+        unknown.contains("no recorded request of that operation") && unknown.contains("shop GET /catalog"),
         "{unknown}"
     );
     let no_id = why(&["xyz"]).failure();

@@ -2,44 +2,42 @@
 
 use spandrel_pipeline::Signal;
 
+use super::output;
 use crate::components::{CONNECTORS, EXPORTERS, EXTENSIONS, RECEIVERS};
 
 /// Prints every component with its signals.
 ///
 /// # Errors
-/// None today; the signature is that of all commands.
+/// They cannot be written.
 pub fn run() -> anyhow::Result<()> {
-    println!("receivers:");
+    let mut page = String::from("receivers:\n");
     for factory in RECEIVERS {
-        println!(
-            "  {:<14} {} [emits {}]",
+        page += &line(
             factory.kind,
             factory.summary,
-            names(factory.emits)
+            &format!(" [emits {}]", names(factory.emits)),
         );
     }
-    println!("connectors:");
+    page += "connectors:\n";
     for factory in CONNECTORS {
         let (accepts, emits) = (names(factory.accepts), names(factory.emits));
-        println!(
-            "  {:<14} {} [accepts {accepts}; emits {emits}]",
-            factory.kind, factory.summary
-        );
+        let signals = format!(" [accepts {accepts}; emits {emits}]");
+        page += &line(factory.kind, factory.summary, &signals);
     }
-    println!("exporters:");
+    page += "exporters:\n";
     for factory in EXPORTERS {
-        println!(
-            "  {:<14} {} [accepts {}]",
-            factory.kind,
-            factory.summary,
-            names(factory.accepts)
-        );
+        let signals = format!(" [accepts {}]", names(factory.accepts));
+        page += &line(factory.kind, factory.summary, &signals);
     }
-    println!("extensions:");
+    page += "extensions:\n";
     for factory in EXTENSIONS {
-        println!("  {:<14} {}", factory.kind, factory.summary);
+        page += &line(factory.kind, factory.summary, "");
     }
-    Ok(())
+    output::write(&page)
+}
+
+fn line(kind: &str, summary: &str, signals: &str) -> String {
+    format!("  {kind:<14} {summary}{signals}\n")
 }
 
 fn names(signals: &[Signal]) -> String {

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use spandrel_query::Limits;
 
 use super::answers::{Value, rows};
+use super::output;
 use super::sql::query;
 use super::view::Shown;
 use crate::report::matrix::{OperationMatrix, legend, render};
@@ -61,11 +62,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     let matrices = runtime.block_on(load(args))?;
     let color = crate::report::color::is_welcome();
-    for matrix in &matrices {
-        println!("{}", render(matrix, color));
-    }
-    print!("{}", legend(&matrices, Terminal::of_output().width));
-    Ok(())
+    let mut page: String = matrices
+        .iter()
+        .map(|matrix| render(matrix, color).to_string() + "\n")
+        .collect();
+    page += &legend(&matrices, Terminal::of_output().width);
+    output::write(&page)
 }
 
 async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
@@ -115,7 +117,7 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
     });
     if matrices.is_empty() {
         bail!(
-            "no such operation or service; those with recorded requests are: {}",
+            "no recorded request of that operation and service; there are some of: {}",
             known.join(", ")
         );
     }

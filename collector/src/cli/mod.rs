@@ -8,6 +8,7 @@ pub mod components;
 pub mod export;
 pub mod inspect;
 pub mod matrix;
+mod output;
 pub mod progress;
 pub mod replay;
 pub mod run;

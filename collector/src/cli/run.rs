@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use spandrel_pipeline::StopSource;
 
+use super::output;
 use crate::service::{self, Service};
 use crate::telemetry::logs;
 
@@ -45,8 +46,7 @@ impl Args {
 /// Problems of the configuration; a port or file that cannot be opened; a component that failed or lost something.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.print_config {
-        print!("{}", service::DEFAULT_CONFIG);
-        return Ok(());
+        return output::write(service::DEFAULT_CONFIG);
     }
     let checked = match service::load(&args.config, &args.overrides()) {
         Ok(checked) => checked,

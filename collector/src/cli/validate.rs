@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
+use super::output;
 use crate::service;
 
 /// Options of `spandrel validate`.
@@ -32,6 +33,5 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if !problems.is_empty() {
         eprintln!("{}", service::render(&problems));
     }
-    println!("the configuration is valid");
-    Ok(())
+    output::write("the configuration is valid\n")
 }

@@ -1,6 +1,6 @@
 //! Where telemetry enters the process.
 //!
-//! * [`otlp`]: OTLP over gRPC and HTTP, and uploads of Go execution traces on the HTTP port.
+//! * [`otlp`]: OTLP over gRPC and HTTP, and uploads of Go execution traces and CPU profiles on the HTTP port.
 //! * [`go_runtime`]: pulls Go execution traces from `net/http/pprof` of running services.
 //!
 //! A receiver answers its sender only after a pipeline has taken responsibility for the data, or has refused it. Limits

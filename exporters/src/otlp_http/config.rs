@@ -122,6 +122,16 @@ impl OtlpHttpConfig {
         if raw.endpoint.is_none() {
             found.push(section.at("endpoint"), "is required").help(EXAMPLE);
         }
+        if let Some(base) = &base
+            && base.path().trim_end_matches('/').ends_with("/v1/traces")
+        {
+            found
+                .warn(
+                    section.at("endpoint"),
+                    "ends with /v1/traces, to which the path of each signal is appended",
+                )
+                .help("leave the path out, or write it as traces_endpoint");
+        }
         let headers = headers(&raw.headers, section, &mut found);
         let retry = retry_rules(&raw.retry_on_failure, section, &mut found);
         let timeout = raw.timeout.map_or(DEFAULT_TIMEOUT, |duration| duration.0);

@@ -92,14 +92,26 @@ impl Endpoint {
         )
     }
 
-    /// Sends a request once.
-    pub(super) async fn post(&self, signal: Signal, body: Body) -> Answer {
-        let url = match signal {
+    /// Where requests of a signal go, without a password.
+    pub(super) fn shown(&self, signal: Signal) -> String {
+        let mut url = self.url(signal).clone();
+        // It has a host, so neither fails.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.into()
+    }
+
+    fn url(&self, signal: Signal) -> &Url {
+        match signal {
             Signal::Metrics => &self.metrics,
             Signal::Logs => &self.logs,
             _ => &self.traces,
-        };
-        let mut post = self.client.post(url.clone()).headers(self.headers.clone());
+        }
+    }
+
+    /// Sends a request once.
+    pub(super) async fn post(&self, signal: Signal, body: Body) -> Answer {
+        let mut post = self.client.post(self.url(signal).clone()).headers(self.headers.clone());
         post = post.header(CONTENT_TYPE, "application/x-protobuf");
         if body.is_compressed {
             post = post.header(CONTENT_ENCODING, "gzip");

@@ -100,7 +100,7 @@ impl OtlpHttpExporter {
                     self.metrics.rejected(request.signal, rejected_items);
                     tracing::warn!(
                         exporter = %self.id,
-                        signal = %request.signal,
+                        url = %self.endpoint.shown(request.signal),
                         "the endpoint rejected {rejected_items} items: {why}"
                     );
                     return;
@@ -120,7 +120,12 @@ impl OtlpHttpExporter {
                 return self.give_up(request, &format!("{why}, for {elapsed:.0?}"));
             }
             self.metrics.failed_attempts.inc();
-            tracing::warn!(exporter = %self.id, signal = %request.signal, "{why}; trying again in {wait:.1?}");
+            let url = self.endpoint.shown(request.signal);
+            if stop.is_requested() {
+                tracing::debug!(exporter = %self.id, %url, "{why}; stopping, trying again");
+            } else {
+                tracing::warn!(exporter = %self.id, %url, "{why}; trying again in {wait:.1?}");
+            }
             rest(wait, stop).await;
             pause = pause.saturating_add(pause / 2).min(self.retry.max_interval);
         }
@@ -131,7 +136,7 @@ impl OtlpHttpExporter {
         self.metrics.failed(signal);
         tracing::error!(
             exporter = %self.id,
-            %signal,
+            url = %self.endpoint.shown(signal),
             "{} bytes are lost: {why}",
             request.bytes.len()
         );

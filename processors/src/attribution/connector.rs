@@ -403,7 +403,10 @@ impl AttributionConnector {
                 && choosing.is_last
             {
                 let source = choosing.source.name();
-                tracing::warn!(%source, "a runtime profile is joined with no spans so far: {why}");
+                match choosing.candidates.is_empty() && choosing.is_known {
+                    true => tracing::debug!(%source, "no spans of the process of this runtime profile are held"),
+                    false => tracing::warn!(%source, "a runtime profile is joined with no spans so far: {why}"),
+                }
             }
             let again_at = Instant::now() + asked_at.elapsed() * ASKING_PAUSE;
             let lateness = (self.lock().pending).assign(choosing, answer.ok(), round.now, again_at);

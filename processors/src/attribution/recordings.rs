@@ -64,6 +64,8 @@ pub(super) struct Choosing {
     pub(super) candidates: Vec<(Arc<ProcessIdentity>, Vec<Arc<Span>>)>,
     /// Whether the recording has waited long enough, so that its rows are handed out in any case.
     pub(super) is_last: bool,
+    /// Whether spans of a process that it fits came at any time.
+    pub(super) is_known: bool,
 }
 
 impl Choosing {
@@ -245,6 +247,9 @@ impl Recordings {
                     window,
                     candidates: candidates().map(|(process, _)| (process.clone(), Vec::new())).collect(),
                     is_last,
+                    is_known: spans
+                        .known_processes()
+                        .any(|process| held.identity.is_compatible_with(process)),
                 });
             }
         }

@@ -22,6 +22,7 @@ use spandrel_profiles::columns;
 use spandrel_store::{Store, TableChange};
 
 use self::profiles::Profiles;
+use super::output;
 use super::progress::Step;
 use super::state_rules;
 use crate::report::matrix::{OperationMatrix, legend, render};
@@ -122,7 +123,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match args.format {
         Output::Json => print_json(&matrix.cells),
         Output::Text => {
-            print_text(&results, args.top);
+            print_text(&results, args.top)?;
             Ok(())
         }
     }
@@ -270,22 +271,23 @@ fn write_tables(
 /// In the order in which they are shown.
 const VIEWS: [View; 2] = [View::SelfView, View::Root];
 
-fn print_text(results: &[SpanAttribution], top: usize) {
+fn print_text(results: &[SpanAttribution], top: usize) -> anyhow::Result<()> {
     let color = crate::report::color::is_welcome();
     let operations = operations(results);
+    let mut page = String::new();
     if operations.is_empty() {
-        println!(
-            "no request of a profiled process began while it was being recorded; `spandrel inspect` shows what a profile \
-             covers"
-        );
+        page += "no request of a profiled process began while it was being recorded; `spandrel inspect` shows what a \
+                 profile covers\n";
     }
     let shown = &operations[..operations.len().min(top.saturating_mul(VIEWS.len()))];
     for operation in shown {
-        println!("{}", render(operation, color));
+        page += &render(operation, color).to_string();
+        page += "\n";
     }
     if !shown.is_empty() {
-        print!("{}", legend(shown, Terminal::of_output().width));
+        page += &legend(shown, Terminal::of_output().width);
     }
+    output::write(&page)
 }
 
 /// The matrices by operation, slowest 99th percentile first, over the requests whose beginning was recorded; of each
@@ -376,9 +378,6 @@ fn print_json(matrix: &[MatrixRow]) -> anyhow::Result<()> {
             }
         })
         .collect();
-    println!(
-        "{}",
-        serde_json::to_string_pretty(&rows).context("failed to write JSON")?
-    );
-    Ok(())
+    let page = serde_json::to_string_pretty(&rows).context("failed to write JSON")?;
+    output::write(&(page + "\n"))
 }

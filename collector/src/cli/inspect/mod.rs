@@ -15,7 +15,7 @@ mod survey;
 mod tests;
 mod text;
 
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -26,6 +26,7 @@ use spandrel_profiles::go_execution_trace::StateRules;
 use self::goroutines::Goroutines;
 use self::report::Report;
 use self::survey::Survey;
+use super::output;
 use super::progress::Step;
 use super::state_rules;
 use crate::files;
@@ -82,11 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Output::Json => serde_json::to_string_pretty(&report).context("failed to write JSON")? + "\n",
         Output::Text => text::render(&name, &report, color::is_welcome()),
     };
-    match io::stdout().write_all(page.as_bytes()) {
-        // Whoever reads has read enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("failed to write to standard output"),
-    }
+    output::write(&page)
 }
 
 /// Reads a trace to its end and adds it up. Lists its goroutines if they are wanted.

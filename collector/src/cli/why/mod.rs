@@ -13,6 +13,7 @@ use serde::Serialize;
 use spandrel_query::{Limits, SessionContext};
 
 use super::answers::{Value, rows};
+use super::output;
 use super::sql::newest;
 use super::view::Shown;
 use crate::report::terminal::Terminal;
@@ -96,8 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
         }
     })?;
-    print!("{page}");
-    Ok(())
+    output::write(&page)
 }
 
 fn written<T: Serialize>(explained: &T, format: Format, text: impl FnOnce() -> String) -> anyhow::Result<String> {

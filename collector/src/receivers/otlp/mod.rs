@@ -37,7 +37,7 @@ use serve::serve;
 pub static FACTORY: ReceiverFactory = ReceiverFactory {
     kind: "otlp",
     emits: EMITS,
-    summary: "OTLP over gRPC and HTTP; uploads of Go execution traces",
+    summary: "OTLP over gRPC and HTTP; uploads of Go execution traces and CPU profiles",
     check: config::check,
 };
 

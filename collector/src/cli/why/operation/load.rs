@@ -43,7 +43,7 @@ pub(super) async fn service(tables: &Tables<'_>, question: &Question<'_>) -> any
                 .map(|(service, name)| format!("{service} {name}"))
                 .collect();
             bail!(
-                "no such operation or service; those with recorded requests are: {}",
+                "no recorded request of that operation and service; there are some of: {}",
                 names.join(", ")
             )
         }

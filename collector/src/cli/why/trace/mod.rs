@@ -97,11 +97,11 @@ struct Place {
 /// # Errors
 /// The id is none, or no span of the trace is stored.
 pub(super) async fn explain(tables: &Tables<'_>, trace_id: &str) -> anyhow::Result<Explained> {
-    let trace_id = trace_id.to_ascii_lowercase();
     ensure!(
         trace_id.len() == TRACE_ID_DIGITS && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        "`{trace_id}` is no trace id: expected {TRACE_ID_DIGITS} hexadecimal digits"
+        "`{trace_id}` is no trace id: expected {TRACE_ID_DIGITS} hexadecimal digits; --operation takes the name of an operation"
     );
+    let trace_id = trace_id.to_ascii_lowercase();
     let mut explained = Explained {
         spans: order::parents_first(load::spans(tables, &trace_id).await?),
         trace_id,
