@@ -5,7 +5,7 @@
 //! | log, category `otel` | Spandrel's helper for Go | 16 bytes trace id, 8 bytes span id |
 //! | log, category `otel.end` | the same, from the goroutine that ends the span | the same |
 //! | log, category `datadog.uint64_span_id` | dd-trace-go | 8 bytes span id, little-endian |
-//! | log, any category | programs' own span processors | `traceid-spanid` in hexadecimal digits |
+//! | log, any category; name of a region | programs' own span processors | `traceid-spanid` in hexadecimal digits |
 //! | attribute `go.goroutine.id`, `goroutine.id` | programs' own span processors | number |
 //!
 //! The goroutine that logs is the one that starts the span. Of several logs the earliest counts. A full id is no other

@@ -212,6 +212,38 @@ impl<'a, R: Rows> Converter<'a, R> {
             (None, None) => None,
         }
     }
+
+    /// A region whose name is the id of a span, `traceid-spanid` in hexadecimal digits, says as much as a log of that id.
+    fn log_named_span(&mut self, region: &UserRegion, lookup: Lookup<'_>) {
+        let name = lookup.symbols.text(region.name);
+        let (Some(goroutine), Some(start)) = (region.goroutine, region.start) else {
+            return;
+        };
+        if !is_span_name(&name) {
+            return;
+        }
+        let message = name.as_bytes().into();
+        if let Some(at) = self.clock.instant(start, lookup) {
+            let category = self.names.intern("region");
+            self.rows.user_log(UserLog {
+                task: task(goroutine),
+                user_task: foreground(region.task),
+                at,
+                category,
+                message,
+            });
+        }
+    }
+}
+
+fn is_span_name(name: &str) -> bool {
+    const TRACE_ID_DIGITS: usize = 32;
+    const SPAN_ID_DIGITS: usize = 16;
+    let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.len() == TRACE_ID_DIGITS + 1 + SPAN_ID_DIGITS
+        && name
+            .split_once('-')
+            .is_some_and(|(trace_id, span_id)| trace_id.len() == TRACE_ID_DIGITS && is_hex(trace_id) && is_hex(span_id))
 }
 
 impl<R: Rows> Visitor for Converter<'_, R> {
@@ -331,6 +363,7 @@ impl<R: Rows> Visitor for Converter<'_, R> {
             };
             self.rows.runtime_event(event, &self.names);
         }
+        self.log_named_span(region, lookup);
     }
 
     fn log(&mut self, log: &gotrace::UserLog<'_>, lookup: Lookup<'_>) {
