@@ -6,14 +6,13 @@ use spandrel_model::{
 };
 
 use crate::bind;
-use crate::boundaries::Boundaries;
 use crate::conservation::conserved;
 use crate::helper_time::helper_time;
 use crate::labeled_samples::LabeledSamples;
 use crate::layering::Layering;
 use crate::owner::Owners;
 use crate::remote::{self, Calls};
-use crate::root::{OwnerClasses, RootView};
+use crate::root::{Culprits, OwnerClasses, RootView};
 use crate::self_view::Evidences;
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
@@ -55,7 +54,6 @@ pub struct Analysis<'a> {
     layers: Layering,
     calls: Calls,
     classes: OwnerClasses,
-    boundaries: Boundaries,
     helper_running_ns: Vec<i64>,
     labeled_samples: LabeledSamples,
     chain_limit: u32,
@@ -84,7 +82,6 @@ impl<'a> Analysis<'a> {
         let owners = Owners::new(&spans, &timeline, &bindings);
         done(Step::Owners);
         let layers = Layering::new(&spans, rules);
-        let boundaries = Boundaries::new(&spans, &bindings);
         let helper_running_ns = helper_time(&spans, &timeline, &bindings, &owners);
         let calls = Calls::unknown(&spans);
         let classes = OwnerClasses::new(&spans, &layers, &calls);
@@ -97,7 +94,6 @@ impl<'a> Analysis<'a> {
             layers,
             calls,
             classes,
-            boundaries,
             helper_running_ns,
             labeled_samples: LabeledSamples::default(),
             chain_limit: rules.chain_limit,
@@ -174,6 +170,7 @@ impl<'a> Analysis<'a> {
     pub fn attributed(&self) -> Attributed {
         let (root_cells, walks) = self.root_view().cells();
         let mut result = Attributed {
+            spans: Vec::with_capacity(self.spans.len()),
             walks,
             calls: self.calls.counts,
             ..Attributed::default()
@@ -225,6 +222,7 @@ impl<'a> Analysis<'a> {
             classes: &self.classes,
             calls: &self.calls,
             chain_limit: self.chain_limit,
+            culprits: Culprits::default(),
         }
     }
 
@@ -253,7 +251,7 @@ impl<'a> Analysis<'a> {
             unknown_ns: total(View::SelfView, &|cell| cell.evidence == Evidence::None),
             truncated_ns: total(View::Root, &truncated),
             clock_error_ns: self.timeline.clock_error_ns(span.interval),
-            boundaries: self.boundaries.within(self.bindings.stretches(&self.spans, index)),
+            boundaries: self.boundaries(index),
             detached_ns: self.calls.detached_ns(index),
             offset_lo_ns: self.calls.offset(index).map(|offset| offset.lo_ns),
             offset_hi_ns: self.calls.offset(index).map(|offset| offset.hi_ns),
@@ -263,6 +261,14 @@ impl<'a> Analysis<'a> {
             helper_running_ns: self.helper_running_ns[index],
             cells,
         }
+    }
+
+    /// How many starts and ends of spans lie in the stretches of the span; `None` if it has none.
+    fn boundaries(&self, index: SpanIndex) -> Option<i64> {
+        let stretches = self.bindings.stretches(&self.spans, index);
+        stretches
+            .map(|stretch| self.owners.boundaries_in(stretch))
+            .reduce(i64::saturating_add)
     }
 
     fn functions(&self, index: SpanIndex) -> Vec<SampledFunction> {

@@ -43,7 +43,7 @@ fn owned(
         if at >= end {
             return None;
         }
-        let (owner, until) = owners.stretch(spans, index, at);
+        let (owner, until) = owners.stretch(spans, timeline, index, at);
         let part = Interval::new(at, until.min(end))?;
         at = until;
         Some((owner, part))

@@ -1,8 +1,7 @@
 //! The layers of the spans of one process, by number, so that they compare fast; and the layer of an instant, which is
 //! that of the span that owns the task, or that of the library in which the task stands.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use spandrel_model::Layer;
 
 use crate::Rules;

@@ -107,7 +107,6 @@ mod analysis;
 mod attributed;
 mod bind;
 mod bootstrap;
-mod boundaries;
 mod clock_offset;
 mod conservation;
 mod glob;

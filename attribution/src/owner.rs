@@ -44,21 +44,39 @@ pub(crate) struct Owners {
     pieces: Vec<OwnedPiece>,
     // The stretches of a task lie together, sorted by the rank of their spans.
     bound: Vec<BoundSpan>,
-    // By line of the timeline: position in `tasks`, and what the task has from its creator.
-    on_line: Vec<Option<usize>>,
-    inherited: Vec<Option<Inherited>>,
+    // By line of the timeline.
+    on_line: Vec<OnLine>,
 }
 
-/// The span for which a task was created, good until that span ends.
-#[derive(Clone, Copy)]
-struct Inherited {
-    birth: UnixNanos,
-    span: SpanIndex,
+/// Who may own a task. Chains of waits lead to tasks all over the place, so it is small to stay in the caches of the processor.
+#[derive(Clone, Copy, Default)]
+struct OnLine {
+    /// Position in [`Owners::tasks`], plus one; zero if no span is bound to it.
+    owned: u32,
+    /// The span for which the task was created, plus one; good from its birth until that span ends. Zero for none.
+    inherited: u32,
+}
+
+impl OnLine {
+    fn owned(self) -> Option<usize> {
+        (self.owned as usize).checked_sub(1)
+    }
+
+    fn inherited(self) -> Option<SpanIndex> {
+        (self.inherited as usize).checked_sub(1)
+    }
+}
+
+/// A position as [`OnLine`] keeps it.
+fn plus_one(position: usize) -> u32 {
+    u32::try_from(position + 1).expect("four thousand million spans do not fit in memory")
 }
 
 /// A task to which spans are bound.
 pub(crate) struct OwnedTask {
     pub(crate) task: TaskId,
+    /// Where it is on the timeline; `None` if no recording saw it.
+    pub(crate) line: Option<LineIndex>,
     pieces: Range<usize>,
     bound: Range<usize>,
 }
@@ -69,14 +87,13 @@ impl Owners {
             let stretches = bindings.stretches(spans, span);
             stretches.map(move |Stretch { task, interval }| (task, BoundSpan { span, interval }))
         };
-        let mut bound: Vec<(TaskId, BoundSpan)> = (0..spans.len()).flat_map(stretches).collect();
-        bound.sort_unstable_by_key(|(task, bound)| (*task, rank(spans, bound.span)));
+        let mut bound: Vec<(TaskId, BoundSpan)> = by_rank(spans).into_iter().flat_map(stretches).collect();
+        bound.sort_by_key(|(task, _)| *task);
         let mut owners = Self {
             tasks: Vec::new(),
             pieces: Vec::new(),
             bound: bound.iter().map(|(_, bound)| *bound).collect(),
             on_line: Vec::new(),
-            inherited: Vec::new(),
         };
         let mut first = 0;
         for same in bound.chunk_by(|left, right| left.0 == right.0) {
@@ -86,6 +103,7 @@ impl Owners {
             sweep(&owners.bound[range.clone()], &mut owners.pieces);
             owners.tasks.push(OwnedTask {
                 task: same[0].0,
+                line: None,
                 pieces: pieces..owners.pieces.len(),
                 bound: range,
             });
@@ -109,6 +127,19 @@ impl Owners {
         &self.bound[task.bound.clone()]
     }
 
+    /// How many starts and ends of stretches on its task lie in a stretch, its own included; pieces are cut at each.
+    ///
+    /// They say how much of the self view a shift between clocks could move. If the clock of the spans is off by e, each
+    /// stretch between two neighboring ones lies e too early or too late among the states of the task: it has lost at
+    /// most |e| at one end and gained as much at the other. So of a span with b of them at most `2 |e| (b - 1)` lie in
+    /// wrong cells (I-15).
+    pub(crate) fn boundaries_in(&self, Stretch { task, interval }: Stretch) -> i64 {
+        let pieces = self.find(task).map_or(&[][..], |task| self.pieces(task));
+        let first = pieces.partition_point(|piece| piece.interval.start() < interval.start());
+        let end = pieces.partition_point(|piece| piece.interval.end() <= interval.end());
+        i64::try_from(end.saturating_sub(first)).map_or(i64::MAX, |pieces| pieces.saturating_add(1))
+    }
+
     pub(crate) fn find(&self, task: TaskId) -> Option<&OwnedTask> {
         let index = self.tasks.binary_search_by_key(&task, |owned| owned.task).ok()?;
         Some(&self.tasks[index])
@@ -130,7 +161,7 @@ impl Owners {
         at: UnixNanos,
     ) -> Option<SpanIndex> {
         match timeline.line_index(task) {
-            Some(line) => self.stretch(spans, line, at).0,
+            Some(line) => self.stretch(spans, timeline, line, at).0,
             None => self.bound_at(task, at),
         }
     }
@@ -139,11 +170,13 @@ impl Owners {
     pub(crate) fn stretch(
         &self,
         spans: &SpanSet<'_>,
+        timeline: &Timeline,
         line: LineIndex,
         at: UnixNanos,
     ) -> (Option<SpanIndex>, UnixNanos) {
         let mut until = UnixNanos(i64::MAX);
-        if let Some(owned) = self.on_line[line] {
+        let on_line = self.on_line[line];
+        if let Some(owned) = on_line.owned() {
             let pieces = self.pieces(&self.tasks[owned]);
             match pieces.get(pieces.partition_point(|piece| piece.interval.end() <= at)) {
                 Some(piece) if piece.interval.contains(at) => return (Some(piece.span), piece.interval.end()),
@@ -151,7 +184,8 @@ impl Owners {
                 None => {}
             }
         }
-        let Some(Inherited { birth, span }) = self.inherited[line] else {
+        let birth = timeline.tasks()[line].birth;
+        let (Some(span), Some(birth)) = (on_line.inherited(), birth) else {
             return (None, until);
         };
         let end = spans.span(span).interval.end();
@@ -164,7 +198,9 @@ impl Owners {
 
     /// Whether more than `count` stretches that bound spans own on `line` reach into `part`.
     pub(crate) fn has_more_pieces_than(&self, count: usize, line: LineIndex, part: Interval) -> bool {
-        let pieces = self.on_line[line].map_or(&[][..], |owned| self.pieces(&self.tasks[owned]));
+        let pieces = self.on_line[line]
+            .owned()
+            .map_or(&[][..], |owned| self.pieces(&self.tasks[owned]));
         if pieces.len() <= count {
             return false;
         }
@@ -177,10 +213,17 @@ impl Owners {
     /// before what it creates; where a damaged recording says otherwise, nothing is inherited.
     fn inherit(&mut self, timeline: &Timeline) {
         let lines = timeline.tasks();
-        self.on_line = (lines.iter())
-            .map(|line| self.tasks.binary_search_by_key(&line.id, |owned| owned.task).ok())
-            .collect();
-        self.inherited = vec![None; lines.len()];
+        self.on_line = vec![OnLine::default(); lines.len()];
+        let mut line = 0;
+        for (index, owned) in self.tasks.iter_mut().enumerate() {
+            while lines.get(line).is_some_and(|line| line.id < owned.task) {
+                line += 1;
+            }
+            if lines.get(line).is_some_and(|line| line.id == owned.task) {
+                owned.line = Some(line);
+                self.on_line[line].owned = plus_one(index);
+            }
+        }
         let mut heirs: Vec<(UnixNanos, LineIndex)> = (lines.iter().enumerate())
             .filter(|(_, line)| line.kind == TaskKind::Application)
             .filter_map(|(index, line)| Some((line.birth?, index)))
@@ -194,16 +237,21 @@ impl Owners {
                 continue;
             }
             let bound = self.bound_at(lines[creator].id, birth);
-            let span = bound.or(self.inherited[creator].map(|inherited| inherited.span));
-            self.inherited[heir] = span.map(|span| Inherited { birth, span });
+            let span = bound.or(self.on_line[creator].inherited());
+            self.on_line[heir].inherited = span.map_or(0, plus_one);
         }
     }
 }
 
-/// Order of ownership: of two open spans the larger one owns.
-fn rank(spans: &SpanSet<'_>, index: SpanIndex) -> (UnixNanos, u32, SpanKey) {
-    let node = spans.node(index);
-    (node.span.interval.start(), node.depth, SpanKey::of(node.span))
+/// All spans in the order of ownership: of two open ones the later in it owns. They are sorted by their starts already,
+/// so that only those that started together change places.
+fn by_rank(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
+    let start = |span: &SpanIndex| spans.span(*span).interval.start();
+    let mut ranked: Vec<SpanIndex> = (0..spans.len()).collect();
+    for together in ranked.chunk_by_mut(|left, right| start(left) == start(right)) {
+        together.sort_unstable_by_key(|span| (spans.node(*span).depth, SpanKey::of(spans.span(*span))));
+    }
+    ranked
 }
 
 /// Appends the owned pieces of one task, whose stretches come sorted by rank.

@@ -15,7 +15,7 @@ use crate::owner::{OwnedPiece, Owners};
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
 use crate::sweep::{Asked, HandedOver};
-use crate::timeline::{Standing, Timeline};
+use crate::timeline::{Standing, TaskLine, Timeline};
 
 /// A stretch of a span in which its cell does not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +49,9 @@ impl Evidences<'_> {
         let mut ledger = Ledger::new();
         let mut handed_over = HandedOver::new();
         for task in self.owners.tasks() {
+            let line = task.line.map(|line| &self.timeline.tasks()[line]);
             let charge = |piece: OwnedPiece, ledger: &mut Ledger<Account>| {
-                for (interval, account) in self.charges(task.task, piece) {
+                for (interval, account) in self.charges(line, piece) {
                     ledger.charge(account, interval);
                 }
             };
@@ -88,8 +89,9 @@ impl Evidences<'_> {
             }
             Binding::Bound { .. } => {
                 for Stretch { task, interval } in self.bindings.stretches(self.spans, span) {
+                    let line = self.timeline.task(task);
                     let owned = self.owned_within(task, interval);
-                    accounts.extend(owned.flat_map(|piece| self.charges(task, piece)));
+                    accounts.extend(owned.flat_map(|piece| self.charges(line, piece)));
                 }
             }
         }
@@ -114,8 +116,12 @@ impl Evidences<'_> {
         })
     }
 
-    fn charges(&self, task: TaskId, piece: OwnedPiece) -> impl Iterator<Item = (Interval, Account)> {
-        let tiles = self.timeline.tiles(self.timeline.task(task), piece.interval);
+    fn charges<'a>(
+        &'a self,
+        line: Option<&'a TaskLine>,
+        piece: OwnedPiece,
+    ) -> impl Iterator<Item = (Interval, Account)> + use<'a> {
+        let tiles = self.timeline.tiles(line, piece.interval);
         tiles.map(move |tile| {
             let layer = self.layers.of_time(piece.span, tile.stack_layer);
             (tile.interval, (layer, tile.standing))

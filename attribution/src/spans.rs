@@ -1,9 +1,9 @@
 //! The spans of one process, each once, with their tree.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use spandrel_model::{ProcessIdentity, Span, SpanId, SpanKind, TraceId};
+use foldhash::{HashMap, HashMapExt};
+use spandrel_model::{Interval, ProcessIdentity, Span, SpanId, SpanKind, TraceId};
 
 /// What to attribute: the spans of one process.
 #[derive(Clone, Debug)]
@@ -73,9 +73,13 @@ impl SpanNode<'_> {
 
 impl<'a> SpanSet<'a> {
     pub(crate) fn new(spans: &ProcessSpans<'a>) -> Self {
-        let mut all: Vec<(&'a Span, bool)> = spans.spans.iter().map(|span| (*span, true)).collect();
-        all.extend(spans.context.iter().map(|span| (*span, false)));
-        all.sort_by_cached_key(|(span, emits)| (span.interval, SpanKey::of(span), *emits));
+        let yielding = spans.spans.iter().map(|span| (span.interval, *span, true));
+        let context = spans.context.iter().map(|span| (span.interval, *span, false));
+        let mut all: Vec<(Interval, &'a Span, bool)> = yielding.chain(context).collect();
+        all.sort_unstable_by(|left, right| {
+            let key = |(_, span, emits): &(Interval, &'a Span, bool)| (SpanKey::of(span), *emits);
+            left.0.cmp(&right.0).then_with(|| key(left).cmp(&key(right)))
+        });
 
         let mut set = Self {
             nodes: Vec::with_capacity(all.len()),
@@ -83,7 +87,7 @@ impl<'a> SpanSet<'a> {
             first_child: Vec::new(),
             children: Vec::new(),
         };
-        for (span, emits) in all {
+        for (_, span, emits) in all {
             let next = set.nodes.len();
             let index = *set.by_key.entry(SpanKey::of(span)).or_insert(next);
             match set.nodes.get_mut(index) {

@@ -11,8 +11,7 @@
 //!
 //! Nearly every span has one stretch, all of it. The stretches of a bound span tile it, and no two are on the same task.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use spandrel_model::{Binding, Interval, TaskId};
 
 use crate::spans::{SpanIndex, SpanSet};

@@ -4,9 +4,9 @@
 //! by piece, whatever the number of spans that share it; when a stretch of a span ends, it asks the ledger for what was charged
 //! since it began. A span that was handed over puts together what its stretches got.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::HashMap;
 use spandrel_model::{Interval, UnixNanos};
 
 use crate::ledger::Ledger;
@@ -19,7 +19,7 @@ pub(crate) struct HandedOver<K>(HashMap<SpanIndex, HashMap<K, i64>>);
 
 impl<K: Copy + Eq + Hash> HandedOver<K> {
     pub(crate) fn new() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 
     /// Adds what one stretch of `span` got.

@@ -37,8 +37,9 @@ pub struct Cell {
     pub sub_state: Arc<str>,
     /// Whose doing it was.
     pub relation: Relation,
-    /// What the other trace did, exactly if the state is [`State::BlockedOnOther`].
-    pub culprit: Option<Culprit>,
+    /// What the other trace did, exactly if the state is [`State::BlockedOnOther`]. There are
+    /// millions of cells, few culprits.
+    pub culprit: Option<Arc<Culprit>>,
     /// How it is known.
     pub evidence: Evidence,
     /// Nanoseconds, greater than zero.

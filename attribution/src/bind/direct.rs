@@ -13,8 +13,7 @@
 //! again, so such a log must lie within the span, and no other span with that id may be open; one that more than 64 spans have
 //! says nothing.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use spandrel_model::{BindingKind, Interval, SpanId, TaskId, TraceId, UserLog};
 
 use super::BindWindows;

@@ -177,11 +177,8 @@ fn add_to<K: Ord>(sums: &mut BTreeMap<K, i64>, key: K, ns: i64) {
 
 /// What held up a server that the request called counts for the server's own request.
 fn wait_of(cell: &Cell) -> Option<WaitKey> {
-    let culprit = cell
-        .culprit
-        .clone()
-        .filter(|_| cell.relation == Relation::Interference)?;
-    Some((cell.layer.clone(), cell.sub_state.clone(), culprit))
+    let culprit = (cell.culprit.as_deref()).filter(|_| cell.relation == Relation::Interference)?;
+    Some((cell.layer.clone(), cell.sub_state.clone(), culprit.clone()))
 }
 
 /// What is summed up in one pass over the requests of a group.

@@ -64,10 +64,11 @@ impl RootView<'_> {
         };
         let of_owner = owner.map(|owner| layers.of_span(self.classes.example(owner)));
         let refinement = (account.refinement).filter(|_| account.whose.owner().as_ref().is_none_or(of_trace));
+        let layer = refinement.or(of_owner).unwrap_or(account.layer);
         let (state, sub_state, evidence) = self.evidences.words(account.standing);
         let mut cell = Cell {
             view: View::Root,
-            layer: layers.layer(refinement.or(of_owner).unwrap_or(account.layer)).clone(),
+            layer: layers.layer(layer).clone(),
             state,
             sub_state,
             relation,
@@ -76,11 +77,7 @@ impl RootView<'_> {
             ns,
         };
         if let (Relation::Interference, Some(owner)) = (relation, owner) {
-            cell.culprit = Some(Culprit {
-                operation: spans.span(self.classes.request(owner)).name.clone(),
-                layer: cell.layer,
-                state,
-            });
+            cell.culprit = Some(self.culprit(owner, layer, state));
             cell.layer = layers.layer(account.layer).clone();
             cell.state = State::BlockedOnOther;
             cell.sub_state = state_word(account.waiting);
@@ -89,6 +86,21 @@ impl RootView<'_> {
             Some(instead) if matches!(relation, Relation::Same | Relation::Helper) => self.instead(cell, instead),
             _ => cell,
         }
+    }
+
+    /// What `owner`, of another trace, did, shared by the cells that say the same.
+    fn culprit(&self, owner: Owner, layer: LayerNumber, state: State) -> Arc<Culprit> {
+        let mut culprits = self.culprits.borrow_mut();
+        let culprit = culprits.entry((self.classes.operation(owner), layer, state));
+        let culprit = culprit.or_insert_with(|| {
+            let Evidences { spans, layers, .. } = &self.evidences;
+            Arc::new(Culprit {
+                operation: spans.span(self.classes.request(owner)).name.clone(),
+                layer: layers.layer(layer).clone(),
+                state,
+            })
+        });
+        culprit.clone()
     }
 
     /// What stands in the place of `cell`, a wait for the network.

@@ -1,8 +1,8 @@
 //! Owners as a span sees them: what matters of one is its trace, its layer, and the operation that it is a part of.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 
+use foldhash::HashMap;
 use spandrel_model::TraceId;
 
 use crate::layering::Layering;
@@ -36,8 +36,8 @@ struct Classes {
 impl OwnerClasses {
     pub(crate) fn new(spans: &SpanSet<'_>, layers: &Layering, calls: &Calls) -> Self {
         let request_of = requests(spans);
-        let operation = |index: SpanIndex| &*spans.span(request_of[index]).name;
-        let other = Classes::new(spans, |index| (operation(index), layers.of_span(index)));
+        let operations = operations(spans, &request_of);
+        let other = Classes::new(spans, |index| (operations[request_of[index]], layers.of_span(index)));
         let of_trace = Classes::new(spans, |index| {
             (spans.span(index).trace_id, other.of_span[index], calls.of_span(index))
         });
@@ -74,6 +74,14 @@ impl OwnerClasses {
         }
     }
 
+    /// Number of the operation and layer that all spans of the class have.
+    pub(super) fn operation(&self, owner: Owner) -> usize {
+        match owner {
+            Owner::OfTrace(class) => self.other.of_span[self.of_trace.examples[class]],
+            Owner::Other(class) => class,
+        }
+    }
+
     /// A span of the class, if all of it are of the trace of the spans that asked; their call is the same.
     pub(super) fn caller(&self, owner: Owner) -> Option<SpanIndex> {
         match owner {
@@ -100,9 +108,22 @@ fn requests(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
     request_of
 }
 
+/// By span that is a request of others: the number of its name.
+fn operations(spans: &SpanSet<'_>, request_of: &[SpanIndex]) -> Vec<usize> {
+    let mut numbers: HashMap<&str, usize> = HashMap::default();
+    let number = |(span, request): (SpanIndex, &SpanIndex)| match span == *request {
+        true => {
+            let next = numbers.len();
+            *numbers.entry(&*spans.span(span).name).or_insert(next)
+        }
+        false => 0,
+    };
+    request_of.iter().enumerate().map(number).collect()
+}
+
 impl Classes {
     fn new<K: Eq + Hash>(spans: &SpanSet<'_>, key: impl Fn(SpanIndex) -> K) -> Self {
-        let mut numbers: HashMap<K, usize> = HashMap::new();
+        let mut numbers: HashMap<K, usize> = HashMap::default();
         let mut examples = Vec::new();
         let of_span = (0..spans.len())
             .map(|span| {

@@ -21,14 +21,18 @@ mod summary;
 mod unbound;
 mod walk;
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use foldhash::HashMap;
-use spandrel_model::{Cell, Interval, State, TaskId, TraceId, UnixNanos};
+use spandrel_model::{Cell, Culprit, Interval, State, TaskId, TraceId, UnixNanos};
 
 use self::account::{Account, same_but_for_time};
 pub(crate) use self::classes::OwnerClasses;
 use self::unbound::Leaf;
 pub use self::walk::WalkCounts;
 use self::walk::{Reached, Walker, Whose};
+use crate::layering::LayerNumber;
 use crate::ledger::Ledger;
 use crate::owner::{BoundSpan, OwnedPiece};
 use crate::remote::{CallId, Calls};
@@ -69,7 +73,11 @@ pub(crate) struct RootView<'a> {
     pub(crate) classes: &'a OwnerClasses,
     pub(crate) calls: &'a Calls,
     pub(crate) chain_limit: u32,
+    pub(crate) culprits: Culprits,
 }
+
+/// Culprits by operation (see [`OwnerClasses`]), layer and state.
+pub(crate) type Culprits = RefCell<HashMap<(usize, LayerNumber, State), Arc<Culprit>>>;
 
 impl RootView<'_> {
     /// The cells of every span that yields rows, by span; no cells for a span without length.

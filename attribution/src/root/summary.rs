@@ -67,7 +67,7 @@ impl Summary {
         for tile in timeline.tiles(Some(task), life) {
             let mut at = tile.interval.start();
             while at < tile.interval.end() {
-                let (owner, until) = owners.stretch(spans, line, at);
+                let (owner, until) = owners.stretch(spans, timeline, line, at);
                 at = until.clamp(at.plus(1), tile.interval.end());
                 summary.traces.extend(owner.map(|owner| spans.span(owner).trace_id));
                 let kind = Kind {

@@ -1,7 +1,6 @@
 //! How the recordings of a process become one line of time.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use spandrel_model::{
     Interval, NameId, Names, State, Task, TaskId, TaskRecording, TaskState, UnixNanos, UserLog, UserTask, Waker,
 };

@@ -135,7 +135,7 @@ fn root_over_layers(span: &SpanAttribution) -> BTreeMap<(State, String, Relation
             cell.state,
             cell.sub_state.to_string(),
             cell.relation,
-            cell.culprit.clone(),
+            cell.culprit.as_deref().cloned(),
         );
         *sums.entry(key).or_default() += cell.ns;
     }

@@ -170,7 +170,7 @@ fn without_time(cell: &Cell) -> (Layer, State, Relation, Option<Culprit>, Eviden
         cell.layer.clone(),
         cell.state,
         cell.relation,
-        cell.culprit.clone(),
+        cell.culprit.as_deref().cloned(),
         cell.evidence,
     )
 }

@@ -24,7 +24,7 @@ fn answer_of(piece: &RootPiece) -> Answer {
         state: piece.cell.state,
         sub_state: piece.cell.sub_state.to_string(),
         relation: piece.cell.relation,
-        culprit: piece.cell.culprit.clone(),
+        culprit: piece.cell.culprit.as_deref().cloned(),
         task: piece.task.map_or(0, |task| task.0),
         depth: usize::try_from(piece.depth).unwrap(),
     }

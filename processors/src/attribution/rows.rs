@@ -96,7 +96,7 @@ fn task_spans(rows: &[(&SpanAttribution, &TaskSpan)]) -> Result<TableRows, Arrow
 fn attribution(rows: &[(&SpanAttribution, &Cell)]) -> Result<TableRows, ArrowError> {
     let [service, process] = service_columns(rows.iter().map(|(span, _)| *span));
     let culprit = |word: for<'c> fn(&'c Culprit) -> &'c str| -> ArrayRef {
-        let words = rows.iter().map(|(_, cell)| cell.culprit.as_ref().map(word));
+        let words = rows.iter().map(|(_, cell)| cell.culprit.as_deref().map(word));
         Arc::new(words.collect::<StringArray>())
     };
     table(

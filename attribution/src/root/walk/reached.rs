@@ -138,7 +138,7 @@ impl Walker<'_> {
         for step in steps.rev() {
             let of_step = &mut self.path[step];
             if of_step.owner.1 <= at {
-                of_step.owner = owners.stretch(spans, of_step.line, at);
+                of_step.owner = owners.stretch(spans, self.timeline, of_step.line, at);
             }
             until = until.min(of_step.owner.1);
             if let Some(span) = of_step.owner.0 {

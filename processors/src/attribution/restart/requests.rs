@@ -207,11 +207,11 @@ fn cell(batch: &RecordBatch, row: usize, shared: &mut Shared) -> Result<Cell, Ar
     let value = |name: &str| Ok::<_, ArrowError>(text(batch, name)?.value(row));
     let operations = text(batch, "culprit_operation")?;
     let culprit = match operations.is_valid(row) {
-        true => Some(Culprit {
+        true => Some(Arc::new(Culprit {
             operation: shared.word(operations.value(row)),
             layer: Layer::new(value("culprit_layer")?),
             state: state(value("culprit_state")?)?,
-        }),
+        })),
         false => None,
     };
     Ok(Cell {
