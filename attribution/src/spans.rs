@@ -140,8 +140,13 @@ impl<'a> SpanSet<'a> {
 
     /// All spans, parents before their children.
     pub(crate) fn downwards(&self) -> Vec<SpanIndex> {
-        let mut downwards: Vec<SpanIndex> = (0..self.len()).collect();
-        downwards.sort_by_key(|span| self.nodes[*span].depth);
+        let mut downwards = Vec::with_capacity(self.len());
+        downwards.extend((0..self.len()).filter(|span| self.nodes[*span].parent.is_none()));
+        let mut next = 0;
+        while let Some(span) = downwards.get(next) {
+            downwards.extend_from_slice(self.children(*span));
+            next += 1;
+        }
         downwards
     }
 

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use spandrel_model::TraceId;
 
 use crate::layering::Layering;
@@ -37,8 +37,8 @@ impl OwnerClasses {
     pub(crate) fn new(spans: &SpanSet<'_>, layers: &Layering, calls: &Calls) -> Self {
         let request_of = requests(spans);
         let operations = operations(spans, &request_of);
-        let other = Classes::new(spans, |index| (operations[request_of[index]], layers.of_span(index)));
-        let of_trace = Classes::new(spans, |index| {
+        let other = Classes::new(spans, 0, |index| (operations[request_of[index]], layers.of_span(index)));
+        let of_trace = Classes::new(spans, spans.len(), |index| {
             (spans.span(index).trace_id, other.of_span[index], calls.of_span(index))
         });
         Self {
@@ -122,8 +122,9 @@ fn operations(spans: &SpanSet<'_>, request_of: &[SpanIndex]) -> Vec<usize> {
 }
 
 impl Classes {
-    fn new<K: Eq + Hash>(spans: &SpanSet<'_>, key: impl Fn(SpanIndex) -> K) -> Self {
-        let mut numbers: HashMap<K, usize> = HashMap::default();
+    /// Spans of the same key are of one class; there are hardly more than `most`.
+    fn new<K: Eq + Hash>(spans: &SpanSet<'_>, most: usize, key: impl Fn(SpanIndex) -> K) -> Self {
+        let mut numbers: HashMap<K, usize> = HashMap::with_capacity(most);
         let mut examples = Vec::new();
         let of_span = (0..spans.len())
             .map(|span| {
