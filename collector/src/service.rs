@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use prometheus::Registry;
-use spandrel_config::{CollectorConfig, ConfigSource, Loaded, Problems, ProcessEnvironment, RenderStyle};
+use spandrel_config::{Attempt, CollectorConfig, ConfigSource, Problems, ProcessEnvironment, RenderStyle};
 use spandrel_pipeline::{Stop, StopSource};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -41,7 +41,7 @@ pub fn load(files: &[PathBuf], overrides: &[String]) -> Result<Checked, Problems
         files.iter().cloned().map(ConfigSource::File).collect()
     };
     let mut sections = Sections::default();
-    let loaded = spandrel_config::load_with(
+    let Attempt { config, mut problems } = spandrel_config::load_with(
         &sources,
         overrides,
         &ProcessEnvironment,
@@ -49,12 +49,9 @@ pub fn load(files: &[PathBuf], overrides: &[String]) -> Result<Checked, Problems
             sections.check(kind, id, section, problems);
         },
     );
-    let Loaded {
-        config,
-        warnings: mut problems,
-    } = loaded?;
-    match graph::plan(&config, sections, &mut problems) {
-        Some(plan) => Ok(Checked {
+    let planned = config.and_then(|config| Some((graph::plan(&config, sections, &mut problems)?, config)));
+    match planned {
+        Some((plan, config)) => Ok(Checked {
             config,
             plan,
             warnings: problems,

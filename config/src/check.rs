@@ -21,6 +21,7 @@ use crate::value::{Data, Entry, Map, Value, in_file_order};
 
 const SERVICE: &str = "service";
 const PIPELINES: &str = "pipelines";
+const TELEMETRY: &str = "telemetry";
 
 type Components = BTreeMap<ComponentId, Section>;
 type Pipelines = BTreeMap<PipelineId, Pipeline>;
@@ -28,14 +29,16 @@ type Pipelines = BTreeMap<PipelineId, Pipeline>;
 /// Reads and checks the section of one component; see [`crate::load_with`].
 pub(crate) type Inspect<'i> = dyn FnMut(ComponentKind, &ComponentId, &Section, &mut Problems) + 'i;
 
-/// The `service` section. Pipelines have keys of their own and are read one by one.
+/// The `service` section. Pipelines have keys of their own and are read one by one; telemetry is read by itself, so that what
+/// is wrong there hides nothing here.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawService {
     extensions: Vec<ComponentId>,
     #[serde(rename = "pipelines")]
     _pipelines: IgnoredAny,
-    telemetry: RawTelemetry,
+    #[serde(rename = "telemetry")]
+    _telemetry: IgnoredAny,
 }
 
 #[derive(Default, Deserialize)]
@@ -46,7 +49,7 @@ struct RawPipeline {
     exporters: Vec<ComponentId>,
 }
 
-/// Checks the whole configuration and pushes everything wrong with it; `None` if there is an error.
+/// Checks the whole configuration and pushes everything wrong with it; `None` if the pipelines cannot be read.
 ///
 /// `inspect` sees every component, used or not, and whether or not the rest is in order.
 pub(crate) fn check(root: Value, inspect: &mut Inspect<'_>, problems: &mut Problems) -> Option<CollectorConfig> {
@@ -74,10 +77,7 @@ pub(crate) fn check(root: Value, inspect: &mut Inspect<'_>, problems: &mut Probl
         problems,
     };
     check.ambiguous_connectors();
-    let service = check.service(service, &root_span);
-    if problems.has_errors() {
-        return None;
-    }
+    let service = check.service(service, &root_span)?;
     let [receivers, processors, exporters, connectors, extensions] = kinds.each_mut().map(std::mem::take);
     Some(CollectorConfig {
         receivers,
@@ -85,7 +85,7 @@ pub(crate) fn check(root: Value, inspect: &mut Inspect<'_>, problems: &mut Probl
         exporters,
         connectors,
         extensions,
-        service: service?,
+        service,
     })
 }
 
@@ -184,12 +184,13 @@ impl Check<'_> {
         };
         let pipelines = entry.value.entry(PIPELINES).cloned();
         let section = Section::new(path, entry);
-        let raw = section.parse::<RawService>(self.problems);
+        let raw = section.parse::<RawService>(self.problems).unwrap_or_default();
         let pipelines = self.pipelines(&section, pipelines);
-        let raw = raw?;
         self.extensions(&section, &raw.extensions);
-        let telemetry = raw.telemetry.check(&section, self.problems);
-        let (pipelines, telemetry) = (pipelines?, telemetry?);
+        let telemetry = section.inside(TELEMETRY);
+        let telemetry = telemetry.and_then(|section| section.parse::<RawTelemetry>(self.problems));
+        let telemetry = telemetry.unwrap_or_default().check(&section, self.problems);
+        let pipelines = pipelines?;
         self.connectors(&pipelines);
         // What a misspelled reference leaves unused is not worth a warning.
         if !self.problems.has_errors() {

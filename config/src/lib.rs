@@ -9,7 +9,7 @@
 //! Parsing comes before substitution, so a variable cannot change the structure around it, and every [`Value`] still
 //! knows where it was written. [`load`] runs the stages and returns a [`CollectorConfig`], in which references between
 //! pipelines and components hold. [`load_with`] shows each component its section, so that it can check its own
-//! settings in the same round. Each component reads its [`Section`] as a struct. Whatever is wrong is collected
+//! settings in the same round, and an [`Attempt`] lets who knows more go on checking. Each component reads its [`Section`] as a struct. Whatever is wrong is collected
 //! in [`Problems`], so that a user repairs a file in one round.
 //!
 //! The configuration language is that of the OpenTelemetry Collector: ids, expansion, merging and the texts of errors.
@@ -55,7 +55,7 @@ mod yaml;
 pub use deserialize::present;
 pub use environment::{Environment, MAX_FILE_BYTES, ProcessEnvironment};
 pub use id::{ComponentId, InvalidId, PipelineId, PipelineSignal};
-pub use load::{ConfigSource, Loaded, load, load_with};
+pub use load::{Attempt, ConfigSource, Loaded, load, load_with};
 pub use path::{ConfigPath, Place};
 pub use problems::{Problem, Problems, Severity};
 pub use quantity::{ByteSize, Endpoint, HostPort, HumanDuration, InvalidQuantity, Scheme};

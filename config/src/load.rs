@@ -46,43 +46,60 @@ pub struct Loaded {
     pub warnings: Problems,
 }
 
+/// What could be read of a configuration, for who has more to check before all problems are reported.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// There if the pipelines could be read. Where `problems` has errors it may not be used: references may lead nowhere, and
+    /// what could not be read has its default.
+    pub config: Option<CollectorConfig>,
+    /// Everything found so far.
+    pub problems: Problems,
+}
+
+impl Attempt {
+    /// Ends the checks.
+    ///
+    /// # Errors
+    /// All problems, warnings included, when at least one of them is an error.
+    pub fn finish(self) -> Result<Loaded, Problems> {
+        match self.config {
+            Some(config) if !self.problems.has_errors() => Ok(Loaded {
+                config,
+                warnings: self.problems,
+            }),
+            _ => Err(self.problems),
+        }
+    }
+}
+
 /// Loads a configuration from `sources`, later ones on top of earlier ones, then `overrides` (`a.b.c=value`) on top.
 ///
 /// # Errors
 /// All problems found, warnings included, when at least one of them is an error.
 pub fn load(sources: &[ConfigSource], overrides: &[String], environment: &dyn Environment) -> Result<Loaded, Problems> {
-    load_with(sources, overrides, environment, &mut |_, _, _, _| {})
+    load_with(sources, overrides, environment, &mut |_, _, _, _| {}).finish()
 }
 
 /// As [`load`], and lets `inspect` read and check the section of every component.
 ///
 /// So problems in the settings of components are reported together with those of pipelines and references. `inspect`
 /// is called once for each component, by kind and id, if all sources could be read, parsed and expanded.
-///
-/// # Errors
-/// As for [`load`], and when `inspect` pushes an error.
 pub fn load_with(
     sources: &[ConfigSource],
     overrides: &[String],
     environment: &dyn Environment,
     inspect: &mut dyn FnMut(ComponentKind, &ComponentId, &Section, &mut Problems),
-) -> Result<Loaded, Problems> {
+) -> Attempt {
     let mut problems = Problems::new();
-    let merged = read_all(sources, overrides, environment, &mut problems);
-    if problems.has_errors() {
-        return Err(problems);
+    let mut tree = read_all(sources, overrides, environment, &mut problems);
+    if !problems.has_errors() {
+        tree = expand(tree, environment, &mut problems);
     }
-    let expanded = expand(merged, environment, &mut problems);
-    if problems.has_errors() {
-        return Err(problems);
-    }
-    match check(expanded, inspect, &mut problems) {
-        Some(config) if !problems.has_errors() => Ok(Loaded {
-            config,
-            warnings: problems,
-        }),
-        _ => Err(problems),
-    }
+    let config = match problems.has_errors() {
+        true => None,
+        false => check(tree, inspect, &mut problems),
+    };
+    Attempt { config, problems }
 }
 
 /// Parses and merges everything. Meaningless if it pushed an error.
@@ -219,6 +236,6 @@ mod tests {
             },
         );
         assert_eq!(attempts, 1);
-        assert!(problems.unwrap_err().omitted_count() > 0);
+        assert!(problems.finish().unwrap_err().omitted_count() > 0);
     }
 }

@@ -8,7 +8,8 @@ use crate::section::Section;
 use crate::telemetry::Telemetry;
 use crate::value::Data;
 
-/// Everything a collector is built from. References between the parts hold; the components' own settings are unchecked.
+/// Everything a collector is built from. Without problems references between the parts hold; the components' own settings are
+/// unchecked.
 #[derive(Clone, Debug)]
 pub struct CollectorConfig {
     /// Where data enters.

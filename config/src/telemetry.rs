@@ -145,17 +145,22 @@ impl Default for RawPrometheus {
 }
 
 impl RawTelemetry {
-    /// Checks the settings; `service` is the section that holds `telemetry`.
-    pub(crate) fn check(self, service: &Section, problems: &mut Problems) -> Option<Telemetry> {
-        let address = self.metrics.check_address(service, problems)?;
-        Some(Telemetry {
+    /// Checks the settings; `service` is the section that holds `telemetry`. An address that is pushed as wrong is the default.
+    pub(crate) fn check(self, service: &Section, problems: &mut Problems) -> Telemetry {
+        let address = self.metrics.check_address(service, problems);
+        Telemetry {
             logs: LogsTelemetry { level: self.logs.level },
             metrics: MetricsTelemetry {
                 level: self.metrics.level,
-                address,
+                address: address.unwrap_or_else(default_address),
             },
-        })
+        }
     }
+}
+
+fn default_address() -> HostPort {
+    let address = format!("{DEFAULT_METRICS_HOST}:{DEFAULT_METRICS_PORT}").parse();
+    address.expect("the default is an address")
 }
 
 impl RawMetrics {

@@ -184,7 +184,7 @@ fn run(case: &Case) -> (Problems, String) {
         let line = format!("{} {id} {}", kind.as_str(), written_fields(parsed));
         writeln!(summary, "{}", line.trim_end()).unwrap();
     });
-    match loaded {
+    match loaded.finish() {
         Err(problems) => (problems, String::new()),
         Ok(Loaded { config, warnings }) => (warnings, summary + &service_summary(&config.service)),
     }

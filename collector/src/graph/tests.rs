@@ -13,15 +13,17 @@ fn check(yaml: &str) -> Result<Plan, Problems> {
         text: yaml.into(),
     }];
     let mut sections = Sections::default();
-    let mut loaded = spandrel_config::load_with(
+    let attempt = spandrel_config::load_with(
         &sources,
         &[],
         &ProcessEnvironment,
         &mut |kind, id, section, problems| {
             sections.check(kind, id, section, problems);
         },
-    )?;
-    plan(&loaded.config, sections, &mut loaded.warnings).ok_or(loaded.warnings)
+    );
+    let mut problems = attempt.problems;
+    let plan = attempt.config.and_then(|config| plan(&config, sections, &mut problems));
+    plan.ok_or(problems)
 }
 
 fn problems(yaml: &str) -> String {
@@ -56,9 +58,20 @@ fn a_component_must_fit_the_signal_of_its_pipeline() {
 fn problems_of_sections_and_of_pipelines_are_reported_together() {
     let shown = problems(
         "receivers: {otlp: {protocols: {grcp: }}}\nexporters: {parquet: {flush_interval: 0s}}\n\
-         service: {pipelines: {traces: {receivers: [otlp, missing], exporters: [parquet]}}}",
+         connectors: {attribution: {join_delay: 90s}}\n\
+         service: {telemetry: {logs: {level: loud}}, extensions: [absent], pipelines: {\
+         traces: {receivers: [otlp, missing], exporters: [attribution]}, logs: {receivers: [attribution], exporters: [parquet]}}}",
     );
-    for part in ["grcp", "flush_interval", "missing"] {
+    let parts = [
+        "grcp",
+        "flush_interval",
+        "retention",
+        "missing",
+        "loud",
+        "absent",
+        "`attribution` does not emit logs",
+    ];
+    for part in parts {
         assert!(shown.contains(part), "{part} is not in\n{shown}");
     }
 }
