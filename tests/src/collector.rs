@@ -141,6 +141,20 @@ impl Collector {
         Tables::new(&self.data)
     }
 
+    /// Sends SIGTERM and does not wait.
+    pub fn ask_to_stop(&self) {
+        self.process.ask_to_terminate();
+    }
+
+    /// Waits until it has ended by itself: exit code and log.
+    ///
+    /// # Panics
+    /// It has not within `limit`; the message holds its log.
+    pub fn ended(mut self, limit: Duration) -> (Option<i32>, String) {
+        let status = self.process.wait(limit);
+        (status.code(), self.log())
+    }
+
     /// Stops it with SIGTERM and returns its tables.
     ///
     /// # Panics

@@ -205,7 +205,10 @@ impl Background {
     }
 
     /// Sends SIGTERM and does not wait.
-    fn ask_to_terminate(&self) {
+    ///
+    /// # Panics
+    /// It cannot be sent; the message holds the log.
+    pub fn ask_to_terminate(&self) {
         let id = self.child.0.id().to_string();
         let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &id]).status();
         assert!(

@@ -1,13 +1,18 @@
 //! `spandrel run`: the collector.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use spandrel_pipeline::StopSource;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output;
 use crate::service::{self, Service};
 use crate::telemetry::logs;
+
+/// Signals that come so soon after the first one are the same: a terminal and a program that passes signals on both send one.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Options of `spandrel run`.
 #[derive(Debug, clap::Args)]
@@ -40,10 +45,11 @@ impl Args {
     }
 }
 
-/// Runs the collector until SIGINT or SIGTERM.
+/// Runs the collector until SIGINT or SIGTERM. The first one lets it write what it has accepted, a second one does not.
 ///
 /// # Errors
-/// Problems of the configuration; a port or file that cannot be opened; a component that failed or lost something.
+/// Problems of the configuration; a port or file that cannot be opened; a component that failed or lost something; a
+/// second signal.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.print_config {
         return output::write(service::DEFAULT_CONFIG);
@@ -63,7 +69,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("failed to start threads")?;
-    runtime.block_on(serve(checked))
+    let outcome = runtime.block_on(serve(checked));
+    // Nothing is left to wait for but, after a second signal, work that shall not be waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn serve(checked: service::Checked) -> anyhow::Result<()> {
@@ -73,26 +82,49 @@ async fn serve(checked: service::Checked) -> anyhow::Result<()> {
     }
     let source = StopSource::new();
     let stop = source.stop();
-    let signal = termination()?;
-    tokio::spawn(async move {
-        signal.await;
-        tracing::info!("stopping: no new data is taken, what was accepted is written");
+    let mut signals = Terminations::listen()?;
+    let stopped_twice = async {
+        signals.next().await;
+        tracing::info!(
+            "stopping: no new data is taken, what was accepted is written; a second signal ends this at once"
+        );
         source.request();
-    });
-    collector.run(stop).await?;
+        let first = Instant::now();
+        while first.elapsed() < SAME_SIGNAL {
+            signals.next().await;
+        }
+    };
+    tokio::select! {
+        outcome = collector.run(stop) => outcome?,
+        () = stopped_twice => bail!(
+            "ended at once by a second signal, as in a crash: rows not yet flushed and requests not yet delivered are \
+             lost; the tables are whole, and what they hold unjoined is joined at the next start"
+        ),
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Resolves at the first SIGINT or SIGTERM.
-fn termination() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
-    Ok(async move {
+/// SIGINT and SIGTERM.
+struct Terminations {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Terminations {
+    /// From now on they do not end the process.
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?,
+        })
+    }
+
+    /// Resolves at the next one.
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }
