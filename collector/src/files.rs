@@ -96,6 +96,16 @@ pub fn decompressed(mut stored: impl Read + Send + 'static) -> io::Result<Box<dy
     }))
 }
 
+/// The first bytes, as many as `bytes` if there are so many, by which formats are told apart, and all of them.
+///
+/// # Errors
+/// The first bytes cannot be read.
+pub fn begun(mut content: impl Read + Send, bytes: usize) -> io::Result<(Vec<u8>, impl Read + Send)> {
+    let mut begin = Vec::new();
+    content.by_ref().take(bytes as u64).read_to_end(&mut begin)?;
+    Ok((begin.clone(), Cursor::new(begin).chain(content)))
+}
+
 /// Gives an error where content goes on behind a limit: a few compressed bytes may stand for any number.
 struct Limited<R> {
     content: R,

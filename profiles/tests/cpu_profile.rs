@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
+#[path = "support/pprof_promises.rs"]
+mod promises;
+
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,6 +65,25 @@ fn stacks_lead_from_the_innermost_function_outwards() {
 }
 
 #[test]
+fn a_summary_says_how_many_samples_have_labels_of_spans() {
+    let summary = pprof::summarize(PROFILE).unwrap();
+    assert!(summary.is_cpu);
+    assert_eq!((summary.samples, summary.span_samples), (11, 8));
+    assert_eq!(summary.duration_ns, decode(PROFILE).unwrap().window.duration_ns());
+    let of = |key: &str| {
+        summary
+            .labels
+            .iter()
+            .find(|(each, _)| each == key)
+            .map(|(_, count)| *count)
+    };
+    assert_eq!(
+        [of("span_id"), of("trace_id"), of("span id")],
+        [Some(4), Some(4), Some(4)]
+    );
+}
+
+#[test]
 fn compression_makes_no_difference() {
     assert_eq!(decode(&plain()).unwrap().samples, decode(PROFILE).unwrap().samples);
 }
@@ -69,17 +92,25 @@ fn compression_makes_no_difference() {
 fn damage_is_an_error_or_another_profile_and_never_a_panic() {
     let plain = plain();
     for len in 0..plain.len() {
-        let _ = decode(&plain[..len]);
+        promises::check(&plain[..len]);
     }
     for position in 0..plain.len() {
         for bit in 0..8 {
             let mut damaged = plain.clone();
             damaged[position] ^= 1 << bit;
-            let _ = decode(&damaged);
+            promises::check(&damaged);
         }
     }
     for len in 0..PROFILE.len() {
         assert!(decode(&PROFILE[..len]).is_err(), "{len} bytes");
+    }
+}
+
+#[test]
+fn promises_hold_of_all_that_fuzzing_has_kept() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/pprof");
+    for file in corpus.read_dir().unwrap() {
+        promises::check(&std::fs::read(file.unwrap().path()).unwrap());
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use spandrel_tests::burner::{self, RESOURCE, Run};
 use spandrel_tests::collector::{Collector, QUICK};
 use spandrel_tests::process::wait_for;
@@ -135,6 +136,39 @@ fn samples_that_the_trace_holds_as_well_do_not_count_twice() {
     assert_eq!(functions(&both), trace);
     assert!(share(&trace, "handler", "main.burn") >= 95, "{trace:?}");
     assert_conserved(&both);
+}
+
+#[test]
+fn inspect_says_what_a_profile_is_and_whether_attribution_can_use_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(run) = burner::run(dir.path(), &["-heap"]) else {
+        return;
+    };
+    let inspect = |path: &Path, options: &[&str]| {
+        binary::run(&[&["inspect", path.to_str().unwrap()], options].concat()).success()
+    };
+    let report: Value = serde_json::from_str(&inspect(&run.cpu, &["--format", "json"])).unwrap();
+    assert_eq!((&report["format"], &report["kind"]), (&json!("pprof"), &json!("cpu")));
+    let [samples, of_spans] = ["samples", "span_samples"].map(|field| report[field].as_i64().unwrap());
+    assert!(of_spans > 40 && of_spans <= samples, "{report}");
+    assert!(report["duration_ns"].as_i64().unwrap() > 40 * 30_000_000, "{report}");
+    let keys: Vec<&str> = report["labels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|label| label["key"].as_str().unwrap())
+        .collect();
+    assert!(keys.contains(&"span_id") && keys.contains(&"trace_id"), "{keys:?}");
+    let page = inspect(&run.cpu, &[]);
+    assert!(
+        page.contains("CPU profile") && page.contains("spandrel attribute"),
+        "{page}"
+    );
+    let heap = inspect(&dir.path().join("heap.pprof"), &[]);
+    assert!(
+        heap.contains("profile of memory") && heap.contains("uses CPU profiles only"),
+        "{heap}"
+    );
 }
 
 #[test]

@@ -13,6 +13,12 @@ pub fn grouped(count: u64) -> String {
     shown
 }
 
+/// A number of things that have a regular plural: `1 span`, `2,000 spans`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
+}
+
 /// Three significant digits with a binary unit: `512 B`, `1.50 KiB`, `123 MiB`.
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -53,6 +59,12 @@ mod tests {
     fn digits_stand_in_groups_of_three() {
         let shown = [0, 999, 1_000, 123_456, 1_234_567].map(grouped);
         assert_eq!(shown, ["0", "999", "1,000", "123,456", "1,234,567"]);
+    }
+
+    #[test]
+    fn one_thing_has_no_plural() {
+        let shown = [0, 1, 2_000].map(|number| counted(number, "small one"));
+        assert_eq!(shown, ["0 small ones", "1 small one", "2,000 small ones"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod labels;
 pub mod proto;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,8 @@ use spandrel_model::{
     CpuProfile, CpuSamples, Frame, Interval, LabeledSpan, NameId, Names, ProcessIdentity, Stack, StackId, UnixNanos,
 };
 use thiserror::Error;
+
+pub use self::summary::{Summary, summarize};
 
 use self::labels::labeled_span;
 use self::proto::{Function, Head, Location, SAMPLE, Sample, begins_as_profile, each_field, each_sample};
@@ -207,10 +210,7 @@ impl Values {
             .collect::<Result<Vec<_>, PprofError>>()?;
         let position = |wanted: (&str, &str)| types.iter().position(|each| *each == wanted);
         let Some(cpu_ns) = position(("cpu", "nanoseconds")) else {
-            let listed = types.iter().take(MAX_LISTED);
-            let found: Vec<String> = listed
-                .map(|(kind, unit)| format!("{kind:.MAX_LISTED$}/{unit:.MAX_LISTED$}"))
-                .collect();
+            let found = sample_types(profile)?;
             return Err(PprofError::NotCpu {
                 found: if found.is_empty() {
                     "none".to_owned()
@@ -236,6 +236,16 @@ impl Values {
         };
         (count, cpu_ns)
     }
+}
+
+/// As `cpu/nanoseconds`; some of them if there are more than anybody would write.
+fn sample_types(profile: &Head) -> Result<Vec<String>, PprofError> {
+    let listed = profile.sample_type.iter().take(MAX_LISTED);
+    let shown = listed.map(|each| {
+        let (kind, unit) = (text(profile, each.r#type)?, text(profile, each.unit)?);
+        Ok(format!("{kind:.MAX_LISTED$}/{unit:.MAX_LISTED$}"))
+    });
+    shown.collect()
 }
 
 fn text(profile: &Head, id: i64) -> Result<&str, PprofError> {

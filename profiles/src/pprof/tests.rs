@@ -90,6 +90,49 @@ fn says_what_is_wrong() {
 }
 
 #[test]
+fn a_summary_counts_samples_by_their_labels() {
+    let label = |key, str| proto::Label { key, str, num: 0 };
+    let texts = ["", "cpu", "nanoseconds", "span_id", "00f067aa0ba902b7", "endpoint", "/"];
+    let profile = Head {
+        string_table: texts.map(str::to_owned).to_vec(),
+        ..profile()
+    };
+    let sample = |periods: i64, label: Vec<proto::Label>| Sample {
+        value: vec![periods * 10_000_000],
+        label,
+        ..Sample::default()
+    };
+    let mut bytes = profile.encode_to_vec();
+    for each in [
+        sample(3, vec![label(3, 4), label(5, 6)]),
+        sample(2, vec![label(5, 6)]),
+        sample(1, Vec::new()),
+    ] {
+        bytes = with_sample(bytes, &each);
+    }
+    let summary = summarize(&bytes).unwrap();
+    let expected = Summary {
+        sample_types: vec!["cpu/nanoseconds".to_owned()],
+        is_cpu: true,
+        start: Some(UnixNanos(1_000_000_000)),
+        duration_ns: 5_000_000,
+        samples: 6,
+        span_samples: 3,
+        labels: vec![("endpoint".to_owned(), 5), ("span_id".to_owned(), 3)],
+    };
+    assert_eq!(summary, expected);
+
+    let memory = Head {
+        string_table: ["", "inuse_space", "bytes"].map(str::to_owned).to_vec(),
+        ..self::profile()
+    };
+    let summary = summarize(&with_sample(memory.encode_to_vec(), &sample(9, Vec::new()))).unwrap();
+    assert_eq!((summary.is_cpu, summary.samples), (false, 1));
+    assert_eq!(summary.sample_types, ["inuse_space/bytes"]);
+    assert!(summarize(&[0xff; 20]).is_err());
+}
+
+#[test]
 fn a_bomb_is_not_blown_up() {
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::copy(&mut std::io::repeat(0).take(MAX_PROFILE_BYTES + 1), &mut bomb).unwrap();

@@ -5,7 +5,7 @@
 //! written: most of it are the states of the goroutines, 72 bytes each.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -70,7 +70,8 @@ pub(super) fn read(args: &Args, processes: &Processes<'_>, config: &AttributionC
         let candidates = candidates(processes, identity.as_ref(), &source)?;
         let content =
             files::decompressed(step.watch(stored.reader)).with_context(|| format!("cannot read `{source}`"))?;
-        let (begin, content) = begun(content).with_context(|| format!("cannot read `{source}`"))?;
+        let (begin, content) =
+            files::begun(content, pprof::RECOGNIZED_BY_BYTES).with_context(|| format!("cannot read `{source}`"))?;
         match pprof::is_recognized(&begin) {
             true => profiles.cpu.push(decode_cpu_profile(content, source, &candidates)?),
             false => {
@@ -94,16 +95,6 @@ pub(super) fn read(args: &Args, processes: &Processes<'_>, config: &AttributionC
         );
     }
     Ok(profiles)
-}
-
-/// The first bytes, by which formats are told apart, and all of them.
-fn begun(mut content: impl Read + Send) -> std::io::Result<(Vec<u8>, impl Read + Send)> {
-    let mut begin = Vec::new();
-    content
-        .by_ref()
-        .take(pprof::RECOGNIZED_BY_BYTES as u64)
-        .read_to_end(&mut begin)?;
-    Ok((begin.clone(), Cursor::new(begin).chain(content)))
 }
 
 fn decode_cpu_profile(content: impl Read, source: Arc<str>, candidates: &Candidates<'_>) -> anyhow::Result<CpuProfile> {
