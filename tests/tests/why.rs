@@ -197,6 +197,24 @@ fn waits_have_the_place_in_the_code_at_which_the_request_stood() {
 }
 
 #[test]
+fn the_matrix_counts_the_same_requests_and_is_plain_text_in_a_pipe() {
+    let dir = REPLAYED.dir().to_str().expect("our paths are ASCII");
+    let page = binary::run(&["matrix", "--data", dir, "--top", "100"]).success();
+    assert!(page.is_ascii(), "{page}");
+    let headlines = page
+        .lines()
+        .filter(|line| line.contains("(mean per request, self view)"));
+    let headlines: Vec<&str> = headlines.map(|line| line.split(" (mean").next().unwrap()).collect();
+    assert!(headlines.len() > 5, "{page}");
+    for headline in headlines {
+        let (name, numbers) = headline.split_once("   ").unwrap();
+        let (_, operation) = name.split_once("  ").unwrap();
+        let page = why(&["--operation", operation]).success();
+        assert!(page.starts_with(&format!("{name}   {numbers}")), "{headline}\n{page}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let unknown = why(&["--operation", "GET /nothing"]).failure();
     assert!(

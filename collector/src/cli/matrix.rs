@@ -10,13 +10,18 @@ use spandrel_query::Limits;
 
 use super::answers::{Value, rows};
 use super::output;
-use super::sql::query;
+use super::recorded::{RECORDED, none_in};
+use super::sql::newest;
 use super::view::Shown;
 use crate::report::matrix::{OperationMatrix, legend, render};
 use crate::report::terminal::Terminal;
 
 /// Options of `spandrel matrix`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    spandrel matrix --view root                       what requests really waited for\n  \
+    spandrel matrix --operation 'GET /report'         one operation\n\n\
+    Only requests count that recordings cover from start to end, as in `spandrel why --operation`.")]
 pub struct Args {
     /// Directory of the tables.
     #[arg(long, value_name = "DIR", default_value = "./spandrel-data")]
@@ -36,23 +41,29 @@ pub struct Args {
 }
 
 /// Requests that were recorded, with quantiles by nearest rank: each is the duration of a real request.
-const OPERATIONS: &str = "\
-    SELECT service_name, operation, max(n) AS requests, \
-           min(duration_ns) FILTER (WHERE rank * 100 >= n * 50) AS p50_ns, \
-           min(duration_ns) FILTER (WHERE rank * 100 >= n * 95) AS p95_ns, \
-           min(duration_ns) FILTER (WHERE rank * 100 >= n * 99) AS p99_ns \
-    FROM (SELECT service_name, operation, duration_ns, \
-                 row_number() OVER (PARTITION BY service_name, operation ORDER BY duration_ns) AS rank, \
-                 count(*) OVER (PARTITION BY service_name, operation) AS n \
-          FROM span_quality WHERE is_request AND binding NOT IN ('not_recorded', 'began_before_recording')) \
-    GROUP BY service_name, operation ORDER BY p99_ns DESC, service_name, operation";
+fn operations() -> String {
+    format!(
+        "SELECT service_name, operation, max(n) AS requests, \
+                min(duration_ns) FILTER (WHERE rank * 100 >= n * 50) AS p50_ns, \
+                min(duration_ns) FILTER (WHERE rank * 100 >= n * 95) AS p95_ns, \
+                min(duration_ns) FILTER (WHERE rank * 100 >= n * 99) AS p99_ns \
+         FROM (SELECT q.service_name, q.operation, q.duration_ns, \
+                      row_number() OVER (PARTITION BY q.service_name, q.operation ORDER BY q.duration_ns) AS rank, \
+                      count(*) OVER (PARTITION BY q.service_name, q.operation) AS n \
+               FROM span_quality AS q WHERE {RECORDED}) \
+         GROUP BY service_name, operation ORDER BY p99_ns DESC, service_name, operation"
+    )
+}
 
-const CELLS: &str = "\
-    SELECT a.service_name, a.operation, a.view, a.layer, a.state, sum(a.ns) AS ns \
-    FROM attribution AS a \
-    JOIN span_quality AS q ON a.trace_id = q.trace_id AND a.span_id = q.span_id AND a.process_id = q.process_id \
-    WHERE a.is_request AND q.binding NOT IN ('not_recorded', 'began_before_recording') \
-    GROUP BY a.service_name, a.operation, a.view, a.layer, a.state";
+fn cells() -> String {
+    format!(
+        "SELECT a.service_name, a.operation, a.view, a.layer, a.state, sum(a.ns) AS ns \
+         FROM attribution AS a \
+         JOIN span_quality AS q ON a.trace_id = q.trace_id AND a.span_id = q.span_id AND a.process_id = q.process_id \
+         WHERE a.is_request AND {RECORDED} \
+         GROUP BY a.service_name, a.operation, a.view, a.layer, a.state"
+    )
+}
 
 /// Prints the matrices.
 ///
@@ -61,12 +72,9 @@ const CELLS: &str = "\
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     let matrices = runtime.block_on(load(args))?;
-    let color = crate::report::color::is_welcome();
-    let mut page: String = matrices
-        .iter()
-        .map(|matrix| render(matrix, color).to_string() + "\n")
-        .collect();
-    page += &legend(&matrices, Terminal::of_output().width);
+    let terminal = Terminal::of_output();
+    let mut page: String = matrices.iter().map(|matrix| render(matrix, terminal) + "\n").collect();
+    page += &legend(&matrices, terminal.width);
     output::write(&page)
 }
 
@@ -75,8 +83,10 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
         max_rows: 1_000_000,
         timeout: Duration::from_secs(300),
     };
+    // One session, so that requests and cells are of one snapshot.
+    let session = newest(&args.data).await?;
     let mut matrices = Vec::new();
-    for row in rows(&query(&args.data, OPERATIONS, limits).await?)? {
+    for row in rows(&spandrel_query::run(&session, &operations(), limits).await?)? {
         let [
             Value::Text(service),
             Value::Text(operation),
@@ -98,11 +108,7 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
         });
     }
     if matrices.is_empty() {
-        bail!(
-            "no request that a runtime profile covers is in `{}`; `spandrel sql --data {0} -c 'SELECT binding, count(*) \
-             FROM span_quality GROUP BY 1'` says how spans were bound",
-            args.data.display()
-        );
+        bail!(none_in(&args.data));
     }
     let known: Vec<String> = matrices
         .iter()
@@ -122,7 +128,7 @@ async fn load(args: &Args) -> anyhow::Result<Vec<OperationMatrix>> {
         );
     }
     matrices.truncate(args.top.get());
-    for row in rows(&query(&args.data, CELLS, limits).await?)? {
+    for row in rows(&spandrel_query::run(&session, &cells(), limits).await?)? {
         let [
             Value::Text(service),
             Value::Text(operation),

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod matrix;
 mod output;
 pub mod progress;
+mod recorded;
 pub mod replay;
 pub mod run;
 pub mod sql;

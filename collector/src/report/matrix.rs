@@ -6,7 +6,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Tab
 use spandrel_model::{State, View};
 
 use super::duration::human;
-use super::terminal::wrapped;
+use super::terminal::{Terminal, wrapped};
 use super::{meaning, number};
 
 /// Where the time of the requests of one operation went.
@@ -38,8 +38,8 @@ const VISIBLE_SHARE: f64 = 0.001;
 /// Heading of the column that sums up the states without one.
 const REST: &str = "rest";
 
-/// Renders one operation. `color` decides whether terminal colors mark the heavy cells.
-pub fn render(matrix: &OperationMatrix, color: bool) -> String {
+/// Renders one operation. Colors mark the heavy cells.
+pub fn render(matrix: &OperationMatrix, terminal: Terminal) -> String {
     let total_ns = matrix.total_ns().max(1);
     let states: Vec<&str> = shown_states(matrix).collect();
     let rest_ns = |layer: &str| -> i64 {
@@ -53,7 +53,10 @@ pub fn render(matrix: &OperationMatrix, color: bool) -> String {
 
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_preset(match terminal.unicode {
+            true => presets::UTF8_HORIZONTAL_ONLY,
+            false => presets::ASCII_HORIZONTAL_ONLY,
+        })
         .set_content_arrangement(ContentArrangement::Disabled);
     table
         .remove_style(TableComponent::HorizontalLines)
@@ -66,7 +69,7 @@ pub fn render(matrix: &OperationMatrix, color: bool) -> String {
             let key = (layer.to_owned(), (*state).to_owned());
             matrix.cells.get(&key).copied().unwrap_or(0)
         });
-        row.extend(shown_ns.map(|ns| time_cell(ns, matrix.requests, total_ns, color)));
+        row.extend(shown_ns.map(|ns| time_cell(ns, matrix.requests, total_ns, terminal.color)));
         row.extend(rest.iter().map(|_| rest_cell(rest_ns(layer), matrix.requests)));
         row.push(Cell::new(human(layer_ns / matrix.requests.max(1))));
         row.push(Cell::new(percent(layer_ns, total_ns)));
@@ -107,10 +110,10 @@ fn shown_states(matrix: &OperationMatrix) -> impl Iterator<Item = &'static str> 
 fn headline(matrix: &OperationMatrix) -> String {
     let [p50, p95, p99] = matrix.quantiles_ns.map(human);
     format!(
-        "{}  {}   {} requests   p50 {p50}   p95 {p95}   p99 {p99}   (mean per request, {} view)",
+        "{}  {}   {}   p50 {p50}   p95 {p95}   p99 {p99}   (mean per request, {} view)",
         matrix.service,
         matrix.operation,
-        matrix.requests,
+        number::counted(matrix.requests.unsigned_abs(), "request"),
         matrix.view.as_str()
     )
 }
@@ -184,7 +187,7 @@ mod tests {
     fn shows_mean_time_per_request_and_shares_that_sum_to_all() {
         let shown = render(
             &matrix(&[("db", "network", 3_000_000), ("handler", "running", 1_000_000)]),
-            false,
+            Terminal::PLAIN,
         );
         for part in [
             "shop  GET /report",
@@ -201,8 +204,19 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_drawn_in_ascii_where_nothing_else_is_known_to_show() {
+        let cells = matrix(&[("db", "network", 3_000_000)]);
+        assert!(render(&cells, Terminal::PLAIN).is_ascii());
+        let unicode = Terminal {
+            unicode: true,
+            ..Terminal::PLAIN
+        };
+        assert!(render(&cells, unicode).contains('\u{2500}'));
+    }
+
+    #[test]
     fn leaves_out_states_without_time() {
-        let shown = render(&matrix(&[("db", "network", 1_000)]), false);
+        let shown = render(&matrix(&[("db", "network", 1_000)]), Terminal::PLAIN);
         assert!(!shown.contains("mutex") && !shown.contains(REST), "{shown}");
     }
 
@@ -214,7 +228,7 @@ mod tests {
             ("db", "sleep", 4_000),
             ("handler", "cond", 2_000),
         ];
-        let shown = render(&matrix(&cells), false);
+        let shown = render(&matrix(&cells), Terminal::PLAIN);
         let row = |layer: &str| -> Vec<String> {
             let line = shown.lines().find(|line| line.trim_start().starts_with(layer)).unwrap();
             line.split_whitespace().map(str::to_owned).collect()

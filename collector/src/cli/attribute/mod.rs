@@ -15,7 +15,7 @@ use spandrel_attribution::{
     Attributed, Matrix, MatrixRow, MatrixTables, ProcessInput, ProcessSpans, SpanAttribution, attribute_together,
 };
 use spandrel_config::Problems;
-use spandrel_model::{Binding, ProcessIdentity, Span, Table, UnknownReason, View};
+use spandrel_model::{ProcessIdentity, Span, Table, View};
 use spandrel_pipeline::{OtlpRequest, Signal, TableRows, otlp};
 use spandrel_processors::attribution::{AttributionConfig, attribution_rows, matrix_rows};
 use spandrel_profiles::columns;
@@ -272,34 +272,30 @@ fn write_tables(
 const VIEWS: [View; 2] = [View::SelfView, View::Root];
 
 fn print_text(results: &[SpanAttribution], top: usize) -> anyhow::Result<()> {
-    let color = crate::report::color::is_welcome();
+    let terminal = Terminal::of_output();
     let operations = operations(results);
     let mut page = String::new();
     if operations.is_empty() {
-        page += "no request of a profiled process began while it was being recorded; `spandrel inspect` shows what a \
-                 profile covers\n";
+        page += "profiles cover no request from start to end; `spandrel inspect` shows what a profile covers\n";
     }
     let shown = &operations[..operations.len().min(top.saturating_mul(VIEWS.len()))];
     for operation in shown {
-        page += &render(operation, color).to_string();
+        page += &render(operation, terminal);
         page += "\n";
     }
     if !shown.is_empty() {
-        page += &legend(shown, Terminal::of_output().width);
+        page += &legend(shown, terminal.width);
     }
     output::write(&page)
 }
 
-/// The matrices by operation, slowest 99th percentile first, over the requests whose beginning was recorded; of each
-/// operation the self view, then the root view.
+/// The matrices by operation, slowest 99th percentile first, over the requests that recordings cover from start to end; of
+/// each operation the self view, then the root view.
 fn operations(results: &[SpanAttribution]) -> Vec<OperationMatrix> {
-    let unseen = [UnknownReason::NotRecorded, UnknownReason::BeganBeforeRecording].map(Binding::Unbound);
     type DurationsAndCells = (Vec<i64>, BTreeMap<View, BTreeMap<(String, String), i64>>);
     let mut operations: BTreeMap<(&str, &str), DurationsAndCells> = BTreeMap::new();
-    for span in results
-        .iter()
-        .filter(|span| span.is_request && !unseen.contains(&span.binding))
-    {
+    let is_recorded = |span: &&SpanAttribution| span.is_request && span.recorded_ns == span.interval.duration_ns();
+    for span in results.iter().filter(is_recorded) {
         let key = (&*span.process.service_name, &*span.operation);
         let (durations, cells) = operations.entry(key).or_default();
         durations.push(span.interval.duration_ns());

@@ -7,13 +7,11 @@ use spandrel_attribution::{BOOTSTRAP_REQUESTS_MAX, Band};
 use spandrel_model::View;
 
 use super::super::super::answers::Value;
+use super::super::super::recorded::{RECORDED, none_in};
 use super::super::cause::{COLUMNS, Cause};
 use super::super::{Tables, literal, other_types};
 use super::Question;
 use crate::report::duration::human;
-
-/// Requests that were recorded from their start to their end.
-pub(super) const RECORDED: &str = "q.is_request AND q.recorded_ns = q.duration_ns";
 
 /// The service of the operation.
 pub(super) async fn service(tables: &Tables<'_>, question: &Question<'_>) -> anyhow::Result<String> {
@@ -32,11 +30,7 @@ pub(super) async fn service(tables: &Tables<'_>, question: &Question<'_>) -> any
     let fitting: Vec<&str> = known.iter().filter(fits).map(|(service, _)| service.as_str()).collect();
     match fitting.as_slice() {
         [service] => Ok((*service).to_owned()),
-        [] if known.is_empty() => bail!(
-            "no request that a runtime profile covers is in `{}`; `spandrel sql --data {0} -c 'SELECT binding, count(*) \
-             FROM span_quality GROUP BY 1'` says how spans were bound",
-            tables.data.display()
-        ),
+        [] if known.is_empty() => bail!(none_in(tables.data)),
         [] => {
             let names: Vec<String> = known
                 .iter()

@@ -18,9 +18,10 @@ use spandrel_model::View;
 
 use super::cause::Cause;
 use super::{Tables, literal};
+use super::super::recorded::RECORDED;
 
 use self::examples::{Example, nearest};
-use self::load::{RECORDED, Request, Sums};
+use self::load::{Request, Sums};
 use self::verdict::Verdict;
 
 pub(super) use self::page::render;
