@@ -76,6 +76,7 @@ fn write_table(result: &QueryResult, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "{table}")?;
     match (result.row_count(), result.truncated) {
+        (1, true) => writeln!(out, "first row; there are more"),
         (count, true) => writeln!(out, "first {count} rows; there are more"),
         (1, false) => writeln!(out, "1 row"),
         (count, false) => writeln!(out, "{count} rows"),

@@ -48,7 +48,12 @@ pub enum Command {
     Run(run::Args),
     /// Check configuration files, report every problem, and exit.
     Validate(validate::Args),
-    /// List the receivers, exporters and connectors of this binary.
+    /// List the receivers, connectors, exporters and extensions of this binary.
+    #[command(
+        after_help = "Each line: the type that a configuration names, what it does, and the signals that it accepts and \
+        emits.\n\nExample of a configuration that uses some of them: spandrel run --print-config\n\
+        Settings of each: docs/components."
+    )]
     Components,
     /// Query the stored tables with SQL, at a prompt or with -c.
     Sql(sql::Args),

@@ -18,6 +18,7 @@ use tonic::transport::Channel;
 
 use super::progress::Step;
 use crate::files;
+use crate::report::number::counted;
 
 /// Longest time to wait for the join and for the last flush.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -114,7 +115,7 @@ async fn replay(args: &Args, manifest: &Manifest) -> anyhow::Result<()> {
             .with_context(|| format!("failed to send `{}`", path.display()))?;
         step.advance();
     }
-    step.finish(&format!("{} requests accepted", manifest.items.len()));
+    step.finish(&format!("{} accepted", counted(manifest.items.len() as u64, "request")));
     Ok(())
 }
 
@@ -207,17 +208,20 @@ async fn wait(metrics_url: &str) -> anyhow::Result<()> {
             now.sum("spandrel_attribution_open_windows"),
         );
         if pending == 0.0 && windows == 0.0 {
-            join.finish(&format!(
-                "{} spans joined",
-                now.sum("spandrel_attribution_joined_spans")
-            ));
+            let joined = now.sum("spandrel_attribution_joined_spans");
+            join.finish(&format!("{} joined", counted(joined as u64, "span")));
             break;
         }
         join.say(format!(
-            "{pending} spans wait for their neighbors, {windows} windows are open"
+            "waiting for neighbors: {}; open: {}",
+            counted(pending as u64, "span"),
+            counted(windows as u64, "window")
         ));
         if started.elapsed() > PATIENCE {
-            bail!("{pending} spans are still waiting to be joined after {PATIENCE:?}");
+            bail!(
+                "still waiting to be joined after {PATIENCE:?}: {}",
+                counted(pending as u64, "span")
+            );
         }
         sleep(POLL_INTERVAL).await;
     }
@@ -226,7 +230,8 @@ async fn wait(metrics_url: &str) -> anyhow::Result<()> {
         let now = scrape(metrics_url).await?;
         let buffered = now.sum("spandrel_exporter_buffered_bytes");
         if buffered == 0.0 {
-            flush.finish(&format!("{} rows stored", now.sum("spandrel_exporter_sent_rows")));
+            let stored = now.sum("spandrel_exporter_sent_rows");
+            flush.finish(&format!("{} stored", counted(stored as u64, "row")));
             return Ok(());
         }
         flush.say(format!("{buffered} bytes wait to be written"));

@@ -10,6 +10,8 @@ use spandrel_query::{Format, Limits, QueryResult, SessionContext, SessionOptions
 use spandrel_store::StoreReader;
 use tokio::runtime::Runtime;
 
+use crate::report::number::counted;
+
 /// Options of `spandrel sql`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -83,7 +85,8 @@ impl Shell {
             written => written.context("failed to write the result")?,
         }
         if result.truncated {
-            eprintln!("(the first {} rows; --max-rows shows more)", self.limits.max_rows);
+            let first = counted(self.limits.max_rows as u64, "row");
+            eprintln!("(only {first}; --max-rows shows more)");
         }
         Ok(())
     }

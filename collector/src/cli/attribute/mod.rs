@@ -26,6 +26,7 @@ use super::output;
 use super::progress::Step;
 use super::state_rules;
 use crate::report::matrix::{OperationMatrix, legend, render};
+use crate::report::number::counted;
 use crate::report::terminal::Terminal;
 use crate::{files, service};
 
@@ -107,13 +108,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for Attributed { spans, violations, .. } in attribute_together(&inputs, &config.rules) {
         if let Some(violation) = violations.first() {
             bail!(
-                "{} spans do not conserve their time, which is a defect of spandrel; the first: {violation}",
-                violations.len()
+                "the time of {} is not conserved, which is a defect of spandrel; the first: {violation}",
+                counted(violations.len() as u64, "span")
             );
         }
         results.extend(spans);
     }
-    step.finish(&format!("{} spans of {} processes", results.len(), processes.len()));
+    let processes = match processes.len() {
+        1 => "1 process".to_owned(),
+        several => format!("{several} processes"),
+    };
+    step.finish(&format!("{} of {processes}", counted(results.len() as u64, "span")));
 
     // One window holds everything: an analyst who wants windows groups the attribution table by time.
     let mut matrix = Matrix::new(NonZeroI64::MAX);
@@ -168,7 +173,8 @@ fn read_spans(paths: &[PathBuf]) -> anyhow::Result<(Vec<RecordBatch>, Vec<Span>)
         }
         step.advance();
     }
-    step.finish(&format!("{} spans in {} files", spans.len(), paths.len()));
+    let (count, files) = (spans.len() as u64, paths.len() as u64);
+    step.finish(&format!("{} in {}", counted(count, "span"), counted(files, "file")));
     if spans.is_empty() {
         bail!("the span files hold no spans");
     }
@@ -260,9 +266,9 @@ fn write_tables(
         store.commit(changes.collect(), None).await
     })?;
     step.finish(&format!(
-        "{} rows in {} files under {}",
-        committed.rows,
-        committed.files,
+        "{} in {} under {}",
+        counted(committed.rows, "row"),
+        counted(committed.files, "file"),
         out.display()
     ));
     Ok(())

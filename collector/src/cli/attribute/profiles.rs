@@ -18,6 +18,7 @@ use spandrel_profiles::pprof;
 use super::{Args, GO_TRACE_MAGIC, Processes};
 use crate::cli::progress::Step;
 use crate::files::{self, Stored};
+use crate::report::number::counted;
 
 /// What the profiles hold.
 #[derive(Default)]
@@ -85,9 +86,9 @@ pub(super) fn read(args: &Args, processes: &Processes<'_>, config: &AttributionC
         }
     }
     step.finish(&format!(
-        "{} of {} profiles can be joined",
+        "{} of {} can be joined",
         profiles.recordings.len() + profiles.cpu.len(),
-        args.profile.len()
+        counted(args.profile.len() as u64, "profile")
     ));
     if profiles.recordings.is_empty() && !profiles.cpu.is_empty() {
         eprintln!(
@@ -106,8 +107,8 @@ fn decode_cpu_profile(content: impl Read, source: Arc<str>, candidates: &Candida
     let counts = profile.sample_counts();
     if counts.labeled == 0 {
         eprintln!(
-            "warning: {source}: none of its {} samples has a label with the id of a span, such as `span_id`",
-            counts.unlabeled
+            "warning: {source}: of its {}, none has a label with the id of a span, such as `span_id`",
+            counted(counts.unlabeled.unsigned_abs(), "sample")
         );
     }
     Ok(profile.labeled())

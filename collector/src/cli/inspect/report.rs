@@ -9,6 +9,7 @@ use spandrel_profiles::go_execution_trace::StateRules;
 
 use super::lengths::Lengths;
 use super::survey::{Group, Range, Totals, Word};
+use crate::report::number::counted;
 
 /// The JSON form.
 ///
@@ -342,7 +343,10 @@ fn loss(warning: &Warning) -> Option<Loss> {
 fn warnings(summary: &Summary) -> Vec<String> {
     let mut warnings: Vec<String> = summary.warnings.as_slice().iter().map(ToString::to_string).collect();
     if summary.warnings.dropped_count() > 0 {
-        warnings.push(format!("and {} more warnings", summary.warnings.dropped_count()));
+        warnings.push(format!(
+            "and {}",
+            counted(summary.warnings.dropped_count(), "more warning")
+        ));
     }
     warnings
 }

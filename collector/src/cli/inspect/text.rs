@@ -8,7 +8,7 @@ use spandrel_model::State;
 use super::report::{Distribution, GroupTimes, LossKind, Report, StateLengths};
 use crate::report::columns::Columns;
 use crate::report::duration::human;
-use crate::report::number::{grouped, human_bytes, share};
+use crate::report::number::{counted, grouped, human_bytes, share};
 
 /// Rows of tables that may be long; JSON has all.
 const WAITS_SHOWN: usize = 10;
@@ -96,13 +96,13 @@ fn overview(page: &mut Page, report: &Report) {
         &format!("Go execution trace, format of {}", report.go_version),
     );
     if !report.warnings.is_empty() {
-        let warnings = count(report.warnings.len() as u64, "warning");
+        let warnings = counted(report.warnings.len() as u64, "warning");
         page.line("damage", &format!("{warnings}: see the end of this page"));
     }
     let covers = format!(
         "{} in {}",
         human(report.duration_ns),
-        count(report.generations as u64, "generation")
+        counted(report.generations as u64, "generation")
     );
     page.line(
         "covers",
@@ -145,7 +145,10 @@ fn clock(report: &Report) -> String {
     match (report.clock, report.user_tasks.whole) {
         ("unix", _) => "wall clock present".to_owned(),
         (_, 0) => "none (Go before 1.25), and no user task is whole: cannot be joined with spans".to_owned(),
-        (_, whole) => format!("none (Go before 1.25): to be placed by the spans of its {whole} whole user tasks"),
+        (_, whole) => format!(
+            "none (Go before 1.25): to be placed by the spans of its {}",
+            counted(whole, "whole user task")
+        ),
     }
 }
 
@@ -375,10 +378,10 @@ fn lost(report: &Report) -> Option<String> {
         }
     };
     let (left_out, cut) = (of(LossKind::GenerationLeftOut), of(LossKind::GenerationCut));
-    part(left_out, format!("{} left out", count(left_out, "generation")));
-    part(cut, format!("{} cut short", count(cut, "generation")));
+    part(left_out, format!("{} left out", counted(left_out, "generation")));
+    part(cut, format!("{} cut short", counted(cut, "generation")));
     let missing = of(LossKind::GenerationsMissing);
-    part(missing, format!("generations missing in {}", count(missing, "place")));
+    part(missing, format!("generations missing in {}", counted(missing, "place")));
     part(lost_bytes, format!("{} unreadable", human_bytes(lost_bytes)));
     part(
         of(LossKind::ReadFailed),
@@ -400,10 +403,4 @@ fn lost(report: &Report) -> Option<String> {
         "Lost: {}.\nWhat goroutines did there is in no total, count or percentile above{consequence}.",
         parts.join(", ")
     ))
-}
-
-/// `1 generation`, `2 generations`.
-fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(number))
 }

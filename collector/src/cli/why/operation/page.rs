@@ -8,7 +8,7 @@ use super::{Explained, Interval, Part};
 use crate::report::columns::Columns;
 use crate::report::duration::human;
 use crate::report::meaning::legend;
-use crate::report::number::{grouped, share};
+use crate::report::number::{counted, grouped, share};
 use crate::report::terminal::{BOLD, RED, Terminal, YELLOW, wrapped};
 
 /// A quantile is known well enough with so many requests beyond it.
@@ -52,8 +52,8 @@ fn bands(explained: &Explained) -> String {
     };
     let exact = share(high.exact_ns, high.mean_ns);
     format!(
-        "Means of the {} requests near p{} ({} to {}, {exact} of their time known) and the {} near p50 ({} to {}){few}:",
-        grouped(high.requests as u64),
+        "Means of the {} near p{} ({} to {}, {exact} of their time known) and the {} near p50 ({} to {}){few}:",
+        counted(high.requests as u64, "request"),
         high.percent,
         human(high.from_ns),
         human(high.to_ns),
@@ -87,10 +87,10 @@ fn examples(explained: &Explained, data: &Path) -> String {
 fn headline(explained: &Explained) -> String {
     let [p50, p95, p99] = [0, 1, 2].map(|at| human(explained.bands[at].quantile_ns));
     format!(
-        "{}  {}   {} requests   p50 {p50}   p95 {p95}   p99 {p99}   ({} view)\n",
+        "{}  {}   {}   p50 {p50}   p95 {p95}   p99 {p99}   ({} view)\n",
         explained.service,
         explained.operation,
-        grouped(explained.requests as u64),
+        counted(explained.requests as u64, "request"),
         explained.view
     )
 }
@@ -131,7 +131,7 @@ fn table(explained: &Explained, terminal: Terminal) -> String {
             sum(&|part| part.gap_ns),
             None,
             means,
-            format!("{} small ones", rest.len()),
+            counted(rest.len() as u64, "small one"),
         ));
     }
     rows.push(line(

@@ -8,7 +8,7 @@ use spandrel_attribution::BOOTSTRAP_REQUESTS_MIN;
 
 use super::{Explained, Part, ShownBand};
 use crate::report::duration::human;
-use crate::report::number::{grouped, share};
+use crate::report::number::{counted, share};
 
 /// Causes are named until they explain so much of the gap.
 const EXPLAINED_PERCENT: i128 = 85;
@@ -73,7 +73,7 @@ impl Verdict {
         let few = match self.refusal {
             Some(Refusal::FewRequests) => format!(
                 "Only {} near p{percent} and {} near p50, so this may be chance. ",
-                requests(high.requests),
+                counted(high.requests as u64, "request"),
                 low.requests
             ),
             _ => String::new(),
@@ -141,13 +141,6 @@ fn unknown(high: &ShownBand) -> String {
 
 fn percent_of(part_ns: i64, whole_ns: i64) -> i128 {
     100 * i128::from(part_ns) / i128::from(whole_ns.max(1))
-}
-
-fn requests(count: usize) -> String {
-    match count {
-        1 => "1 request".to_owned(),
-        several => format!("{} requests", grouped(several as u64)),
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{Blocker, Cell, Explained, Place, Span};
 use crate::report::duration::human;
 use crate::report::meaning::legend;
-use crate::report::number::share;
+use crate::report::number::{counted, share};
 use crate::report::palette;
 use crate::report::terminal::{BOLD, Terminal, wrapped};
 
@@ -25,7 +25,8 @@ const VIEWS: &str = "self: what the span's own goroutine did, also in spans insi
 /// The page.
 pub(in super::super) fn render(explained: &Explained, terminal: Terminal) -> String {
     let spans = &explained.spans;
-    let mut page = format!("trace {}   {} spans\n", explained.trace_id, spans.len());
+    let count = counted(spans.len() as u64, "span");
+    let mut page = format!("trace {}   {count}\n", explained.trace_id);
     let start_ns = spans.iter().map(|span| span.start_ns).min().unwrap_or(0);
     for span in spans {
         let indent = "  ".repeat(span.depth.min(DEPTH_SHOWN_MAX));
