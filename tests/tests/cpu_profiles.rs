@@ -138,6 +138,93 @@ fn samples_that_the_trace_holds_as_well_do_not_count_twice() {
     assert_conserved(&both);
 }
 
+/// Tables of the spans of a run and one of its profiles.
+fn attributed(run: &Run, profile: &Path, out: &Path) -> Tables {
+    let [spans, profile] = [run.spans.as_path(), profile].map(|path| path.to_str().unwrap());
+    let inputs = [
+        "attribute",
+        "--spans",
+        spans,
+        "--profile",
+        profile,
+        "--resource",
+        RESOURCE,
+    ];
+    binary::run(&[&inputs[..], &["--out", out.to_str().unwrap()]].concat()).success();
+    Tables::new(out)
+}
+
+fn why(tables: &Tables, question: &[&str]) -> (Value, String) {
+    let dir = tables.dir().to_str().unwrap();
+    let arguments = [&["why", "--data", dir], question].concat();
+    let json = binary::run(&[&arguments[..], &["--format", "json"]].concat()).success();
+    (serde_json::from_str(&json).unwrap(), binary::run(&arguments).success())
+}
+
+fn running_of<'a>(cells: &'a Value, layer: &str) -> &'a Value {
+    let mut cells = cells.as_array().unwrap().iter();
+    let cell = cells.find(|cell| cell["layer"] == layer && cell["state"] == "running" && cell["relation"] == "same");
+    &cell.unwrap()["ran"]
+}
+
+#[test]
+fn why_says_what_requests_ran() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(run) = burner::run(dir.path(), &["-together"]) else {
+        return;
+    };
+    let tables = attributed(&run, &run.trace, &dir.path().join("tables"));
+    let (answer, page) = why(&tables, &["--operation", "GET /report"]);
+    for (layer, function) in [("handler", "main.burn"), ("db", "main.query")] {
+        let ran = running_of(&answer["causes"], layer);
+        assert_eq!(ran["functions"][0]["function"], function, "{ran}");
+        let of_layer = format!("FROM running_functions WHERE operation = 'GET /report' AND layer = '{layer}'");
+        for (field, column) in [("ns", "ns"), ("samples", "n_samples")] {
+            let stored = tables.number(&format!("SELECT sum({column}) {of_layer}"));
+            assert_eq!(ran[field].as_i64(), Some(stored));
+            let functions = ran["functions"].as_array().unwrap().iter();
+            assert_eq!(functions.map(|each| each[field].as_i64().unwrap()).sum::<i64>(), stored);
+        }
+    }
+    assert!(
+        page.contains("handler/running") && page.contains("CPU samples of all GET /report"),
+        "{page}"
+    );
+    assert!(page.contains("main.burn"), "{page}");
+    assert_eq!(answer["notes"], json!([]));
+
+    let trace = answer["examples"][0]["trace_id"].as_str().unwrap();
+    let (spans, page) = why(&tables, &[trace]);
+    assert_eq!(
+        running_of(&spans["spans"][0]["self"], "handler"),
+        running_of(&answer["causes"], "handler")
+    );
+    assert!(
+        spans["spans"][1]["self"][0]["ran"].is_null(),
+        "functions are of requests"
+    );
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(page.contains("CPU samples of all GET /report: main.burn "), "{page}");
+    assert!(!page.contains("No CPU sample"), "{page}");
+}
+
+#[test]
+fn why_says_what_would_tell_what_requests_ran() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(run) = burner::run(dir.path(), &[]) else {
+        return;
+    };
+    let tables = attributed(&run, &run.trace, &dir.path().join("tables"));
+    assert_eq!(tables.number("SELECT count(*) FROM running_functions"), 0);
+    let (answer, page) = why(&tables, &["--operation", "GET /report"]);
+    let trace = answer["examples"][0]["trace_id"].as_str().unwrap();
+    for (answer, page) in [why(&tables, &[trace]), (answer.clone(), page)] {
+        assert_eq!(answer["notes"].as_array().unwrap().len(), 1, "{answer}");
+        assert!(page.contains("No CPU sample says what GET /report ran: "), "{page}");
+        assert!(page.contains("/v1/runtime-profiles"), "{page}");
+    }
+}
+
 #[test]
 fn inspect_says_what_a_profile_is_and_whether_attribution_can_use_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -197,6 +197,37 @@ fn waits_have_the_place_in_the_code_at_which_the_request_stood() {
 }
 
 #[test]
+fn running_on_other_goroutines_than_the_requests_own_is_told_apart() {
+    let answer = json(&["--operation", "POST /thumbnails", "--view", "root"]);
+    let band = &answer["bands"][2];
+    let [from_ns, to_ns, requests] = ["from_ns", "to_ns", "requests"].map(|field| band[field].as_i64().unwrap());
+    let running = |view: &str| {
+        REPLAYED.number(&format!(
+            "SELECT coalesce(sum(a.ns), 0) FROM attribution AS a JOIN span_quality AS q \
+             ON a.trace_id = q.trace_id AND a.span_id = q.span_id AND a.process_id = q.process_id \
+             WHERE a.view = '{view}' AND a.state = 'running' AND a.relation IN ('same', 'helper') AND q.is_request \
+             AND q.recorded_ns = q.duration_ns AND q.operation = 'POST /thumbnails' \
+             AND q.duration_ns BETWEEN {from_ns} AND {to_ns}"
+        ))
+    };
+    let expected_ns = (running("root") - running("self")) / requests;
+    let found_ns = answer["other_goroutines_running_ns"].as_i64().unwrap();
+    assert!(expected_ns > 0);
+    // The means of the causes are rounded together.
+    assert!(
+        found_ns.abs_diff(expected_ns) <= 10,
+        "{found_ns}, expected {expected_ns}"
+    );
+    let page = why(&["--operation", "POST /thumbnails", "--view", "root"]).success();
+    assert!(
+        page.contains("Running on other goroutines, as children and helpers: "),
+        "{page}"
+    );
+    let own = json(&["--operation", "POST /thumbnails", "--view", "self"]);
+    assert_eq!(own["other_goroutines_running_ns"], 0);
+}
+
+#[test]
 fn the_matrix_counts_the_same_requests_and_is_plain_text_in_a_pipe() {
     let dir = REPLAYED.dir().to_str().expect("our paths are ASCII");
     let page = binary::run(&["matrix", "--data", dir, "--top", "100"]).success();

@@ -2,6 +2,7 @@
 
 mod cause;
 mod operation;
+mod ran;
 mod site;
 mod trace;
 

@@ -95,11 +95,16 @@ impl Frame {
 
     /// `stock.(*Inventory).Reserve inventory.go:41`.
     pub(super) fn shown(&self) -> String {
-        let path_end = self.function.find('[').unwrap_or(self.function.len());
-        let name_start = self.function[..path_end].rfind('/').map_or(0, |slash| slash + 1);
         let file = self.file.rsplit('/').next().unwrap_or_default();
-        format!("{} {file}:{}", &self.function[name_start..], self.line)
+        format!("{} {file}:{}", short_name(&self.function), self.line)
     }
+}
+
+/// The name of a function with the last element of its package's path only.
+pub(super) fn short_name(function: &str) -> &str {
+    let path_end = function.find('[').unwrap_or(function.len());
+    let start = function[..path_end].rfind('/').map_or(0, |slash| slash + 1);
+    &function[start..]
 }
 
 #[cfg(test)]

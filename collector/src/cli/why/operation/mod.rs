@@ -4,11 +4,13 @@
 //! tables --load--> durations --bands--> sums of each band ----compare--> gap of each cause --verdict--> a sentence
 //!            `---> some requests of each band --bootstrap--> its interval ---^         `------page----> a table
 //!                          `-------------------examples--> traces to look at
+//!            `---running--> functions that the requests ran
 //! ```
 
 mod examples;
 mod load;
 mod page;
+mod running;
 mod verdict;
 
 use anyhow::bail;
@@ -16,9 +18,10 @@ use serde::Serialize;
 use spandrel_attribution::{Band, GapInterval, gap_intervals};
 use spandrel_model::View;
 
-use super::cause::Cause;
-use super::{Tables, literal};
 use super::super::recorded::RECORDED;
+use super::cause::Cause;
+use super::ran::Ran;
+use super::{Tables, literal};
 
 use self::examples::{Example, nearest};
 use self::load::{Request, Sums};
@@ -54,6 +57,11 @@ pub(super) struct Explained {
     causes: Vec<Part>,
     /// Slow requests that are most like the mean of the slow ones.
     examples: Vec<Example>,
+    /// For how long other goroutines than their own ran for the requests near the percentile, mean of them. In the root view
+    /// only.
+    other_goroutines_running_ns: i64,
+    /// What could not be said.
+    notes: Vec<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -80,6 +88,8 @@ struct Part {
     interval: Option<Interval>,
     /// Mean time in it of the requests of each band.
     mean_ns: [i64; 3],
+    /// Of running time what all requests ran, slow or not, if samples say so.
+    ran: Option<Ran>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -125,14 +135,15 @@ pub(super) async fn explain(tables: &Tables<'_>, question: &Question<'_>) -> any
         sums.push(Sums::load(tables, &of_operation, view, &band).await?);
         bands.push(band);
     }
-    let (low, high) = (bands[0], bands[upper(question)]);
-    let low = load::requests(tables, &of_operation, view, &low).await?;
-    let high = load::requests(tables, &of_operation, view, &high).await?;
+    let (low_band, high_band) = (bands[0], bands[upper(question)]);
+    let low = load::requests(tables, &of_operation, view, &low_band).await?;
+    let high = load::requests(tables, &of_operation, view, &high_band).await?;
     let mut explained = compare(question, &bands, &sums, [&low, &high]);
     explained.service = service;
     explained.view = view.as_str();
     explained.requests = durations.len();
     explained.verdict = Verdict::of(&explained);
+    running::add(tables, &of_operation, view, &high_band, &mut explained).await?;
     Ok(explained)
 }
 
@@ -165,6 +176,7 @@ fn compare(question: &Question<'_>, bands: &[Band], sums: &[Sums], sampled: [&[R
         gap_ns: gaps[at],
         interval: intervals.as_ref().map(|drawn| Interval::holding(gaps[at], drawn[at])),
         mean_ns: [means[0][at], means[1][at], means[2][at]],
+        ran: None,
     };
     let typical: Vec<(Cause, i64)> = causes
         .iter()

@@ -16,6 +16,9 @@ const REQUESTS_BEYOND_ENOUGH: usize = 10;
 /// Causes below this share of what is explained are shown as one line.
 const SHOWN_PER_MILLE_MIN: i64 = 5;
 
+/// What was run in less of the time of the requests is not shown.
+const RAN_PERCENT_MIN: i128 = 5;
+
 /// Position of the column that is left out without intervals.
 const INTERVAL_COLUMN: usize = 2;
 
@@ -30,10 +33,46 @@ pub(in super::super) fn render(explained: &Explained, data: &Path, terminal: Ter
     page.push_str(&wrapped(&bands(explained), terminal.width, 0));
     page.push_str("\n\n");
     page.push_str(&table(explained, terminal));
+    page.push_str(&functions(explained, terminal));
     page.push_str(&examples(explained, data));
     let named = explained.causes.iter().filter(|part| is_shown(explained, part));
     let legend = legend(named.flat_map(|part| part.cause.states()));
     let _ = writeln!(page, "\n{}", wrapped(&legend, terminal.width, 0));
+    for note in &explained.notes {
+        let _ = writeln!(page, "\n{}", wrapped(note, terminal.width, 0));
+    }
+    page
+}
+
+/// Under each cause that is much running time the functions that were seen to run.
+fn functions(explained: &Explained, terminal: Terminal) -> String {
+    let of_ns = i128::from(explained.high().mean_ns);
+    let is_much = |part: &&Part| {
+        let longest_ns = part.mean_ns.into_iter().max().unwrap_or(0);
+        is_shown(explained, part) && 100 * i128::from(longest_ns) >= RAN_PERCENT_MIN * of_ns
+    };
+    let columns = Columns {
+        text: 0,
+        ends_in_text: true,
+    };
+    let mut page = String::new();
+    for part in explained.causes.iter().filter(is_much) {
+        let Some(ran) = &part.ran else { continue };
+        let row = |(name, ns): (String, i64)| vec![share(ns, ran.ns), human(ns), name];
+        let rows: Vec<Vec<String>> = ran.told().into_iter().map(row).collect();
+        let heading = format!(
+            "What {} was, sampled: {}, slow and fast, divide the {} that those ran:",
+            part.cause.shown(),
+            ran.evidence(&explained.operation),
+            human(ran.ns)
+        );
+        let _ = write!(
+            page,
+            "\n{}\n{}",
+            wrapped(&heading, terminal.width, 0),
+            columns.render(&rows)
+        );
+    }
     page
 }
 

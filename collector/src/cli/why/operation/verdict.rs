@@ -176,6 +176,7 @@ mod tests {
                 to_ns: 2 * gap_ns,
             }),
             mean_ns: [0, *gap_ns, *gap_ns],
+            ran: None,
         };
         Verdict::of(&Explained {
             gap_ns,

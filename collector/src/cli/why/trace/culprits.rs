@@ -376,6 +376,7 @@ mod tests {
             ns: 40,
             at: None,
             by: None,
+            ran: None,
         };
         let span = Span {
             service: "shop".into(),

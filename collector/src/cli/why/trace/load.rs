@@ -71,7 +71,8 @@ async fn load_spans(tables: &Tables<'_>, trace_id: &str) -> anyhow::Result<Spans
 
 async fn load_qualities(tables: &Tables<'_>, trace_id: &str, spans: &mut Spans) -> anyhow::Result<()> {
     let sql = format!(
-        "SELECT process_id, hex(span_id), binding, layer, task_id, exact_ns FROM span_quality WHERE trace_id = {}",
+        "SELECT process_id, hex(span_id), binding, layer, task_id, exact_ns, CAST(is_request AS BIGINT) FROM span_quality \
+         WHERE trace_id = {}",
         literal(trace_id)
     );
     for row in tables.rows(&sql).await? {
@@ -82,6 +83,7 @@ async fn load_qualities(tables: &Tables<'_>, trace_id: &str, spans: &mut Spans) 
             Value::Text(layer),
             task,
             Value::Int(exact_ns),
+            Value::Int(is_request),
         ] = row.as_slice()
         else {
             return Err(other_types());
@@ -94,6 +96,7 @@ async fn load_qualities(tables: &Tables<'_>, trace_id: &str, spans: &mut Spans) 
                 Value::Text(_) | Value::Null => None,
             };
             span.exact_ns = *exact_ns;
+            span.is_request = *is_request != 0;
         }
     }
     Ok(())
@@ -126,6 +129,7 @@ async fn load_cells(tables: &Tables<'_>, trace_id: &str, spans: &mut Spans) -> a
             ns: *ns,
             at: None,
             by: None,
+            ran: None,
         };
         if let Some(span) = spans.get_mut(&(process.clone(), id.clone())) {
             match view == View::Root.as_str() {

@@ -4,6 +4,7 @@
 //! tables --load--> spans with their cells --order--> parents before children --page--> text
 //!    `---states--> states of their goroutines --places----> cells with places ---^
 //!           `----> and of those who woke them --culprits--> traces of those that held them up
+//!           `---running--> functions that requests like these ran
 //! ```
 
 mod culprits;
@@ -11,6 +12,7 @@ mod load;
 mod order;
 mod page;
 mod places;
+mod running;
 mod states;
 
 use anyhow::ensure;
@@ -18,6 +20,7 @@ use serde::Serialize;
 
 use super::Tables;
 use super::cause::Cause;
+use super::ran::Ran;
 use super::site::Frame;
 
 pub(super) use self::page::render;
@@ -54,8 +57,12 @@ struct Span {
     /// How it was bound to a goroutine, or why not; `None` if no attribution of it is stored.
     binding: Option<String>,
     goroutine: Option<i64>,
+    /// Whether it has no parent in its process.
+    is_request: bool,
     /// Time with exact evidence.
     exact_ns: i64,
+    /// Of a request for how long other goroutines than its own ran for it.
+    other_goroutines_running_ns: i64,
     /// What its own goroutine did.
     #[serde(rename = "self")]
     self_cells: Vec<Cell>,
@@ -75,6 +82,8 @@ struct Cell {
     at: Option<Place>,
     /// The other request's trace, if that is known.
     by: Option<Blocker>,
+    /// Of running time of a request what all requests of its operation and window ran, if samples say so.
+    ran: Option<Ran>,
 }
 
 /// The trace for which most of a cell's time was waited, and how much.
@@ -108,5 +117,6 @@ pub(super) async fn explain(tables: &Tables<'_>, trace_id: &str) -> anyhow::Resu
         notes: Vec::new(),
     };
     places::locate(tables, &mut explained).await?;
+    running::add(tables, &mut explained).await?;
     Ok(explained)
 }

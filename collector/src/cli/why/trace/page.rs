@@ -18,9 +18,15 @@ const DEPTH_SHOWN_MAX: usize = 16;
 /// A place is said to be that of the whole cell from so much of it on.
 const WHOLE_PERCENT: i32 = 95;
 
+/// Running time has functions from so much of a span's time on.
+const RAN_PERCENT_MIN: i128 = 5;
+
 /// What the rows of a span are.
 const VIEWS: &str = "self: what the span's own goroutine did, also in spans inside it; root: what it was really waiting \
                      for; both: the two are the same";
+
+/// What functions are told of.
+const SAMPLES: &str = "CPU samples say what all requests of an operation ran in the same time, not what this one did";
 
 /// The page.
 pub(in super::super) fn render(explained: &Explained, terminal: Terminal) -> String {
@@ -37,7 +43,7 @@ pub(in super::super) fn render(explained: &Explained, terminal: Terminal) -> Str
             false => &[("self", &span.self_cells), ("root", &span.root)],
         };
         for (view, cells) in views {
-            page.push_str(&lines(view, cells, span.duration_ns, &indent, terminal));
+            page.push_str(&lines(view, cells, span, &indent, terminal));
         }
     }
     let cells = spans.iter().flat_map(|span| span.self_cells.iter().chain(&span.root));
@@ -50,8 +56,15 @@ pub(in super::super) fn render(explained: &Explained, terminal: Terminal) -> Str
             wrapped(&legend, terminal.width, 0)
         );
     }
+    if spans
+        .iter()
+        .flat_map(|span| &span.self_cells)
+        .any(|cell| cell.ran.is_some())
+    {
+        let _ = writeln!(page, "{}", wrapped(SAMPLES, terminal.width, 0));
+    }
     for note in &explained.notes {
-        let _ = writeln!(page, "\n{note}");
+        let _ = writeln!(page, "\n{}", wrapped(note, terminal.width, 0));
     }
     page
 }
@@ -95,7 +108,8 @@ fn known(span: &Span) -> String {
 }
 
 /// A line for each of the largest cells, and one for the rest; together the duration of the span.
-fn lines(view: &str, cells: &[Cell], duration_ns: i64, indent: &str, terminal: Terminal) -> String {
+fn lines(view: &str, cells: &[Cell], span: &Span, indent: &str, terminal: Terminal) -> String {
+    let duration_ns = span.duration_ns;
     let is_large =
         |cell: &Cell| 1_000 * i128::from(cell.ns) >= i128::from(SHOWN_PER_MILLE_MIN) * i128::from(duration_ns.max(1));
     let large = cells.iter().take_while(|cell| is_large(cell)).count();
@@ -115,7 +129,7 @@ fn lines(view: &str, cells: &[Cell], duration_ns: i64, indent: &str, terminal: T
         let (numbers, bar, gap) = numbers(label, cell.ns, terminal.bar(cell.ns, duration_ns, columns));
         let bar = terminal.painted(&bar, palette::code(&cell.cause.state));
         let start = numbers.chars().count() + columns + 2;
-        let told = told(cell, terminal.width.saturating_sub(start));
+        let told = told(cell, span, terminal.width.saturating_sub(start));
         let _ = writeln!(
             page,
             "{numbers}{bar}{gap}  {}",
@@ -130,12 +144,15 @@ fn lines(view: &str, cells: &[Cell], duration_ns: i64, indent: &str, terminal: T
     page
 }
 
-/// What a cell is, whose doing it was, and where; on one line if there is room, else each on lines of its own.
-fn told(cell: &Cell, width: usize) -> String {
+/// What a cell is, whose doing it was, where, and what was run; on one line if there is room, else each on lines of its own.
+fn told(cell: &Cell, span: &Span, width: usize) -> String {
     let by = |blocker: &Blocker| format!("{}by trace {}", part(blocker.ns, cell.ns), blocker.trace_id);
     let at = |place: &Place| format!("{}at {}", part(place.ns, cell.ns), place.frame.shown());
     let name = cell.cause.shown_with(&cell.sub_state);
-    let parts: Vec<String> = [Some(name), cell.by.as_ref().map(by), cell.at.as_ref().map(at)]
+    let is_much = 100 * i128::from(cell.ns) >= RAN_PERCENT_MIN * i128::from(span.duration_ns);
+    let ran = cell.ran.as_ref().filter(|_| is_much);
+    let ran = ran.map(|ran| format!("by {}: {}", ran.evidence(&span.operation), ran.listed()));
+    let parts: Vec<String> = [Some(name), cell.by.as_ref().map(by), cell.at.as_ref().map(at), ran]
         .into_iter()
         .flatten()
         .collect();
@@ -158,6 +175,7 @@ fn part(part_ns: i64, ns: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::super::cause::{Cause, Culprit};
+    use super::super::super::ran::{Function, Ran};
     use super::super::super::site::Frame;
     use super::*;
 
@@ -173,6 +191,7 @@ mod tests {
             ns,
             at: None,
             by: None,
+            ran: None,
         }
     }
 
@@ -199,8 +218,22 @@ mod tests {
             state: "network".into(),
         });
         let small = [cell("db", "running", 80_000), cell("handler", "running", 15_000)];
+        let query = Function {
+            function: "example.com/shop/store.Query".into(),
+            function_layer: "db".into(),
+            ns: 900_000_000,
+            samples: 9,
+        };
+        let ran = Some(Ran {
+            layer: "db".into(),
+            ns: 900_000_000,
+            samples: 9,
+            functions: vec![query],
+        });
         let rest = [cell("db", "runnable", 3_000), cell("db", "network", 2_000)];
         let cells = |first: &Cell| [&[first.clone()][..], &small, &rest].concat();
+        let mut self_cells = cells(&mutex);
+        self_cells[1].ran = ran;
         let span = Span {
             operation: "POST /reservations".into(),
             service: "shop".into(),
@@ -209,7 +242,7 @@ mod tests {
             exact_ns: 1_000_000,
             binding: Some("user_task".into()),
             goroutine: Some(7),
-            self_cells: cells(&mutex),
+            self_cells,
             root: cells(&blocked),
             ..Span::default()
         };
@@ -245,6 +278,8 @@ POST /reservations   shop   server   1.00 ms at +0   goroutine 7 (by user_task),
   self  900 us   90.0 %  #######   service/mutex
                                    600 us at stock.(*Inventory).Reserve inventory.go:41
        80.0 us    8.0 %  #         db/running
+                                   by 9 CPU samples of all POST /reservations: store.Query 900 ms
+                                   (100.0 %)
        15.0 us    1.5 %  #         handler/running
        5.00 us    0.5 %            2 more
   root  900 us   90.0 %  #######   service blocked by POST /audit (db/network), in mutex
@@ -260,6 +295,7 @@ self: what the span's own goroutine did, also in spans inside it; root: what it 
 for; both: the two are the same
 running: on a processor; runnable: ready, waits for a processor; mutex: waits for a sync.Mutex;
 network: waits for the network; unknown: nothing is recorded of the time
+CPU samples say what all requests of an operation ran in the same time, not what this one did
 "
         );
     }
