@@ -60,11 +60,11 @@ tables-doc: ## Make docs/tables.md anew from the schemas
 gotrace-coverage: ## Make docs/gotrace-coverage.md anew from traces by every Go toolchain (needs Go and a C compiler)
 	$(CARGO) test --locked -p gotrace --test go_reader -- --ignored --exact writes_the_coverage_table
 
-fuzz: ## Fuzz the decoder of Go traces (MINUTES=8; TARGET=header, batch, generation or whole_file; needs rustup and a C++ compiler)
-	@scripts/fuzz-gotrace.sh $(or $(MINUTES),8) $(TARGET)
+fuzz: ## Fuzz the decoder of Go traces, or of pprof (MINUTES=8; TARGET=header, batch, generation, whole_file or pprof; needs rustup and a C++ compiler)
+	@scripts/fuzz.sh $(or $(MINUTES),8) $(TARGET)
 
-fuzz-keep: ## Move what `make fuzz` has found worth keeping into profiles/gotrace/fuzz/corpus
-	@scripts/fuzz-gotrace.sh keep
+fuzz-keep: ## Move what `make fuzz` has found worth keeping into the corpus (TARGET as for fuzz)
+	@scripts/fuzz.sh keep $(TARGET)
 
 prerequisites: ## Install what the tests need: Debian packages, Python packages into .tools, Go modules
 	@scripts/prerequisites.sh

@@ -1,22 +1,27 @@
 #!/usr/bin/env bash
-# Fuzzes the decoder of Go execution traces with one worker, and says which input broke which promise.
+# Fuzzes the decoders of profiles with one worker, and says which input broke which promise.
 #
-#   fuzz-gotrace.sh MINUTES [TARGET]    header, batch, generation or whole_file; default: all, one after the other
-#   fuzz-gotrace.sh keep                moves the few found inputs that reach more code than the corpus into the corpus
+#   fuzz.sh MINUTES [TARGET]    header, batch, generation or whole_file of Go execution traces, default: these four, one after
+#                               the other; or pprof, whose first build takes minutes
+#   fuzz.sh keep [TARGET]       moves the few found inputs that reach more code than the corpus into the corpus
 #
-# Starts from profiles/gotrace/fuzz/corpus, from seeds made of the tests' traces, and from what earlier runs have found.
+# Starts from the folder corpus of the crate, of Go traces also from seeds made of the tests', and from what earlier runs found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 version=0.13.2
 tools=${SPANDREL_CI_CACHE:-$HOME/.cache/spandrel}/tools
-fuzz=profiles/gotrace/fuzz
-work=${CARGO_TARGET_DIR:-$PWD/target}/fuzz-gotrace
-declare -A longest_bytes=([header]=64 [batch]=2048 [generation]=600 [whole_file]=8192)
+work=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
+declare -A longest_bytes=([header]=64 [batch]=2048 [generation]=600 [whole_file]=8192 [pprof]=4096)
+targets=(${2:-whole_file batch generation header})
+case ${targets[0]} in
+pprof) fuzz=profiles/fuzz ;;
+*) fuzz=profiles/gotrace/fuzz ;;
+esac
 # A decoder whose memory or time is not in proportion to such inputs fails.
 limits=(-timeout=5 -malloc_limit_mb=64 -rss_limit_mb=1024)
 
-say() { echo "fuzz-gotrace: $*" >&2; }
+say() { echo "fuzz: $*" >&2; }
 
 install_tools() {
     if ! cargo +nightly --version >/dev/null 2>&1; then
@@ -37,6 +42,8 @@ build() {
 }
 
 write_seeds() {
+    mkdir -p "$work/seeds/${targets[0]}"
+    [ "$fuzz" = profiles/gotrace/fuzz ] || return 0
     FUZZ_SEEDS="$work/seeds" cargo test --quiet --locked -p gotrace --test fuzz_corpus -- \
         --ignored --exact writes_the_seeds >/dev/null
 }
@@ -62,7 +69,7 @@ fuzz() { # TARGET SECONDS
 # Keeps a few short inputs that together reach all code that was reached; the corpus stays what it is beside that.
 keep() {
     local target
-    for target in "${!longest_bytes[@]}"; do
+    for target in "${targets[@]}"; do
         mkdir -p "$work/found/$target"
         "$(program "$target")" "${limits[@]}" -set_cover_merge=1 -use_counters=0 -max_len=4096 \
             "$fuzz/corpus/$target" "$work/found/$target" >"$work/$target.log" 2>&1
@@ -77,7 +84,6 @@ if [ "$1" = keep ]; then
     exit
 fi
 write_seeds
-targets=(${2:-whole_file batch generation header})
 failed=0
 for target in "${targets[@]}"; do
     fuzz "$target" $(($1 * 60 / ${#targets[@]})) || failed=1
