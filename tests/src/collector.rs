@@ -115,7 +115,7 @@ impl Collector {
     /// # Panics
     /// A part of it is refused.
     pub fn replay(&self) {
-        self.replay_with(&[]);
+        self.replay_with(&recording::dir(), &[]);
     }
 
     /// Sends a recording and returns when it has been accepted.
@@ -123,11 +123,18 @@ impl Collector {
     /// # Panics
     /// A part of it is refused.
     pub fn replay_without_waiting(&self) {
-        self.replay_with(&["--no-wait"]);
+        self.replay_with(&recording::dir(), &["--no-wait"]);
     }
 
-    fn replay_with(&self, options: &[&str]) {
-        let dir = recording::dir();
+    /// Sends the recording in `dir`, and returns when it has been accepted.
+    ///
+    /// # Panics
+    /// A part of it is refused.
+    pub fn send(&self, dir: &Path) {
+        self.replay_with(dir, &["--no-wait"]);
+    }
+
+    fn replay_with(&self, dir: &Path, options: &[&str]) {
         let [grpc, http] = [self.grpc, self.http].map(|address| format!("http://{address}"));
         let metrics = format!("http://{}/metrics", self.metrics);
         let mut arguments = vec!["replay", dir.to_str().expect("our paths are ASCII")];

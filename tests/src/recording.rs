@@ -1,7 +1,7 @@
 //! `examples/recording`: what a real service sent and recorded.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -39,6 +39,21 @@ pub fn span_files() -> Vec<PathBuf> {
 /// The manifest cannot be read.
 pub fn profile_files(process: &str) -> Vec<PathBuf> {
     files(|item| item["kind"] == "go.execution_trace" && item["resource"]["service.instance.id"] == process)
+}
+
+/// Makes `dir` a recording of those of its items that are wanted.
+///
+/// # Panics
+/// A manifest cannot be read or written.
+pub fn select(dir: &Path, wanted: impl Fn(&Value) -> bool) {
+    let mut items: Vec<Value> = items().into_iter().filter(|item| wanted(item)).collect();
+    for item in &mut items {
+        let file = self::dir().join(item["file"].as_str().expect("an item names its file"));
+        item["file"] = file.to_str().expect("our paths are ASCII").into();
+    }
+    let manifest = serde_json::json!({"format": "spandrel-recording/1", "items": items});
+    fs::create_dir_all(dir).expect("a directory for the manifest");
+    fs::write(dir.join("manifest.json"), manifest.to_string()).expect("the manifest is written");
 }
 
 fn files(wanted: impl Fn(&Value) -> bool) -> Vec<PathBuf> {

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use spandrel_tests::collector::Collector;
 use spandrel_tests::process;
 use spandrel_tests::recording;
@@ -87,6 +88,58 @@ fn a_killed_collector_joins_what_it_had_stored_and_counts_what_is_sent_again_onc
             again.log()
         );
         assert_counted_once(&again.stop());
+    }
+}
+
+/// How much of the spans is known, and how.
+fn evidence(tables: &Tables) -> impl PartialEq + std::fmt::Debug {
+    let sums = "SELECT sum(exact_ns) AS exact, sum(inferred_ns) AS inferred, sum(unknown_ns) AS unknown, \
+                sum(detached_ns) AS detached, count(task_id) AS bound, sum(recorded_ns) AS recorded FROM span_quality";
+    let rows = [
+        "tasks",
+        "task_states",
+        "stacks",
+        "runtime_events",
+        "attribution",
+        "task_spans",
+    ];
+    let counts = rows.map(|table| tables.number(&format!("SELECT count(*) FROM {table}")));
+    (tables.rows(sums), counts)
+}
+
+#[test]
+fn a_profile_acknowledged_before_a_kill_is_joined_with_what_comes_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = start(dir.path(), "1s");
+    whole.replay_without_waiting();
+    let whole = whole.stop();
+    assert!(whole.number("SELECT sum(exact_ns) FROM span_quality") > 0);
+
+    // All spans come after the kill; some, after nothing was joined or after much was.
+    for (split, stored) in [
+        ("otlp/0000", None),
+        ("otlp/0020", Some("spans")),
+        ("otlp/0040", Some("operations")),
+    ] {
+        let comes_early = |item: &Value| item["kind"] == "go.execution_trace" || item["file"].as_str() < Some(split);
+        let dir = dir.path().join(split);
+        let (early, late) = (dir.join("early"), dir.join("late"));
+        recording::select(&early, comes_early);
+        recording::select(&late, |item| !comes_early(item));
+        let killed = start(&dir, "1s");
+        killed.send(&early);
+        if let Some(table) = stored {
+            wait_for_rows(&killed, table);
+        }
+        drop(killed);
+        let mut again = start(&dir, "2s");
+        again.wait_for_log(&["attribution takes up recordings", "count=3"], LIMIT);
+        again.send(&early);
+        again.send(&late);
+        assert_eq!(again.metric("spandrel_attribution_duplicate_recordings"), 3.0);
+        let tables = again.stop();
+        assert_counted_once(&tables);
+        assert_eq!(evidence(&tables), evidence(&whole), "{split}");
     }
 }
 

@@ -27,7 +27,8 @@ pub struct Args {
     /// Override one setting, such as `exporters.parquet.flush_interval=1s`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Directory of the tables; short for `--set exporters.parquet.directory=DIR`.
+    /// Directory of the tables, and of recordings; short for `--set exporters.parquet.directory=DIR`
+    /// `--set connectors.attribution.recordings_directory=DIR/recordings`.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Print the embedded configuration and exit.
@@ -37,11 +38,15 @@ pub struct Args {
 
 impl Args {
     fn overrides(&self) -> Vec<String> {
-        let data = self
-            .data
-            .iter()
-            .map(|dir| format!("exporters.parquet.directory={}", dir.display()));
-        self.set.iter().cloned().chain(data).collect()
+        let data = self.data.iter().flat_map(|dir| {
+            let recordings = dir.join("recordings");
+            [
+                format!("exporters.parquet.directory={}", dir.display()),
+                format!("connectors.attribution.recordings_directory={}", recordings.display()),
+            ]
+        });
+        // What is set by its own name comes last, and so wins.
+        data.chain(self.set.iter().cloned()).collect()
     }
 }
 

@@ -40,8 +40,8 @@ struct RawAttribution {
     window: Option<HumanDuration>,
     span_limit: Option<usize>,
     recording_limit: Option<ByteSize>,
-    spill_directory: Option<String>,
-    spill_limit: Option<ByteSize>,
+    recordings_directory: Option<String>,
+    recordings_directory_limit: Option<ByteSize>,
     restore: Option<bool>,
     layers: Vec<RawLayerRule>,
     stack_layers: Vec<RawStackLayer>,
@@ -81,12 +81,12 @@ pub struct AttributionConfig {
     pub window_ns: NonZeroI64,
     /// Spans held, waiting and joined, beyond which batches are refused. Default 500 000.
     pub span_limit: usize,
-    /// Memory for recordings; beyond it the oldest go to disk. Default 1 GiB.
+    /// Memory for recordings; beyond it the oldest are on disk only, or go. Default 1 GiB.
     pub recording_limit_bytes: u64,
-    /// Where a directory for recordings on disk is made when it is needed. Default: where the system has temporary files.
-    pub spill_directory: Option<PathBuf>,
-    /// Disk for recordings; beyond it the oldest is let go. Default 4 GiB.
-    pub spill_limit_bytes: u64,
+    /// Where profiles are kept on disk. Default: nowhere, recordings are in memory only.
+    pub recordings_directory: Option<PathBuf>,
+    /// Disk for profiles; beyond it the oldest go. Default 4 GiB.
+    pub recordings_directory_limit_bytes: u64,
     /// Whether a start takes up what earlier runs left in the store. Default true.
     pub restore: bool,
     /// Layers of spans and of stacks, user rules first.
@@ -103,8 +103,8 @@ impl Default for AttributionConfig {
             window_ns: NonZeroI64::new(60_000_000_000).expect("60 s is not zero"),
             span_limit: 500_000,
             recording_limit_bytes: 1 << 30,
-            spill_directory: None,
-            spill_limit_bytes: 4 << 30,
+            recordings_directory: None,
+            recordings_directory_limit_bytes: 4 << 30,
             restore: true,
             rules: Rules::default(),
             state_rules: Arc::default(),
@@ -186,6 +186,15 @@ impl AttributionConfig {
         if span_limit == 0 {
             refuse("span_limit", "must be at least 1");
         }
+        if raw.recordings_directory.as_deref() == Some("") {
+            refuse(
+                "recordings_directory",
+                "must not be empty; leave it out to hold recordings in memory only",
+            );
+        }
+        if raw.recordings_directory_limit.is_some() && raw.recordings_directory.is_none() {
+            refuse("recordings_directory_limit", "needs recordings_directory");
+        }
         let rules = layer_rules(raw.layers, section, problems);
         let stack_layers = stack_layers::check(raw.stack_layers, section, problems);
         let state_rules = state_rules::check(raw.state_rules, section, Some("state_rules"), problems);
@@ -198,8 +207,10 @@ impl AttributionConfig {
             window_ns: window?,
             span_limit,
             recording_limit_bytes: raw.recording_limit.map_or(default.recording_limit_bytes, |size| size.0),
-            spill_directory: raw.spill_directory.map(PathBuf::from),
-            spill_limit_bytes: raw.spill_limit.map_or(default.spill_limit_bytes, |size| size.0),
+            recordings_directory: raw.recordings_directory.map(PathBuf::from),
+            recordings_directory_limit_bytes: raw
+                .recordings_directory_limit
+                .map_or(default.recordings_directory_limit_bytes, |size| size.0),
             restore: raw.restore.unwrap_or(default.restore),
             rules: Rules {
                 stack_layers: stack_layers?,

@@ -1,6 +1,6 @@
-//! Accepting spans and profiles, and the worker that joins them.
+//! The worker that joins what has been accepted, and sends on what comes out.
 
-use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,14 +10,11 @@ use prost::Message;
 use spandrel_attribution::NotAnchored;
 use spandrel_model::UnixNanos;
 use spandrel_pipeline::{
-    Batch, BuildContext, BuildError, Connector, Consumer, OtlpRequest, Outputs, Payload, ProfileFormat, Refusal,
-    RunError, RuntimeProfile, Signal, Stop, TableRows, otlp,
+    BuildContext, BuildError, Connector, OtlpRequest, Outputs, Payload, Refusal, RunError, Signal, Stop, TableRows,
 };
-use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
 
 use super::AttributionConfig;
-use super::cpu_profiles;
-use super::decode_queue::{DecodeQueue, Turn};
+use super::decode_queue::DecodeQueue;
 use super::emitted::{Changes, Emitted};
 use super::join::run_join;
 use super::lock_turns::LockTurns;
@@ -25,13 +22,13 @@ use super::matrix_metrics::window_metrics;
 use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
 use super::output::Output;
-use super::pending::{Pending, Room};
+use super::pending::Pending;
 use super::recording_rows::recording_rows;
-use super::recording_source::RecordingSource;
-use super::recordings::RecordingId;
+use super::recording_source::UnreadableRecording;
+use super::recordings::Settled;
+use super::recordings_directory::{RecordingsDirectory, StoredProfile};
 use super::relatives::Place;
 use super::slots::Round;
-use super::spill::Spill;
 use super::unanchored::{Placed, Placing};
 use super::windows::{SharedWindows, Windows};
 
@@ -40,8 +37,6 @@ const JOIN_INTERVAL: Duration = Duration::from_millis(500);
 /// After the spans were asked in vain when a recording was made or of which process it is, they are left in peace for so
 /// many times as long as that took.
 const ASKING_PAUSE: u32 = 4;
-/// How often room is made on disk for one recording, while others come and take it.
-const SPILL_ATTEMPTS: u32 = 8;
 /// How long a stopping connector goes on offering rows to a busy consumer.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// How many spans' rows are sent as one batch, and compared with earlier ones while senders wait. Some megabytes.
@@ -53,8 +48,9 @@ pub struct AttributionConnector {
     pub(super) id: Arc<str>,
     pub(super) metrics: Metrics,
     state: Mutex<State>,
-    spill: Arc<Spill>,
-    decode_queue: DecodeQueue,
+    /// Where profiles are kept, if that is wanted.
+    pub(super) directory: Option<Arc<RecordingsDirectory>>,
+    pub(super) decode_queue: DecodeQueue,
 }
 
 #[derive(Debug, Default)]
@@ -64,23 +60,28 @@ pub(super) struct State {
     pub(super) windows: Option<Windows>,
     /// When an earlier run last stored rows.
     pub(super) stored_until: Option<UnixNanos>,
-    stopped: bool,
+    /// Profiles that an earlier run left, until this one takes them up.
+    pub(super) earlier_profiles: Vec<StoredProfile>,
+    pub(super) stopped: bool,
 }
 
 impl AttributionConnector {
-    /// A connector that holds nothing.
+    /// A connector that holds nothing yet. Does I/O.
     ///
     /// # Errors
-    /// Its metrics are registered already.
+    /// Its metrics are registered already, or its directory for recordings cannot be used.
     pub fn new(config: AttributionConfig, context: &BuildContext) -> Result<Self, BuildError> {
+        let (directory, earlier_profiles) = open_directory(&config)?;
         let metrics = Metrics::register(&context.id, &context.registry)?;
-        let spill_directory = config.spill_directory.clone().unwrap_or_else(std::env::temp_dir);
         Ok(Self {
-            spill: Arc::new(Spill::new(spill_directory, config.spill_limit_bytes)),
+            directory,
             config: Arc::new(config),
             id: context.id.clone(),
             metrics,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                earlier_profiles,
+                ..State::default()
+            }),
             decode_queue: DecodeQueue::default(),
         })
     }
@@ -90,152 +91,33 @@ impl AttributionConnector {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn consume_spans(&self, request: Arc<OtlpRequest>) -> Result<(), Refusal> {
-        let decode = move || -> Result<_, Refusal> {
-            let rows = request.rows().map_err(Refusal::permanent)?;
-            otlp::spans_from_rows(rows).map_err(Refusal::permanent)
-        };
-        let spans = off_executor(decode).await??;
-        let mut state = self.lock();
-        if state.stopped {
-            return Err(Refusal::Shutdown);
-        }
-        let Some(released) = state.pending.make_room(spans.len(), self.config.span_limit) else {
-            self.metrics.refused_batches.inc();
-            return Err(Refusal::Refused {
-                reason: format!(
-                    "{} spans wait to be joined, the limit is {}",
-                    state.pending.waiting_count(),
-                    self.config.span_limit
-                ),
-                retry_after: Some(self.config.join_delay),
-            });
-        };
-        self.metrics.count_released(&released);
-        self.metrics
-            .count_added(&state.pending.add_spans(spans, Instant::now()));
-        Ok(())
-    }
-
-    async fn consume_profile(&self, profile: Arc<RuntimeProfile>) -> Result<(), Refusal> {
-        let turn = self.decode_queue.turn().await;
-        let turn = turn.inspect_err(|_| self.metrics.refused_batches.inc())?;
-        let digest = digest(&profile);
-        if self.lock().pending.knows_profile(digest) {
-            self.metrics.duplicate_recordings.inc();
-            return Ok(());
-        }
-        match profile.format {
-            ProfileFormat::GoExecutionTrace => self.accept_profile(profile, digest, turn).await,
-            ProfileFormat::CpuProfile => self.accept_cpu_profile(profile, digest, turn).await,
-        }
-    }
-
-    /// As [`Self::accept_profile`].
-    async fn accept_cpu_profile(&self, profile: Arc<RuntimeProfile>, digest: u64, turn: Turn) -> Result<(), Refusal> {
-        let limit_bytes = self.config.recording_limit_bytes;
-        let (decoded, _turn) = off_executor(move || (cpu_profiles::decode(&profile, limit_bytes), turn)).await?;
-        let decoded = decoded.map_err(permanent_chain);
-        let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
-        let mut state = self.lock();
-        if state.stopped {
-            return Err(Refusal::Shutdown);
-        }
-        if !state.pending.is_new_profile(digest) {
-            self.metrics.duplicate_recordings.inc();
-            return Ok(());
-        }
-        self.metrics.count_cpu_profile(decoded.samples);
-        let (lateness, evicted) = (state.pending).add_cpu_profile(decoded, limit_bytes, Instant::now());
-        self.metrics.count_recording(lateness);
-        self.metrics.count_evicted(&evicted);
-        Ok(())
-    }
-
-    /// The sender may go away at any `await`. So the profile is known as one that has arrived when it is held, not before;
-    /// and the turn goes with the decoding, which ends all the same.
-    async fn accept_profile(&self, profile: Arc<RuntimeProfile>, digest: u64, turn: Turn) -> Result<(), Refusal> {
-        let (rules, raw) = (self.config.state_rules.clone(), profile.clone());
-        let (decoded, _turn) = off_executor(move || (decode_profile(&raw, &rules), turn)).await?;
-        let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
-        let (process, warnings) = match &decoded {
-            Decoded::Anchored(recording) => (&recording.process, recording.warnings.as_slice()),
-            Decoded::Unanchored(recording) => (recording.process(), recording.warnings()),
-        };
-        for warning in warnings {
-            tracing::warn!(%process, "{warning}");
-        }
-        let bytes = size_bytes(&decoded) + profile.bytes.len() as u64;
-        let mut state = self.room_for_recording(bytes).await?;
-        if !state.pending.is_new_profile(digest) {
-            self.metrics.duplicate_recordings.inc();
-            return Ok(());
-        }
-        match decoded {
-            Decoded::Anchored(recording) => state.pending.add_recording(recording, profile, Instant::now()),
-            Decoded::Unanchored(recording) => {
-                let pending = &mut state.pending;
-                pending.add_unanchored(recording, profile, digest, Instant::now());
-            }
-        }
-        self.metrics.accepted_recordings.inc();
-        Ok(())
-    }
-
-    /// Waits until `bytes` of memory are free for a recording, others having been written to disk or let go if need be.
-    async fn room_for_recording(&self, bytes: u64) -> Result<MutexGuard<'_, State>, Refusal> {
-        let limit_bytes = self.config.recording_limit_bytes;
-        let mut attempts = SPILL_ATTEMPTS;
-        loop {
-            let to_spill = {
-                let mut state = self.lock();
-                if state.stopped {
-                    return Err(Refusal::Shutdown);
-                }
-                match state.pending.make_room_for_recording(bytes, limit_bytes, attempts > 0) {
-                    Room::Free(evicted) => {
-                        self.metrics.count_evicted(&evicted);
-                        return Ok(state);
-                    }
-                    Room::AfterSpilling(recordings) => recordings,
-                    Room::None => break,
-                }
-            };
-            attempts = match self.spill(to_spill).await {
-                Ok(()) => attempts - 1,
-                Err(error) => {
-                    tracing::warn!("a recording stays in memory: {error}");
-                    0
-                }
-            };
-        }
-        self.metrics.refused_batches.inc();
-        Err(Refusal::Refused {
-            reason: format!("recordings that wait to be joined fill recording_limit ({limit_bytes} bytes)"),
-            retry_after: Some(self.config.join_delay),
-        })
-    }
-
-    async fn spill(&self, recordings: Vec<(RecordingId, Arc<RuntimeProfile>)>) -> Result<(), Refusal> {
-        for (id, profile) in recordings {
-            let spill = self.spill.clone();
-            let file = off_executor(move || spill.store(&profile.bytes)).await?;
-            let file = file.map_err(permanent_chain)?;
-            self.lock().pending.spilled(id, file);
-            self.metrics.spilled_recordings.inc();
-        }
-        Ok(())
-    }
-
     /// Sends the rows of the recordings whose time has come.
     async fn send_recordings(&self, round: &Round, output: Output<'_>) -> Result<(), RunError> {
         let settled = self.lock().pending.take_settled(round);
+        self.write_decisions().await?;
         for recording in settled {
             if let Some(rows) = self.rows_of(recording).await? {
                 output.send(rows).await?;
             }
         }
         Ok(())
+    }
+
+    /// Writes to disk what rows of recordings are about to depend on, so that another run decides the same.
+    async fn write_decisions(&self) -> Result<(), RunError> {
+        let decisions = self.lock().pending.take_decisions();
+        if decisions.is_empty() {
+            return Ok(());
+        }
+        let write = move || {
+            for (stored, decision) in decisions {
+                if let Err(error) = stored.write_decision(&decision) {
+                    tracing::error!("what was found out about a runtime profile will be lost with a restart: {error}");
+                }
+            }
+        };
+        let written = off_executor(write).await;
+        written.map_err(|refusal| RunError::caused_by("decisions on recordings were not written", refusal))
     }
 
     /// Joins the slots that are due, and sends what there is to say in batches of [`SPANS_PER_BATCH`].
@@ -343,12 +225,18 @@ impl AttributionConnector {
     }
 
     /// The rows of a recording; `None` if it is on disk and cannot be read.
-    async fn rows_of(&self, recording: RecordingSource) -> Result<Option<Vec<TableRows>>, RunError> {
-        let (source, config) = (recording.name().clone(), self.config.clone());
-        let stored_until = self.lock().stored_until;
+    async fn rows_of(&self, settled: Settled) -> Result<Option<Vec<TableRows>>, RunError> {
+        let (source, config) = (settled.source.name().clone(), self.config.clone());
+        let stored_until = match settled.is_again {
+            true => Some(UnixNanos(i64::MAX)),
+            false => self.lock().stored_until,
+        };
         let rows = off_executor(move || {
-            let opened = recording.open(&config.state_rules);
-            opened.map(|recording| recording_rows(&recording, stored_until))
+            let mut recording = settled.source.open(&config.state_rules)?;
+            if recording.process != settled.process {
+                Arc::make_mut(&mut recording).process = settled.process;
+            }
+            Ok::<_, UnreadableRecording>(recording_rows(&recording, stored_until))
         });
         let rows = rows
             .await
@@ -459,40 +347,31 @@ impl AttributionConnector {
         self.send_recordings(&round, output).await?;
         self.join(windows, &round, output).await?;
         self.forget(&round).await;
-        let spilled_bytes = i64::try_from(self.spill.used_bytes()).unwrap_or(i64::MAX);
-        self.metrics.spilled_bytes.set(spilled_bytes);
+        let stored_bytes = self.directory.as_ref().map_or(0, |directory| directory.used_bytes());
+        let stored_bytes = i64::try_from(stored_bytes).unwrap_or(i64::MAX);
+        self.metrics.stored_recording_bytes.set(stored_bytes);
         self.send_windows(windows, &round, output).await
     }
 }
 
-fn decode_profile(profile: &RuntimeProfile, rules: &StateRules) -> Result<Decoded, Refusal> {
-    let process = Arc::new(profile.process.clone());
-    go_execution_trace::decode(&profile.bytes, process, profile.source.clone(), rules).map_err(permanent_chain)
-}
-
-fn size_bytes(decoded: &Decoded) -> u64 {
-    match decoded {
-        Decoded::Anchored(recording) => recording.size_bytes(),
-        Decoded::Unanchored(recording) => recording.size_bytes(),
+/// The directory for recordings, if there is to be one, and what it holds.
+fn open_directory(
+    config: &AttributionConfig,
+) -> Result<(Option<Arc<RecordingsDirectory>>, Vec<StoredProfile>), BuildError> {
+    let Some(path) = &config.recordings_directory else {
+        return Ok((None, Vec::new()));
+    };
+    let opened = RecordingsDirectory::open(path, config.recordings_directory_limit_bytes);
+    let (directory, earlier) = opened.map_err(|error| BuildError::caused_by("recordings cannot be kept", error))?;
+    if let Some(first) = earlier.foreign.first() {
+        tracing::warn!(
+            path = %first.display(),
+            count = earlier.foreign.len(),
+            "recordings_directory holds files that are not recordings, of which this is the first: they are left \
+             alone; move them elsewhere"
+        );
     }
-}
-
-/// Tells a profile that is sent again from one that is not.
-fn digest(profile: &RuntimeProfile) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&profile.bytes);
-    hasher.finish()
-}
-
-/// A refusal whose reason is the error with all its causes, because the sender sees nothing else.
-fn permanent_chain(error: impl std::error::Error) -> Refusal {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        reason.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    Refusal::Permanent { reason }
+    Ok((Some(directory), earlier.profiles))
 }
 
 /// Runs work that takes long beside the async executor.
@@ -523,19 +402,6 @@ fn wall_clock() -> UnixNanos {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     UnixNanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
-}
-
-#[async_trait]
-impl Consumer for AttributionConnector {
-    async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
-        match batch.payload {
-            Payload::Otlp(request) if request.signal() == Signal::Traces => self.consume_spans(request).await,
-            Payload::Profile(profile) => self.consume_profile(profile).await,
-            Payload::Otlp(_) | Payload::Tables(_) => Err(Refusal::permanent(
-                "the attribution connector takes traces and profiles only",
-            )),
-        }
-    }
 }
 
 #[async_trait]

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::held_spans::{HeldSpans, Lateness};
 use super::pending::Evicted;
+use super::recordings_directory::StoredProfile;
 use super::slots::{Round, touches};
 
 /// CPU profiles may take one part in so many of the memory for recordings, beside those: they are short.
@@ -32,6 +33,8 @@ struct HeldCpuProfile {
     at: Instant,
     profile: Arc<CpuProfile>,
     bytes: u64,
+    /// What it was decoded from, if there is a directory for it.
+    stored: Option<Arc<StoredProfile>>,
 }
 
 /// A profile that was decoded, without the samples that name no span.
@@ -106,11 +109,16 @@ impl DecodedCpuProfile {
         Ok(decoded)
     }
 
+    /// Whether it says anything of spans. If not, it is not held.
+    pub(super) fn is_useful(&self) -> bool {
+        !self.profile.samples.is_empty()
+    }
+
     /// Memory that it takes while it is held: none if it says nothing of spans.
     fn held_bytes(&self) -> u64 {
-        match self.profile.samples.is_empty() {
-            true => 0,
-            false => size_of::<HeldCpuProfile>() as u64 + self.profile.size_bytes(),
+        match self.is_useful() {
+            false => 0,
+            true => size_of::<HeldCpuProfile>() as u64 + self.profile.size_bytes(),
         }
     }
 }
@@ -121,19 +129,22 @@ impl CpuProfiles {
     pub(super) fn add(
         &mut self,
         decoded: DecodedCpuProfile,
+        stored: Option<Arc<StoredProfile>>,
         spans: &mut HeldSpans,
         recording_limit_bytes: u64,
         now: Instant,
     ) -> (Lateness, Evicted) {
-        let (bytes, profile, mut evicted) = (decoded.held_bytes(), decoded.profile, Evicted::default());
-        if profile.samples.is_empty() {
-            return (Lateness::default(), evicted);
+        if !decoded.is_useful() {
+            stored.iter().for_each(|stored| stored.let_go());
+            return (Lateness::default(), Evicted::default());
         }
+        let (bytes, profile, mut evicted) = (decoded.held_bytes(), decoded.profile, Evicted::default());
         let limit_bytes = recording_limit_bytes / PART_OF_RECORDING_LIMIT;
         while self.bytes + bytes > limit_bytes
             && let Some(held) = self.held.pop_front()
         {
             self.bytes -= held.bytes;
+            held.let_go();
             evicted.recordings += 1;
             for process in held.processes(spans) {
                 spans.close(&process, held.profile.window);
@@ -144,6 +155,7 @@ impl CpuProfiles {
             at: now,
             profile: Arc::new(profile),
             bytes,
+            stored,
         };
         let mut lateness = Lateness::default();
         for process in held.processes(spans) {
@@ -177,6 +189,7 @@ impl CpuProfiles {
                 return true;
             }
             processes.iter().for_each(|process| spans.close(process, window));
+            held.let_go();
             *bytes -= held.bytes;
             false
         });
@@ -188,5 +201,11 @@ impl HeldCpuProfile {
     fn processes(&self, spans: &HeldSpans) -> Vec<Arc<ProcessIdentity>> {
         let compatible = (spans.known_processes()).filter(|process| self.profile.process.is_compatible_with(process));
         compatible.cloned().collect()
+    }
+
+    fn let_go(&self) {
+        if let Some(stored) = &self.stored {
+            stored.let_go();
+        }
     }
 }

@@ -50,7 +50,7 @@ impl Join {
     pub(super) fn open_recordings(&mut self, state_rules: &StateRules, limit_bytes: u64) -> Opened {
         let (mut left_out, mut uncorrected, mut bytes) = (0, 0, 0);
         let mut open = |source: &RecordingSource| {
-            let more_bytes = source.restored_bytes();
+            let more_bytes = source.loaded_bytes();
             let fits = bytes == 0 || more_bytes == 0 || bytes + more_bytes <= limit_bytes;
             let opened = fits.then(|| source.open(state_rules));
             match opened {

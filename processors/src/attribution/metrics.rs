@@ -47,10 +47,12 @@ pub(super) struct Metrics {
     pub(super) cpu_samples: IntCounterVec,
     /// Profiles that could not be decoded.
     pub(super) rejected_recordings: IntCounter,
-    /// Recordings let go before their time because of `recording_limit`.
+    /// Recordings let go before their time because of a limit.
     pub(super) evicted_recordings: IntCounter,
-    /// Recordings written to disk because of `recording_limit`.
-    pub(super) spilled_recordings: IntCounter,
+    /// Recordings of which only the file is left, because of `recording_limit`.
+    pub(super) unloaded_recordings: IntCounter,
+    /// Profiles of earlier runs that were taken up.
+    pub(super) restored_recordings: IntCounter,
     /// Times that a recording on disk was left out of a join, because it could not be read or too many were needed.
     pub(super) left_out_recordings: IntCounter,
     /// Recordings without a wall clock that spans have placed.
@@ -68,7 +70,7 @@ pub(super) struct Metrics {
     /// Windows of the matrix that are still open.
     pub(super) open_windows: IntGauge,
     /// Profiles on disk.
-    pub(super) spilled_bytes: IntGauge,
+    pub(super) stored_recording_bytes: IntGauge,
 }
 
 /// [`WalkCounts`] of all joins.
@@ -180,6 +182,7 @@ impl Metrics {
 
     pub(super) fn count_evicted(&self, evicted: &Evicted) {
         self.evicted_recordings.inc_by(evicted.recordings);
+        self.unloaded_recordings.inc_by(evicted.unloaded);
         self.sealed_early_spans.inc_by(evicted.sealed_spans);
     }
 
@@ -285,14 +288,12 @@ impl Metrics {
             accepted_cpu_profiles: counter("accepted_cpu_profiles", "CPU profiles decoded")?,
             cpu_samples,
             rejected_recordings: counter("rejected_recordings", "Runtime profiles that could not be decoded")?,
-            evicted_recordings: counter(
-                "evicted_recordings",
-                "Recordings let go early because of recording_limit",
+            evicted_recordings: counter("evicted_recordings", "Recordings let go early because of a limit")?,
+            unloaded_recordings: counter(
+                "unloaded_recordings",
+                "Recordings on disk only because of recording_limit",
             )?,
-            spilled_recordings: counter(
-                "spilled_recordings",
-                "Recordings written to disk because of recording_limit",
-            )?,
+            restored_recordings: counter("restored_recordings", "Runtime profiles of an earlier run taken up")?,
             left_out_recordings: counter("left_out_recordings", "Recordings on disk that a join did without")?,
             anchored_recordings: counter(
                 "anchored_recordings",
@@ -307,7 +308,7 @@ impl Metrics {
             calls,
             pending_spans: gauge("pending_spans", "Spans accepted and not yet joined and sent")?,
             open_windows: gauge("open_windows", "Windows of the matrix that are still open")?,
-            spilled_bytes: gauge("spilled_bytes", "Profiles on disk")?,
+            stored_recording_bytes: gauge("stored_recording_bytes", "Bytes in recordings_directory")?,
         })
     }
 }

@@ -13,8 +13,11 @@
 //! What comes later and touches it makes it due again, until `retention` after the join; rows that come out differently
 //! replace the earlier ones. So the tables do not depend on the order in which things arrive. A recording without a wall clock
 //! (Go before 1.25) is joined once its process's spans show when it was made.
-//! Everything held is bounded; beyond the bound batches are refused, so senders wait.
+//! Everything held is bounded; beyond the bound batches are refused, so senders wait. What is held survives a restart: spans are
+//! in the store, profiles in `recordings_directory`.
 
+mod accepting;
+mod choosing;
 mod config;
 mod connector;
 mod cpu_profiles;
@@ -32,12 +35,13 @@ mod pending;
 mod recording_rows;
 mod recording_source;
 mod recordings;
+mod recordings_directory;
 mod relatives;
 mod restart;
+mod restored_recordings;
 mod restoring;
 mod rows;
 mod slots;
-mod spill;
 mod stack_layers;
 mod state_rules;
 #[cfg(test)]

@@ -5,19 +5,18 @@ use std::time::{Duration, Instant};
 
 use spandrel_attribution::{NotAnchored, SpanAttribution};
 use spandrel_model::{Interval, ProcessIdentity, Span, TaskRecording, UnanchoredRecording};
-use spandrel_pipeline::RuntimeProfile;
 
+use super::choosing::Choosing;
 use super::cpu_profiles::{CpuProfiles, DecodedCpuProfile};
 use super::duplicates::Latest;
 use super::emitted::{Changes, Emitted};
 use super::held_spans::{Added, Gathering, HeldSpans, Lateness, Released, Restored};
 use super::join::Join;
-use super::recording_source::RecordingSource;
-use super::recordings::{Choosing, RecordingId, Recordings};
+use super::recordings::{Recordings, Settled};
+use super::recordings_directory::{Decision, StoredProfile};
 use super::relatives::Place;
 use super::restart::RecalledSpan;
 use super::slots::{Outcome, Round};
-use super::spill::SpillFile;
 use super::unanchored::{Placed, Placing};
 
 /// How many of the latest profiles are recognized when they are sent again.
@@ -39,17 +38,8 @@ pub(super) struct Evicted {
     pub(super) recordings: u64,
     /// Spans that could have been corrected for longer, had there been room.
     pub(super) sealed_spans: u64,
-}
-
-/// Whether there is room for a recording.
-#[derive(Debug)]
-pub(super) enum Room {
-    /// Yes.
-    Free(Evicted),
-    /// When these are on disk.
-    AfterSpilling(Vec<(RecordingId, Arc<RuntimeProfile>)>),
-    /// No.
-    None,
+    /// Recordings that are on disk only from now on.
+    pub(super) unloaded: u64,
 }
 
 impl Pending {
@@ -91,57 +81,73 @@ impl Pending {
         self.profiles.remove(&digest);
     }
 
-    /// What it takes to keep recordings in `limit_bytes` of memory when `bytes` more come. If nothing can be spilled, the
-    /// oldest go.
-    pub(super) fn make_room_for_recording(&mut self, bytes: u64, limit_bytes: u64, can_spill: bool) -> Room {
+    /// Makes room in memory for `bytes` of a recording: others stay on disk only, and if there is none, the oldest go.
+    /// `None` if there is no room all the same.
+    pub(super) fn make_room_for_recording(&mut self, bytes: u64, limit_bytes: u64) -> Option<Evicted> {
         let mut evicted = Evicted::default();
         while !self.recordings.has_room(bytes, limit_bytes) {
-            let to_spill = match can_spill {
-                true => self.recordings.to_spill(bytes, limit_bytes),
-                false => Vec::new(),
-            };
-            if !to_spill.is_empty() {
-                return Room::AfterSpilling(to_spill);
+            if self.recordings.unload() {
+                evicted.unloaded += 1;
+            } else {
+                evicted.sealed_spans += self.recordings.evict_from_memory(&mut self.spans)?;
+                evicted.recordings += 1;
             }
-            let Some(sealed_spans) = self.recordings.evict(&mut self.spans) else {
-                return Room::None;
-            };
-            evicted.recordings += 1;
-            evicted.sealed_spans += sealed_spans;
         }
-        Room::Free(evicted)
+        Some(evicted)
     }
 
-    /// Frees the memory of a recording that is now on disk.
-    pub(super) fn spilled(&mut self, id: RecordingId, file: SpillFile) {
-        self.recordings.spilled(id, file);
+    /// Lets the oldest recording on disk go. `None` if there is none of which the rows have been handed out.
+    pub(super) fn evict_from_disk(&mut self) -> Option<Evicted> {
+        let sealed_spans = self.recordings.evict_from_disk(&mut self.spans)?;
+        Some(Evicted {
+            recordings: 1,
+            sealed_spans,
+            unloaded: 0,
+        })
     }
 
-    /// Adds a recording and what it was decoded from, for which there is room.
-    pub(super) fn add_recording(&mut self, recording: TaskRecording, profile: Arc<RuntimeProfile>, now: Instant) {
-        self.recordings.add(recording, profile, now);
+    /// Adds a recording, for which there is room; `stored` is what it was decoded from, if there is a directory for it.
+    pub(super) fn add_recording(&mut self, recording: TaskRecording, stored: Option<StoredProfile>, now: Instant) {
+        self.recordings.add(recording, accepted(stored), now);
     }
 
     /// The same for a recording without a wall clock. `digest` is that of its profile.
     pub(super) fn add_unanchored(
         &mut self,
         recording: UnanchoredRecording,
-        profile: Arc<RuntimeProfile>,
+        stored: Option<StoredProfile>,
         digest: u64,
         now: Instant,
     ) {
-        self.recordings.add_unanchored(recording, profile, digest, now);
+        self.recordings.add_unanchored(recording, accepted(stored), digest, now);
+    }
+
+    /// Takes up a recording that an earlier run held, with what that decided of it.
+    pub(super) fn take_up_recording(
+        &mut self,
+        recording: TaskRecording,
+        stored: StoredProfile,
+        decision: Decision,
+        now: Instant,
+    ) {
+        self.recordings.take_up(recording, Arc::new(stored), decision, now);
+    }
+
+    /// What is to be written to disk before rows are handed out. See [`Recordings::take_decisions`].
+    pub(super) fn take_decisions(&mut self) -> Vec<(Arc<StoredProfile>, Decision)> {
+        self.recordings.take_decisions()
     }
 
     /// Adds a CPU profile; spans that were joined without it are due again. See [`CpuProfiles::add`].
     pub(super) fn add_cpu_profile(
         &mut self,
         decoded: DecodedCpuProfile,
+        stored: Option<StoredProfile>,
         recording_limit_bytes: u64,
         now: Instant,
     ) -> (Lateness, Evicted) {
         self.cpu_profiles
-            .add(decoded, &mut self.spans, recording_limit_bytes, now)
+            .add(decoded, accepted(stored), &mut self.spans, recording_limit_bytes, now)
     }
 
     /// The spans of a process, those that touch `interval` if one is given.
@@ -193,7 +199,7 @@ impl Pending {
     }
 
     /// Recordings whose rows are to be handed out. See [`Recordings::take_settled`].
-    pub(super) fn take_settled(&mut self, round: &Round) -> Vec<RecordingSource> {
+    pub(super) fn take_settled(&mut self, round: &Round) -> Vec<Settled> {
         self.recordings.take_settled(round)
     }
 
@@ -263,4 +269,8 @@ impl Pending {
     pub(super) fn forget_some(&mut self, count: usize, limit: usize) -> Option<u64> {
         self.spans.forget_some(count, limit)
     }
+}
+
+fn accepted(stored: Option<StoredProfile>) -> Option<Arc<StoredProfile>> {
+    stored.inspect(StoredProfile::keep).map(Arc::new)
 }

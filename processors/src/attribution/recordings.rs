@@ -4,16 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use spandrel_attribution::{NotAnchored, ProcessChoice, ProcessSpans, Rules, choose_process};
-use spandrel_model::{Interval, ProcessIdentity, Span, TaskRecording, UnanchoredRecording};
-use spandrel_pipeline::RuntimeProfile;
-use spandrel_profiles::go_execution_trace::StateRules;
-use thiserror::Error;
+use spandrel_attribution::NotAnchored;
+use spandrel_model::{Interval, ProcessIdentity, TaskRecording, UnanchoredRecording};
 
+use super::choosing::Choosing;
 use super::held_spans::HeldSpans;
-use super::recording_source::{RecordingSource, RestoreError, SpilledRecording};
+use super::recording_source::{RecordingOnDisk, RecordingSource};
+use super::recordings_directory::{Decision, StoredProfile};
 use super::slots::{Round, touches};
-use super::spill::SpillFile;
 use super::unanchored::{HeldUnanchored, Placed, Placing};
 
 /// Every recording that waits or that spans may still need.
@@ -40,82 +38,78 @@ struct HeldRecording {
     /// Process that the sender named.
     identity: Arc<ProcessIdentity>,
     source: RecordingSource,
-    /// As it came, while the recording is in memory.
-    profile: Option<Arc<RuntimeProfile>>,
-    /// Memory that it takes.
+    /// What it was decoded from, if there is a directory for it.
+    stored: Option<Arc<StoredProfile>>,
+    /// Memory that it takes; none while it is on disk only.
     bytes: u64,
-    /// Process whose spans it is joined with, once it is known.
-    owner: Option<Arc<ProcessIdentity>>,
+    decision: Decision,
+    /// Whether the directory knows the decision.
+    is_decision_stored: bool,
     /// Earliest time at which the spans are asked again whose it is, but for the last.
     asked_again_at: Instant,
-    /// Whether its rows have been handed out, under the identity of its owner.
-    is_settled: bool,
+    /// Whether an earlier run has handed its rows out, which may be lost.
+    is_handed_out_again: bool,
 }
 
-/// A question to the spans: of which of their processes is this recording?
+/// A recording whose rows are to be handed out.
 #[derive(Debug)]
-pub(super) struct Choosing {
-    id: RecordingId,
+pub(super) struct Settled {
     pub(super) source: RecordingSource,
-    /// Time that the recording covers.
-    pub(super) window: Interval,
-    /// The processes that may be the recorded one, with their spans in this time, which are filled in one process at a
-    /// time.
-    pub(super) candidates: Vec<(Arc<ProcessIdentity>, Vec<Arc<Span>>)>,
-    /// Whether the recording has waited long enough, so that its rows are handed out in any case.
-    pub(super) is_last: bool,
-    /// Whether spans of a process that it fits came at any time.
-    pub(super) is_known: bool,
-}
-
-impl Choosing {
-    /// Takes long where many spans of several processes are candidates.
-    pub(super) fn answer(&self, rules: &Rules, state_rules: &StateRules) -> Result<Arc<ProcessIdentity>, Unchosen> {
-        let recording = self.source.open(state_rules)?;
-        let processes: Vec<ProcessSpans<'_>> = (self.candidates.iter())
-            .map(|(process, spans)| ProcessSpans {
-                process: process.clone(),
-                spans: spans.iter().map(AsRef::as_ref).collect(),
-                context: Vec::new(),
-            })
-            .collect();
-        match choose_process(&recording, &processes, rules) {
-            ProcessChoice::Chosen { index, .. } => Ok(processes[index].process.clone()),
-            undecided => Err(Unchosen::Undecided(undecided)),
-        }
-    }
-}
-
-/// Why the process of a recording is not known.
-#[derive(Debug, Error)]
-pub(super) enum Unchosen {
-    /// The spans do not tell.
-    #[error("{0}")]
-    Undecided(ProcessChoice),
-    /// The recording is on disk and cannot be read.
-    #[error(transparent)]
-    Unreadable(#[from] RestoreError),
+    /// Process that its rows name.
+    pub(super) process: Arc<ProcessIdentity>,
+    /// Whether an earlier run has handed them out, too.
+    pub(super) is_again: bool,
 }
 
 impl HeldRecording {
-    fn new(id: RecordingId, at: Instant, recording: TaskRecording, profile: Arc<RuntimeProfile>) -> Self {
+    fn new(id: RecordingId, at: Instant, recording: TaskRecording, stored: Option<Arc<StoredProfile>>) -> Self {
         Self {
             id,
             at,
             window: recording.window,
             identity: recording.process.clone(),
-            bytes: recording.size_bytes() + profile.bytes.len() as u64,
+            bytes: recording.size_bytes(),
+            decision: Decision {
+                placed: recording.clock.estimate(),
+                ..Decision::default()
+            },
             source: RecordingSource::Decoded(Arc::new(recording)),
-            profile: Some(profile),
-            owner: None,
+            is_decision_stored: true,
+            stored,
             asked_again_at: at,
-            is_settled: false,
+            is_handed_out_again: false,
         }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.decision.rows_under.is_some()
+    }
+
+    fn decide(&mut self, decide: impl FnOnce(&mut Decision)) {
+        decide(&mut self.decision);
+        self.is_decision_stored = self.stored.is_none();
+    }
+
+    fn let_go(&self) {
+        if let Some(stored) = &self.stored {
+            stored.let_go();
+        }
+    }
+
+    /// Frees its memory if it is on disk, too. Returns whether it was in memory and is so no more.
+    fn unload(&mut self) -> bool {
+        let (RecordingSource::Decoded(recording), Some(stored)) = (&self.source, &self.stored) else {
+            return false;
+        };
+        let on_disk = RecordingOnDisk::new(stored.clone(), recording);
+        self.source = RecordingSource::OnDisk(Arc::new(on_disk));
+        self.bytes = 0;
+        true
     }
 
     fn is_needed(&self, spans: &HeldSpans) -> bool {
         let window = self.window;
-        match &self.owner {
+        match &self.decision.owner {
             Some(owner) => spans.is_needed(owner, window),
             None => (spans.processes())
                 .filter(|(process, _)| self.identity.is_compatible_with(process))
@@ -125,29 +119,51 @@ impl HeldRecording {
 }
 
 impl Recordings {
-    /// Adds a recording, and what it was decoded from; the caller has made room for both.
-    pub(super) fn add(&mut self, recording: TaskRecording, profile: Arc<RuntimeProfile>, now: Instant) {
-        let held = HeldRecording::new(self.next_id(), now, recording, profile);
+    /// Adds a recording, for which the caller has made room.
+    pub(super) fn add(&mut self, recording: TaskRecording, stored: Option<Arc<StoredProfile>>, now: Instant) {
+        let held = HeldRecording::new(self.next_id(), now, recording, stored);
         self.bytes += held.bytes;
         self.held.push_back(held);
     }
 
-    /// The same for a recording without a wall clock. `digest` is that of its profile.
+    /// Adds one that an earlier run held, under the identity that its sender gave. What was decided of it stays.
+    pub(super) fn take_up(
+        &mut self,
+        mut recording: TaskRecording,
+        stored: Arc<StoredProfile>,
+        decision: Decision,
+        now: Instant,
+    ) {
+        let identity = recording.process.clone();
+        if let Some(owner) = &decision.owner {
+            recording.process = owner.clone();
+        }
+        let held = HeldRecording {
+            identity,
+            is_handed_out_again: decision.rows_under.is_some(),
+            decision,
+            ..HeldRecording::new(self.next_id(), now, recording, Some(stored))
+        };
+        self.bytes += held.bytes;
+        self.held.push_back(held);
+    }
+
+    /// Adds a recording without a wall clock. `digest` is that of its profile.
     pub(super) fn add_unanchored(
         &mut self,
         recording: UnanchoredRecording,
-        profile: Arc<RuntimeProfile>,
+        stored: Option<Arc<StoredProfile>>,
         digest: u64,
         now: Instant,
     ) {
         let id = self.next_id();
-        let bytes = recording.size_bytes() + profile.bytes.len() as u64;
+        let bytes = recording.size_bytes();
         self.bytes += bytes;
         self.unanchored.push(HeldUnanchored {
             id,
             at: now,
             recording: Arc::new(recording),
-            profile,
+            stored,
             bytes,
             asked_again_at: now,
             digest,
@@ -173,9 +189,11 @@ impl Recordings {
                 let processes = spans.processes();
                 processes.filter(|(process, _)| held.recording.process().is_compatible_with(process))
             };
-            let is_last = round.is_due(held.at);
+            let is_due = round.is_due(held.at);
+            // One on disk is left to the next run.
+            let is_last = is_due && !(round.is_last && held.stored.is_some());
             let asks = || held.asked_again_at <= round.now && candidates().any(|(_, spans)| spans.has_due_spans(round));
-            if is_last || asks() {
+            if is_due || asks() {
                 placings.push(Placing {
                     recording: held.recording.clone(),
                     candidates: candidates().map(|(process, _)| (process.clone(), Vec::new())).collect(),
@@ -206,7 +224,7 @@ impl Recordings {
             id,
             at,
             recording,
-            profile,
+            stored,
             bytes,
             digest,
             ..
@@ -215,13 +233,14 @@ impl Recordings {
         // The last other reference goes, so that anchoring copies nothing.
         drop(placing);
         let Ok(Placed { process, estimate }) = answer else {
+            stored.iter().for_each(|stored| stored.let_go());
             return Err(digest);
         };
         let mut recording = Arc::unwrap_or_clone(recording).anchored(estimate);
         recording.process = process.clone();
         let window = recording.window;
-        let mut held = HeldRecording::new(id, at, recording, profile);
-        held.owner = Some(process.clone());
+        let mut held = HeldRecording::new(id, at, recording, stored);
+        held.decide(|decision| decision.owner = Some(process.clone()));
         self.bytes += held.bytes;
         let position = self.held.partition_point(|held| held.id < id);
         self.held.insert(position, held);
@@ -232,13 +251,13 @@ impl Recordings {
     /// touch them.
     pub(super) fn choosings(&self, spans: &HeldSpans, round: &Round) -> Vec<Choosing> {
         let mut choosings = Vec::new();
-        for held in self.held.iter().filter(|held| held.owner.is_none()) {
+        for held in self.held.iter().filter(|held| held.decision.owner.is_none()) {
             let window = held.window;
             let candidates = || {
                 let processes = spans.processes();
                 processes.filter(|(process, _)| held.identity.is_compatible_with(process))
             };
-            let is_last = !held.is_settled && round.is_due(held.at);
+            let is_last = !held.is_settled() && round.is_due(held.at);
             let may_ask = round.is_last || held.asked_again_at <= round.now;
             if is_last || may_ask && candidates().any(|(_, spans)| spans.has_due_slot(window, round)) {
                 choosings.push(Choosing {
@@ -272,27 +291,47 @@ impl Recordings {
         let owner = owner?;
         match &mut held.source {
             RecordingSource::Decoded(recording) => Arc::make_mut(recording).process = owner.clone(),
-            RecordingSource::Spilled(spilled) => Arc::make_mut(spilled).process = owner.clone(),
+            RecordingSource::OnDisk(on_disk) => Arc::make_mut(on_disk).process = owner.clone(),
         }
-        held.owner = Some(owner);
+        held.decide(|decision| decision.owner = Some(owner));
         Some(held.window)
     }
 
     /// Recordings whose time has come and that have not been returned yet, each under the identity of its process if that
-    /// is known by now, else under its own.
-    pub(super) fn take_settled(&mut self, round: &Round) -> Vec<RecordingSource> {
-        let due = (self.held.iter_mut()).filter(|held| !held.is_settled && round.is_due(held.at));
-        due.map(|held| {
-            held.is_settled = true;
-            held.source.clone()
-        })
-        .collect()
+    /// is known by now, else under its own; and once those that an earlier run has returned, as it did.
+    pub(super) fn take_settled(&mut self, round: &Round) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        for held in &mut self.held {
+            let is_again = std::mem::take(&mut held.is_handed_out_again);
+            if !held.is_settled() && round.is_due(held.at) {
+                let process = held.decision.owner.clone().unwrap_or_else(|| held.identity.clone());
+                held.decide(|decision| decision.rows_under = Some(process));
+            } else if !is_again {
+                continue;
+            }
+            settled.extend(held.decision.rows_under.clone().map(|process| Settled {
+                source: held.source.clone(),
+                process,
+                is_again,
+            }));
+        }
+        settled
+    }
+
+    /// What was decided of recordings on disk and is not written there yet. It is taken to be from now on.
+    pub(super) fn take_decisions(&mut self) -> Vec<(Arc<StoredProfile>, Decision)> {
+        let unwritten = self.held.iter_mut().filter(|held| !held.is_decision_stored);
+        let decisions = unwritten.filter_map(|held| {
+            held.is_decision_stored = true;
+            Some((held.stored.clone()?, held.decision.clone()))
+        });
+        decisions.collect()
     }
 
     /// The recordings of a process that touch any of `hulls`.
     pub(super) fn touching(&self, process: &Arc<ProcessIdentity>, hulls: &[Interval]) -> Vec<RecordingSource> {
         let touching = self.held.iter().filter(|held| {
-            let is_of_process = held.owner.as_ref().is_some_and(|owner| owner == process);
+            let is_of_process = held.decision.owner.as_ref().is_some_and(|owner| owner == process);
             is_of_process && hulls.iter().any(|hull| touches(held.window, *hull))
         });
         touching.map(|held| held.source.clone()).collect()
@@ -300,7 +339,7 @@ impl Recordings {
 
     /// Times of the recordings that are or may be of a process, sorted.
     pub(super) fn windows_of(&self, process: &ProcessIdentity) -> Vec<Interval> {
-        let of_process = self.held.iter().filter(|held| match &held.owner {
+        let of_process = self.held.iter().filter(|held| match &held.decision.owner {
             Some(owner) => **owner == *process,
             None => held.identity.is_compatible_with(process),
         });
@@ -314,54 +353,50 @@ impl Recordings {
     pub(super) fn forget(&mut self, spans: &mut HeldSpans, round: &Round) {
         let bytes = &mut self.bytes;
         self.held.retain(|held| {
-            if !held.is_settled || !round.is_over(held.at) || held.is_needed(spans) {
+            if !held.is_settled() || !round.is_over(held.at) || held.is_needed(spans) {
                 return true;
             }
-            if let Some(owner) = &held.owner {
+            if let Some(owner) = &held.decision.owner {
                 spans.close(owner, held.window);
             }
+            held.let_go();
             *bytes -= held.bytes;
             false
         });
     }
 
-    /// Recordings in memory, the oldest first, which take `bytes` or more beyond `limit` together with others; all of them
-    /// if that is not enough.
-    pub(super) fn to_spill(&self, bytes: u64, limit: u64) -> Vec<(RecordingId, Arc<RuntimeProfile>)> {
-        let mut excess = (self.bytes + bytes).saturating_sub(limit);
-        let mut to_spill = Vec::new();
-        for held in &self.held {
-            if excess == 0 {
-                break;
-            }
-            if let Some(profile) = &held.profile {
-                to_spill.push((held.id, profile.clone()));
-                excess = excess.saturating_sub(held.bytes);
+    /// Frees the memory of the oldest recording that is on disk, too. Returns whether there was one.
+    pub(super) fn unload(&mut self) -> bool {
+        for held in &mut self.held {
+            let bytes = held.bytes;
+            if held.unload() {
+                self.bytes -= bytes;
+                return true;
             }
         }
-        to_spill
-    }
-
-    /// Frees the memory of a recording that is now on disk.
-    pub(super) fn spilled(&mut self, id: RecordingId, file: SpillFile) {
-        let Some(held) = self.held.iter_mut().find(|held| held.id == id) else {
-            return;
-        };
-        if let (RecordingSource::Decoded(recording), Some(profile)) = (&held.source, held.profile.take()) {
-            let spilled = SpilledRecording::new(file, &profile, recording);
-            self.bytes -= std::mem::take(&mut held.bytes);
-            held.source = RecordingSource::Spilled(Arc::new(spilled));
-        }
+        false
     }
 
     /// Lets the oldest recording in memory go whose rows have been handed out, and makes final what depends on it. `None`
     /// if there is none, else of how many spans.
-    pub(super) fn evict(&mut self, spans: &mut HeldSpans) -> Option<u64> {
-        let is_evictable = |held: &HeldRecording| held.is_settled && held.profile.is_some();
-        let index = self.held.iter().position(is_evictable)?;
+    pub(super) fn evict_from_memory(&mut self, spans: &mut HeldSpans) -> Option<u64> {
+        self.evict(|held| held.bytes > 0, spans)
+    }
+
+    /// The same with the oldest one on disk.
+    pub(super) fn evict_from_disk(&mut self, spans: &mut HeldSpans) -> Option<u64> {
+        self.evict(|held| held.stored.is_some(), spans)
+    }
+
+    fn evict(&mut self, frees_room: impl Fn(&HeldRecording) -> bool, spans: &mut HeldSpans) -> Option<u64> {
+        let index = self
+            .held
+            .iter()
+            .position(|held| held.is_settled() && frees_room(held))?;
         let held = self.held.remove(index)?;
+        held.let_go();
         self.bytes -= held.bytes;
-        Some(held.owner.map_or(0, |owner| {
+        Some(held.decision.owner.map_or(0, |owner| {
             spans.close(&owner, held.window);
             spans.seal_touching(&owner, held.window)
         }))

@@ -13,6 +13,8 @@ impl AttributionConnector {
     /// Asks the consumer of the rows what it has of earlier runs, and takes that up. Where that is not possible the
     /// connector starts with nothing, and says so.
     pub(super) async fn take_up(&self, outputs: &Outputs) {
+        // The recordings first: whether spans can be corrected depends on them.
+        self.take_up_recordings().await;
         let Some(consumer) = outputs.get(Signal::Tables).filter(|_| self.config.restore) else {
             return;
         };

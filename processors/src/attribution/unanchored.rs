@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use spandrel_attribution::{Anchor, NotAnchored, ProcessSpans, choose_anchor};
 use spandrel_model::{OffsetEstimate, ProcessIdentity, Span, UnanchoredRecording};
-use spandrel_pipeline::RuntimeProfile;
 
 use super::recordings::RecordingId;
+use super::recordings_directory::StoredProfile;
 
 /// One that waits.
 #[derive(Debug)]
@@ -18,9 +18,9 @@ pub(super) struct HeldUnanchored {
     pub(super) id: RecordingId,
     pub(super) at: Instant,
     pub(super) recording: Arc<UnanchoredRecording>,
-    /// As it came.
-    pub(super) profile: Arc<RuntimeProfile>,
-    /// Memory that both take.
+    /// What it was decoded from, if there is a directory for it.
+    pub(super) stored: Option<Arc<StoredProfile>>,
+    /// Memory that it takes.
     pub(super) bytes: u64,
     /// Earliest time of the next question, but for the last.
     pub(super) asked_again_at: Instant,
@@ -73,9 +73,9 @@ mod tests {
     use spandrel_profiles::go_execution_trace::StateRules;
 
     use super::super::join::run_join;
-    use super::super::pending::{Pending, Room};
+    use super::super::pending::Pending;
     use super::super::slots::Round;
-    use super::super::tests::{join_of, no_profile};
+    use super::super::tests::join_of;
     use super::*;
 
     const OFFSET_NS: i64 = 1_795_000_000_000_000_000;
@@ -186,9 +186,7 @@ mod tests {
     }
 
     fn add(pending: &mut Pending, at: Instant) {
-        let recording = recording();
-        let profile = no_profile(recording.process());
-        pending.add_unanchored(recording, profile, DIGEST, at);
+        pending.add_unanchored(recording(), None, DIGEST, at);
     }
 
     #[test]
@@ -231,8 +229,8 @@ mod tests {
         add(&mut pending, arrival);
 
         for due in [start, arrival] {
-            let room = pending.make_room_for_recording(bytes, bytes, false);
-            assert!(matches!(room, Room::None), "it takes its room");
+            let room = pending.make_room_for_recording(bytes, bytes);
+            assert_eq!(room, None, "it takes its room");
             let [Err(NotAnchored::NoOffset(_))] = place(&mut pending, &round(due))[..] else {
                 panic!("three spans are not enough");
             };
@@ -240,10 +238,7 @@ mod tests {
         assert!(place(&mut pending, &round(arrival)).is_empty());
         assert!(pending.take_settled(&round(arrival)).is_empty());
         assert!(pending.is_new_profile(DIGEST));
-        assert!(matches!(
-            pending.make_room_for_recording(bytes, bytes, false),
-            Room::Free(_)
-        ));
+        assert!(pending.make_room_for_recording(bytes, bytes).is_some());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::stream::{Row, text};
 
 /// Takes tables and remembers them.
 #[derive(Default)]
-struct Sink(Mutex<Vec<(Table, RecordBatch)>>);
+pub(super) struct Sink(Mutex<Vec<(Table, RecordBatch)>>);
 
 #[async_trait]
 impl Consumer for Sink {
@@ -44,7 +44,7 @@ impl Consumer for Sink {
 }
 
 impl Sink {
-    fn sum(&self, table: Table, column: &str) -> i64 {
+    pub(super) fn sum(&self, table: Table, column: &str) -> i64 {
         let tables = self.0.lock().unwrap();
         let batches = tables.iter().filter(|(name, _)| *name == table);
         batches
@@ -59,7 +59,7 @@ impl Sink {
             .sum()
     }
 
-    fn rows(&self, table: Table) -> usize {
+    pub(super) fn rows(&self, table: Table) -> usize {
         let tables = self.0.lock().unwrap();
         tables
             .iter()
@@ -68,7 +68,7 @@ impl Sink {
             .sum()
     }
 
-    fn outputs(self: &Arc<Self>) -> Outputs {
+    pub(super) fn outputs(self: &Arc<Self>) -> Outputs {
         Outputs::new([(Signal::Tables, self.clone() as Arc<dyn Consumer>)])
     }
 }
@@ -77,25 +77,28 @@ fn connector(yaml: &str) -> Arc<AttributionConnector> {
     measured_connector(yaml, &Registry::new())
 }
 
-fn measured_connector(yaml: &str, registry: &Registry) -> Arc<AttributionConnector> {
+pub(super) fn config(yaml: &str) -> AttributionConfig {
     let section = Section::from_yaml("connectors::attribution", yaml).unwrap();
-    let config = AttributionConfig::check(&section, &mut Problems::new()).expect("the section is valid");
+    AttributionConfig::check(&section, &mut Problems::new()).expect("the section is valid")
+}
+
+pub(super) fn measured_connector(yaml: &str, registry: &Registry) -> Arc<AttributionConnector> {
     let context = BuildContext {
         id: "attribution".into(),
         registry: registry.clone(),
     };
-    Arc::new(AttributionConnector::new(config, &context).unwrap())
+    Arc::new(AttributionConnector::new(config(yaml), &context).unwrap())
 }
 
 /// Sum of a counter over its labels.
-fn metric(registry: &Registry, name: &str) -> f64 {
+pub(super) fn metric(registry: &Registry, name: &str) -> f64 {
     let families = registry.gather();
     let family = families.iter().filter(|family| family.name() == name);
     let counters = family.flat_map(|family| family.get_metric());
     counters.map(|metric| metric.get_counter().get_value()).sum()
 }
 
-async fn wait_for(is_there: impl Fn() -> bool) {
+pub(super) async fn wait_for(is_there: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is_there() {
         assert!(Instant::now() < deadline, "it never came");
@@ -103,7 +106,7 @@ async fn wait_for(is_there: impl Fn() -> bool) {
     }
 }
 
-fn batch(payload: Payload) -> Batch {
+pub(super) fn batch(payload: Payload) -> Batch {
     Batch {
         payload,
         context: Arc::new(RequestContext::default()),
@@ -115,7 +118,7 @@ fn spans(first: u64, count: u64) -> Batch {
     spans_of("", first, count)
 }
 
-fn spans_of(instance: &str, first: u64, count: u64) -> Batch {
+pub(super) fn spans_of(instance: &str, first: u64, count: u64) -> Batch {
     let attributes = vec![
         string_attribute("service.name", "shop"),
         string_attribute("service.instance.id", instance),
@@ -309,7 +312,7 @@ async fn what_is_no_trace_is_refused_with_the_reason_and_the_source() {
 }
 
 /// A real trace, made by a test program of `gotrace`, of a process that only says its service.
-fn real_profile() -> Batch {
+pub(super) fn real_profile() -> Batch {
     batch(Payload::Profile(Arc::new(RuntimeProfile {
         format: ProfileFormat::GoExecutionTrace,
         bytes: include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix.trace")
@@ -413,7 +416,7 @@ fn user_rules_come_before_the_default_ones() {
 
 /// The real trace and one of Go 1.25, spans of their goroutines and one over all that time, and how the rows come out with
 /// so much memory.
-async fn rows_with_memory(recording_limit: &str, spill_limit: &str, directory: &std::path::Path) -> Arc<Sink> {
+async fn rows_with_memory(recording_limit: &str, directory: &std::path::Path) -> Arc<Sink> {
     let earlier = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.25.trace").as_slice();
     let (mut batches, mut whole) = (Vec::new(), (u64::MAX, 0));
     for profile in [real_profile(), with_bytes(earlier)] {
@@ -437,11 +440,11 @@ async fn rows_with_memory(recording_limit: &str, spill_limit: &str, directory: &
         vec![over_all],
     ));
     let directory = directory.display();
-    let yaml = format!("recording_limit: {recording_limit}\nspill_limit: {spill_limit}\nspill_directory: {directory}");
+    let yaml = format!("recording_limit: {recording_limit}\nrecordings_directory: {directory}");
     run(&yaml, batches).await
 }
 
-fn with_bytes(bytes: &'static [u8]) -> Batch {
+pub(super) fn with_bytes(bytes: &'static [u8]) -> Batch {
     let Payload::Profile(profile) = real_profile().payload else {
         panic!("a profile");
     };
@@ -451,7 +454,7 @@ fn with_bytes(bytes: &'static [u8]) -> Batch {
     })))
 }
 
-fn decoded(profile: &RuntimeProfile) -> TaskRecording {
+pub(super) fn decoded(profile: &RuntimeProfile) -> TaskRecording {
     let rules = StateRules::default();
     let decoded = go_execution_trace::decode(&profile.bytes, Arc::default(), "test".into(), &rules).unwrap();
     let Decoded::Anchored(recording) = decoded else {
@@ -461,7 +464,7 @@ fn decoded(profile: &RuntimeProfile) -> TaskRecording {
 }
 
 /// Start and end of a profile.
-fn bounds(profile: &RuntimeProfile) -> (u64, u64) {
+pub(super) fn bounds(profile: &RuntimeProfile) -> (u64, u64) {
     let window = decoded(profile).window;
     let [start, end] = [window.start(), window.end()].map(|at| u64::try_from(at.0).unwrap());
     (start, end)
@@ -478,7 +481,7 @@ fn goroutine(id: u64) -> KeyValue {
 }
 
 /// A span on every goroutine of a profile, for all of its time.
-fn spans_within(profile: &RuntimeProfile) -> Batch {
+pub(super) fn spans_within(profile: &RuntimeProfile) -> Batch {
     let (start, end) = bounds(profile);
     let recording = decoded(profile);
     let spans = recording.tasks.iter().map(|task| Span {
@@ -493,7 +496,7 @@ fn spans_within(profile: &RuntimeProfile) -> Batch {
     traces_of(vec![string_attribute("service.name", "shop")], spans.collect())
 }
 
-fn sorted_rows(sink: &Sink, table: Table) -> Vec<Row> {
+pub(super) fn sorted_rows(sink: &Sink, table: Table) -> Vec<Row> {
     let tables = sink.0.lock().unwrap();
     let batches = tables.iter().filter(|(name, _)| *name == table);
     let mut rows: Vec<Row> = batches.flat_map(|(_, rows)| text(rows)).collect();
@@ -502,10 +505,10 @@ fn sorted_rows(sink: &Sink, table: Table) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn recordings_that_do_not_fit_into_memory_go_to_disk_and_no_row_is_different() {
-    let directory = tempfile::tempdir().unwrap();
-    let memory = rows_with_memory("1GiB", "1GiB", directory.path()).await;
-    let disk = rows_with_memory("1KiB", "1GiB", directory.path()).await;
+async fn recordings_that_do_not_fit_into_memory_are_on_disk_and_no_row_is_different() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let memory = rows_with_memory("1GiB", directories[0].path()).await;
+    let disk = rows_with_memory("1KiB", directories[1].path()).await;
     for table in [
         Table::Attribution,
         Table::SpanQuality,
@@ -517,16 +520,11 @@ async fn recordings_that_do_not_fit_into_memory_go_to_disk_and_no_row_is_differe
         assert!(rows == sorted_rows(&disk, table), "{table:?}");
     }
     assert!(memory.sum(Table::SpanQuality, "exact_ns") > 0);
-    assert_eq!(
-        std::fs::read_dir(directory.path()).unwrap().count(),
-        0,
-        "nothing is left on disk"
-    );
 }
 
 #[tokio::test]
 async fn a_recording_for_which_there_is_room_nowhere_is_refused() {
-    let connector = connector("recording_limit: 1KiB\nspill_limit: 1KiB");
+    let connector = connector("recording_limit: 1KiB");
     connector
         .consume(real_profile())
         .await
@@ -540,7 +538,7 @@ async fn a_recording_for_which_there_is_room_nowhere_is_refused() {
 async fn what_a_recording_that_cannot_be_read_again_would_correct_stays_and_counts() {
     let (directory, registry) = (tempfile::tempdir().unwrap(), Registry::new());
     let yaml = format!(
-        "join_delay: 10ms\nrecording_limit: 1KiB\nspill_directory: {}",
+        "join_delay: 10ms\nrecording_limit: 1KiB\nrecordings_directory: {}",
         directory.path().display()
     );
     let (connector, sink, source) = (
@@ -561,11 +559,7 @@ async fn what_a_recording_that_cannot_be_read_again_would_correct_stays_and_coun
     let spans = decoded(raw).tasks.len();
     wait_for(|| sink.rows(Table::SpanQuality) == spans).await;
 
-    let spilled = std::fs::read_dir(directory.path()).unwrap().flatten();
-    let files = spilled.flat_map(|directory| std::fs::read_dir(directory.path()).unwrap().flatten());
-    let profiles: Vec<_> = files.filter(|file| file.file_name() == "1").collect();
-    assert_eq!(profiles.len(), 1);
-    std::fs::remove_file(profiles[0].path()).unwrap();
+    std::fs::remove_file(directory.path().join("00000000000000000001.profile")).unwrap();
     let (start, end) = bounds(raw);
     let late = Span {
         trace_id: vec![1; 16],

@@ -11,7 +11,7 @@ use super::super::AttributionConfig;
 use super::super::emitted::{Changes, Emitted};
 use super::super::held_spans::Lateness;
 use super::super::join::run_join;
-use super::super::pending::{Evicted, Pending, Room};
+use super::super::pending::{Evicted, Pending};
 use super::super::windows::{WindowRows, WindowRules, Windows};
 use super::join_of;
 use super::stream::Stream;
@@ -318,11 +318,8 @@ fn a_recording_that_no_span_has_named_stays_for_spans_that_wait() {
     stream.advance(seconds(70));
     assert_eq!(bindings(&stream), ["task_attribute"]);
     stream.advance(seconds(200));
-    let room = stream.pending.make_room_for_recording(1, 0, false);
-    assert!(
-        matches!(room, Room::Free(evicted) if evicted == Evicted::default()),
-        "it is let go in the end"
-    );
+    let room = stream.pending.make_room_for_recording(1, 0);
+    assert_eq!(room, Some(Evicted::default()), "it is let go in the end");
 }
 
 #[test]

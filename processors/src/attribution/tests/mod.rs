@@ -2,10 +2,13 @@
 
 mod connector;
 mod cpu_profiles;
+mod disk;
+mod kept_recordings;
 mod late;
 mod memory_store;
 mod order;
 mod otlp;
+mod pprof;
 mod program;
 #[allow(dead_code, reason = "the tests of the attribution crate need the rest")]
 #[path = "../../../../attribution/tests/attribution/random.rs"]
@@ -19,11 +22,6 @@ mod stream;
 #[path = "../../../../attribution/tests/attribution/world.rs"]
 mod world;
 
-use std::sync::Arc;
-
-use spandrel_model::ProcessIdentity;
-use spandrel_pipeline::{ProfileFormat, RuntimeProfile};
-
 use super::join::Join;
 use super::pending::Pending;
 use super::relatives::Place;
@@ -34,15 +32,4 @@ pub(super) fn join_of(pending: &mut Pending, place: Place, round: &Round) -> Joi
     let mut gathering = pending.begin_join(place, round).expect("the slot is there");
     while pending.gather(&mut gathering) {}
     gathering.into_join()
-}
-
-/// What a recording made in memory was decoded from: nothing.
-pub(super) fn no_profile(process: &ProcessIdentity) -> Arc<RuntimeProfile> {
-    Arc::new(RuntimeProfile {
-        format: ProfileFormat::GoExecutionTrace,
-        bytes: Default::default(),
-        process: process.clone(),
-        source: "test.trace".into(),
-        fetched: None,
-    })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroI64;
 use std::time::Duration;
 
-use spandrel_model::{Table, TaskRecording};
+use spandrel_model::Table;
 
 use super::super::AttributionConfig;
 use super::super::held_spans::Restored;
@@ -14,13 +14,18 @@ use super::stream::{Row, Stream};
 
 /// Until this much after the first arrival, everything can be corrected.
 const CORRECTABLE: Duration = Duration::from_secs(55);
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 11] = [
+    Table::Stacks,
+    Table::Tasks,
+    Table::TaskStates,
+    Table::RuntimeEvents,
     Table::SpanQuality,
     Table::Attribution,
     Table::TaskSpans,
     Table::Operations,
     Table::Matrix,
     Table::Interference,
+    Table::RunningFunctions,
 ];
 
 fn config() -> AttributionConfig {
@@ -33,17 +38,15 @@ fn config() -> AttributionConfig {
 /// Arrivals, with the end of the run among them.
 struct Run {
     stream: Stream,
-    recordings: Vec<TaskRecording>,
     /// Everything that came since the last commit, which senders will send again after a crash.
     unsaved: Vec<Arrival>,
     restored: Restored,
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(stream: Stream) -> Self {
         Self {
-            stream: Stream::new(config()),
-            recordings: Vec::new(),
+            stream,
             unsaved: Vec::new(),
             restored: Restored::default(),
         }
@@ -53,16 +56,13 @@ impl Run {
         match arrival {
             Arrival::Spans(spans) => drop(self.stream.spans(spans)),
             Arrival::CpuProfile(profile) => self.stream.cpu_profile(*profile),
-            Arrival::Recording(recording) => {
-                self.recordings.push((*recording).clone());
-                self.stream.recording(*recording);
-            }
+            Arrival::Recording(recording) => self.stream.recording(*recording),
         }
     }
 
     /// Stops after `count` arrivals and starts again; everything that came within `again` before comes once more.
     fn interrupted(arrivals: &[(Duration, Arrival)], count: usize, end: &End, random: &mut Random) -> Self {
-        let mut run = Self::new();
+        let mut run = Self::new(Stream::with_disk(config()));
         let (before, after) = arrivals.split_at(count);
         for (at, arrival) in before {
             if run.stream.advance(*at) {
@@ -78,9 +78,8 @@ impl Run {
                 .store
                 .commit(*tables, before.last().map_or(Duration::ZERO, |last| last.0)),
         }
-        let recordings = run.recordings.clone();
-        run.restored = run.stream.restart(recordings);
-        // What was not stored is sent again, and some that was.
+        run.restored = run.stream.restart();
+        // Spans that were not stored are sent again, and some that were; profiles are not.
         for arrival in std::mem::take(&mut run.unsaved) {
             if let Arrival::Spans(_) = arrival {
                 run.take(arrival);
@@ -97,6 +96,7 @@ impl Run {
         }
         run.stream.advance(Duration::from_secs(200));
         run.stream.finish();
+        assert_eq!(run.stream.kept_profiles(), 0, "what is no longer needed goes");
         run
     }
 }
@@ -139,7 +139,7 @@ fn assert_same_tables(whole: &Stream, interrupted: &Stream, what: &str) {
 }
 
 fn uninterrupted(program: &Program) -> Stream {
-    let mut run = Run::new();
+    let mut run = Run::new(Stream::new(config()));
     for (_, arrival) in program.sorted() {
         run.take(arrival);
     }
@@ -179,7 +179,7 @@ fn a_restart_at_any_time_gives_the_tables_of_a_run_without_one() {
 #[test]
 fn without_the_recordings_what_was_joined_stays_as_it_is_and_nothing_counts_twice() {
     let program = Program::random(3);
-    let mut run = Run::new();
+    let mut run = Run::new(Stream::new(config()));
     for (_, arrival) in program.sorted() {
         run.take(arrival);
     }
@@ -187,7 +187,7 @@ fn without_the_recordings_what_was_joined_stays_as_it_is_and_nothing_counts_twic
     run.stream.finish();
     let before = TABLES.map(|table| rows(&run.stream, table));
     let sent = run.stream.sent.clone();
-    let restored = run.stream.restart(Vec::new());
+    let restored = run.stream.restart();
     assert!(restored.sealed > 100 && restored.waiting == 0, "{restored:?}");
     let again = run.stream.spans(program.spans.clone());
     assert_eq!((again.accepted, again.duplicates), (0, program.spans.len() as u64));
@@ -200,13 +200,13 @@ fn without_the_recordings_what_was_joined_stays_as_it_is_and_nothing_counts_twic
 #[test]
 fn requests_whose_window_was_lost_count_once_after_the_restart() {
     let program = Program::random(4);
-    let mut run = Run::new();
+    let mut run = Run::new(Stream::new(config()));
     run.take(Arrival::Spans(program.spans.clone()));
     run.stream.advance(Duration::from_secs(15));
     let operations = Table::ALL.iter().position(|table| *table == Table::Operations);
     assert!(run.stream.table(Table::SpanQuality).len() > 100);
     run.stream.finish_until(operations.unwrap());
-    run.stream.restart(Vec::new());
+    run.stream.restart();
     run.stream.spans(program.spans.clone());
     run.stream.advance(Duration::from_secs(200));
     run.stream.finish();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use spandrel_model::{CpuProfile, Span, Table, TaskRecording, UnixNanos};
-use spandrel_pipeline::TableRows;
+use spandrel_pipeline::{StoredRows, TableRows};
 
 use super::super::AttributionConfig;
 use super::super::cpu_profiles::DecodedCpuProfile;
@@ -16,10 +16,14 @@ use super::super::held_spans::{Added, Lateness, Released};
 use super::super::join::run_join;
 use super::super::matrix_rows::window_rows;
 use super::super::pending::Pending;
+use super::super::recording_rows::recording_rows;
+use super::super::recordings::Settled;
 use super::super::restart::Recalled;
+use super::super::slots::Round;
 use super::super::windows::Windows;
+use super::disk::{Disk, Stands};
+use super::join_of;
 use super::memory_store::MemoryStore;
-use super::{join_of, no_profile};
 
 /// How often rounds take place.
 const TICK: Duration = Duration::from_millis(500);
@@ -39,6 +43,10 @@ pub(super) struct Stream {
     windows: Windows,
     /// Rows as a crash would leave them.
     pub(super) store: MemoryStore,
+    /// Profiles as a crash would leave them, if they are kept.
+    disk: Option<Disk>,
+    /// When an earlier run last stored rows.
+    stored_until: Option<UnixNanos>,
     runs: i32,
     tables: BTreeMap<Table, Vec<Row>>,
     /// Counts rows that were sent, per table, those that replace others among them.
@@ -62,6 +70,8 @@ impl Stream {
             now: start,
             pending: Pending::default(),
             store: MemoryStore::default(),
+            disk: None,
+            stored_until: None,
             runs: 1,
             tables: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -69,6 +79,14 @@ impl Stream {
             too_late_requests: 0,
             released: Vec::new(),
             evicted: 0,
+        }
+    }
+
+    /// One that keeps profiles on disk.
+    pub(super) fn with_disk(config: AttributionConfig) -> Self {
+        Self {
+            disk: Some(Disk::new()),
+            ..Self::new(config)
         }
     }
 
@@ -80,14 +98,17 @@ impl Stream {
     }
 
     pub(super) fn recording(&mut self, recording: TaskRecording) {
-        let profile = no_profile(&recording.process);
-        self.pending.add_recording(recording, profile, self.now);
+        let disk = self.disk.as_mut();
+        let stored = disk.map(|disk| disk.store(Stands::Recording(recording.clone())));
+        self.pending.add_recording(recording, stored, self.now);
     }
 
     pub(super) fn cpu_profile(&mut self, profile: CpuProfile) {
         let limit_bytes = self.config.recording_limit_bytes;
+        let disk = self.disk.as_mut();
+        let stored = disk.map(|disk| disk.store(Stands::CpuProfile(profile.clone())));
         let decoded = DecodedCpuProfile::new(profile, limit_bytes).expect("it is not too large");
-        let (lateness, evicted) = self.pending.add_cpu_profile(decoded, limit_bytes, self.now);
+        let (lateness, evicted) = (self.pending).add_cpu_profile(decoded, stored, limit_bytes, self.now);
         self.late_recordings.push(lateness);
         self.evicted += evicted.recordings;
     }
@@ -106,19 +127,40 @@ impl Stream {
         is_committed
     }
 
-    /// Starts anew with what the store holds: what it does not hold is lost. The recordings are at hand.
-    pub(super) fn restart(&mut self, recordings: Vec<TaskRecording>) -> Restored {
+    /// Starts anew with what the store and the disk hold: the rest is lost.
+    pub(super) fn restart(&mut self) -> Restored {
         self.runs += 1;
         let rows = self.store.committed(self.now - self.start);
         let recalled = Recalled::read(&rows, &self.config).expect("the rows are ours");
+        self.stored_until = Some(rows.last_commit());
         self.pending = Pending::default();
-        for recording in recordings {
-            self.recording(recording);
-        }
+        self.take_up_recordings();
         self.windows = Windows::new(self.config.window_rules(self.runs * 1_000));
         self.windows.restore(&recalled.requests, &recalled.sent, self.now);
         self.tables = rows.into_text();
         self.pending.restore(recalled.spans, self.now)
+    }
+
+    fn take_up_recordings(&mut self) {
+        let profiles = self.disk.as_mut().map(Disk::reopen).unwrap_or_default();
+        for (stored, profile, decision) in profiles {
+            match profile {
+                Stands::Recording(recording) => {
+                    (self.pending).take_up_recording(recording, stored, decision, self.now);
+                }
+                Stands::CpuProfile(profile) => {
+                    let limit_bytes = self.config.recording_limit_bytes;
+                    let decoded = DecodedCpuProfile::new(profile, limit_bytes).expect("it is not too large");
+                    (self.pending).add_cpu_profile(decoded, Some(stored), limit_bytes, self.now);
+                }
+            }
+        }
+    }
+
+    /// Recordings of which the disk has the profiles.
+    pub(super) fn kept_profiles(&mut self) -> usize {
+        self.pending = Pending::default();
+        self.disk.as_mut().map_or(0, |disk| disk.reopen().len())
     }
 
     /// Stops the connector.
@@ -142,7 +184,7 @@ impl Stream {
             let lateness = self.pending.assign(choosing, answer, self.now, self.now);
             self.late_recordings.push(lateness);
         }
-        self.pending.take_settled(&round);
+        self.send_recordings(&round);
         let mut changes = Changes::default();
         for place in self.pending.due(&round) {
             let mut join = join_of(&mut self.pending, place, &round);
@@ -173,6 +215,29 @@ impl Stream {
         };
         for window in due {
             for rows in window_rows(&window).unwrap() {
+                self.store(&rows);
+            }
+        }
+    }
+
+    fn send_recordings(&mut self, round: &Round) {
+        let settled = self.pending.take_settled(round);
+        for (stored, decision) in self.pending.take_decisions() {
+            stored.write_decision(&decision).unwrap();
+        }
+        for Settled {
+            source,
+            process,
+            is_again,
+        } in settled
+        {
+            let recording = source.open(&self.config.state_rules).unwrap();
+            assert_eq!(recording.process, process, "the simulated senders know their process");
+            let stored_until = match is_again {
+                true => Some(UnixNanos(i64::MAX)),
+                false => self.stored_until,
+            };
+            for rows in recording_rows(&recording, stored_until).unwrap() {
                 self.store(&rows);
             }
         }

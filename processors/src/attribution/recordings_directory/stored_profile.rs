@@ -1,0 +1,119 @@
+//! One profile of the directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use spandrel_pipeline::RuntimeProfile;
+
+use super::format::{self, Decision};
+use super::{DECISION, DirectoryError, PROFILE, RecordingsDirectory, io_error};
+
+/// A profile on disk. The file outlives this unless the profile was never accepted, or has been let go.
+#[derive(Debug)]
+pub(in crate::attribution) struct StoredProfile {
+    directory: Arc<RecordingsDirectory>,
+    number: u64,
+    bytes: u64,
+    /// Whether the file stays when this is dropped.
+    is_kept: AtomicBool,
+    /// Whether its bytes count as used.
+    is_counted: AtomicBool,
+}
+
+impl StoredProfile {
+    /// One to be written, for which there is room.
+    pub(super) fn reserved(directory: &Arc<RecordingsDirectory>, number: u64, bytes: u64) -> Self {
+        Self {
+            directory: directory.clone(),
+            number,
+            bytes,
+            is_kept: AtomicBool::new(false),
+            is_counted: AtomicBool::new(true),
+        }
+    }
+
+    /// One that an earlier run has left.
+    pub(super) fn found(directory: &Arc<RecordingsDirectory>, number: u64, bytes: u64) -> Self {
+        let found = Self::reserved(directory, number, bytes);
+        found.keep();
+        found
+    }
+
+    /// Its file, for messages.
+    pub(in crate::attribution) fn profile_path(&self) -> PathBuf {
+        self.directory.file(self.number, PROFILE)
+    }
+
+    fn decision_path(&self) -> PathBuf {
+        self.directory.file(self.number, DECISION)
+    }
+
+    /// The profile. Does I/O.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not what was written.
+    pub(in crate::attribution) fn read(&self) -> Result<RuntimeProfile, DirectoryError> {
+        let path = self.profile_path();
+        let content = std::fs::read(&path).map_err(io_error(&path))?;
+        format::profile(content).map_err(|source| DirectoryError::Damaged { path, source })
+    }
+
+    /// What was decided of it, if anything was. Does I/O.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(in crate::attribution) fn read_decision(&self) -> Result<Option<Decision>, DirectoryError> {
+        let path = self.decision_path();
+        match std::fs::read(&path) {
+            Ok(content) => {
+                (Decision::parse(&content).map(Some)).map_err(|source| DirectoryError::Damaged { path, source })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(&path)(error)),
+        }
+    }
+
+    /// Writes what was decided of it, in the place of what was before. Does I/O.
+    ///
+    /// # Errors
+    /// The disk is full or fails.
+    pub(in crate::attribution) fn write_decision(&self, decision: &Decision) -> Result<(), DirectoryError> {
+        let text = decision.to_text();
+        self.directory.write(&self.decision_path(), &[&text])
+    }
+
+    /// Takes note that the profile is accepted.
+    pub(in crate::attribution) fn keep(&self) {
+        self.is_kept.store(true, Ordering::Release);
+    }
+
+    /// Takes note that it is needed no more. Its room is free at once; the file goes when nobody reads it any more.
+    pub(in crate::attribution) fn let_go(&self) {
+        self.is_kept.store(false, Ordering::Release);
+        self.free();
+    }
+
+    fn free(&self) {
+        if self.is_counted.swap(false, Ordering::AcqRel) {
+            self.directory.free(self.bytes);
+        }
+    }
+}
+
+impl Drop for StoredProfile {
+    fn drop(&mut self) {
+        self.free();
+        if self.is_kept.load(Ordering::Acquire) {
+            return;
+        }
+        // The profile first: without its decision it would be decided anew. Either may never have been written.
+        for path in [self.profile_path(), self.decision_path()] {
+            if let Err(error) = std::fs::remove_file(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), "a file of recordings_directory is left behind: {error}");
+            }
+        }
+    }
+}

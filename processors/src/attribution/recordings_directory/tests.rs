@@ -1,0 +1,209 @@
+//! What stays on disk, what goes, and what is left alone.
+
+use std::path::Path;
+
+use spandrel_model::{OffsetEstimate, ProcessIdentity};
+use spandrel_pipeline::ProfileFormat;
+
+use super::*;
+
+const PLENTY: u64 = 1 << 20;
+
+fn profile(bytes: &'static [u8]) -> RuntimeProfile {
+    RuntimeProfile {
+        format: ProfileFormat::GoExecutionTrace,
+        bytes: bytes.into(),
+        process: ProcessIdentity {
+            service_name: "shop".into(),
+            service_instance_id: Some("1".into()),
+            pid: Some(7),
+            ..ProcessIdentity::default()
+        },
+        source: "upload from\n\"x\"".into(),
+        fetched: None,
+    }
+}
+
+fn open(path: &Path) -> (Arc<RecordingsDirectory>, Earlier) {
+    RecordingsDirectory::open(path, PLENTY).unwrap()
+}
+
+/// Names in a directory, without the lock.
+fn names(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name != LOCK).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn accepted_profiles_are_there_again_in_the_order_of_arrival() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("below").join("recordings");
+    let (directory, earlier) = open(&path);
+    assert!(earlier.profiles.is_empty() && earlier.foreign.is_empty());
+    let decision = Decision {
+        owner: Some(Arc::new(profile(b"").process)),
+        placed: Some(OffsetEstimate {
+            offset_ns: i64::MAX,
+            error_ns: 1,
+            witnesses: 2,
+            asked: 3,
+        }),
+        rows_under: Some(Arc::default()),
+    };
+    for bytes in [b"one\n".as_slice(), b"", b"three"] {
+        directory.store(&profile(bytes)).unwrap().keep();
+    }
+    drop(directory);
+    let (directory, earlier) = open(&path);
+    let read: Vec<_> = earlier.profiles.iter().map(|stored| stored.read().unwrap()).collect();
+    assert_eq!(
+        read.iter().map(|read| &read.bytes[..]).collect::<Vec<_>>(),
+        [&b"one\n"[..], b"", b"three"]
+    );
+    let (found, sent) = (&read[0], profile(b"one\n"));
+    assert_eq!(
+        (&found.process, &found.source, found.format),
+        (&sent.process, &sent.source, sent.format)
+    );
+    assert_eq!(earlier.profiles[0].read_decision().unwrap(), None);
+    for decided in [Decision::default(), decision] {
+        earlier.profiles[0].write_decision(&decided).unwrap();
+        assert_eq!(earlier.profiles[0].read_decision().unwrap(), Some(decided));
+    }
+    drop(directory.store(&profile(b"never accepted")).unwrap());
+    earlier.profiles[0].let_go();
+    drop(earlier);
+    assert_eq!(
+        names(&path),
+        ["00000000000000000002.profile", "00000000000000000003.profile"]
+    );
+    assert_eq!(directory.used_bytes(), 0, "nothing is held");
+}
+
+#[test]
+fn room_is_bounded_and_free_as_soon_as_a_profile_is_let_go() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    let stored = directory.store(&profile(b"seven..")).unwrap();
+    let bytes = directory.used_bytes();
+    assert_eq!(std::fs::metadata(stored.profile_path()).unwrap().len(), bytes);
+    stored.keep();
+    drop((directory, stored));
+
+    let (directory, earlier) = RecordingsDirectory::open(path.path(), bytes + 1).unwrap();
+    let full = directory.store(&profile(b"two")).unwrap_err();
+    assert!(matches!(full, DirectoryError::Full { .. }), "{full}");
+    let large = directory.store(&profile(b"seven, and more")).unwrap_err();
+    assert!(matches!(large, DirectoryError::TooLarge { .. }), "{large}");
+    let reader = earlier.profiles.into_iter().next().unwrap();
+    reader.let_go();
+    let stored = directory.store(&profile(b"two")).unwrap();
+    assert_eq!(&reader.read().unwrap().bytes[..], b"seven..", "who reads it has it");
+    drop((reader, stored));
+    assert_eq!(directory.used_bytes(), 0);
+}
+
+#[test]
+fn a_directory_in_use_is_refused_by_name() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    let error = RecordingsDirectory::open(path.path(), PLENTY).unwrap_err().to_string();
+    assert!(
+        error.contains("is in use") && error.contains("recordings_directory"),
+        "{error}"
+    );
+    drop(directory);
+    open(path.path());
+}
+
+#[test]
+fn what_is_half_written_goes_and_what_is_foreign_stays() {
+    let path = tempfile::tempdir().unwrap();
+    let file = |name: &str| path.path().join(name);
+    let foreign = [
+        "00000000000000000001.profile.bak",
+        "1.profile",
+        "notes.txt",
+        "99999999999999999999.profile",
+    ];
+    let half_written = [
+        ".00000000000000000001.profile.tmp",
+        ".00000000000000000001.decision.tmp",
+    ];
+    let without_profile = "00000000000000000009.decision";
+    for name in foreign.iter().chain(&half_written).chain([&without_profile]) {
+        std::fs::write(file(name), "x").unwrap();
+    }
+    std::fs::create_dir(file("00000000000000000002.profile")).unwrap();
+    let (_directory, earlier) = open(path.path());
+    assert!(earlier.profiles.is_empty());
+    let mut stay = foreign.to_vec();
+    stay.push("00000000000000000002.profile");
+    stay.sort_unstable();
+    let found: Vec<_> = earlier
+        .foreign
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(found, stay);
+    assert_eq!(names(path.path()), stay);
+}
+
+#[test]
+fn a_damaged_file_is_an_error_that_names_it_and_stays() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    let stored = directory.store(&profile(b"0123456789")).unwrap();
+    stored.keep();
+    let whole = std::fs::read(stored.profile_path()).unwrap();
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let version = String::from_utf8(whole.clone())
+        .unwrap()
+        .replace("\"version\":1", "\"version\":2");
+    for (content, why) in [
+        (&whole[..whole.len() - 1], "9 bytes of a profile, expected 10"),
+        (&whole[..20], "no first line"),
+        (&b"no JSON\n0123456789"[..], "text is not as expected"),
+        (&other, "CRC-32"),
+        (version.as_bytes(), "version 2, expected 1"),
+    ] {
+        std::fs::write(stored.profile_path(), content).unwrap();
+        let error = stored.read().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        let named = stored.profile_path().display().to_string();
+        assert!(
+            error.to_string().contains(&named) && cause.contains(why),
+            "{error}: {cause}"
+        );
+    }
+    drop(stored);
+    assert_eq!(names(path.path()).len(), 1);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_an_error_that_names_it_and_the_setting() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = RecordingsDirectory::open(&file.path().join("below"), PLENTY)
+        .unwrap_err()
+        .to_string();
+    let named = file.path().display().to_string();
+    assert!(
+        error.contains(&named) && error.contains("recordings_directory"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_could_not_be_written_takes_no_room() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("recordings");
+    let (directory, _) = open(&path);
+    std::fs::remove_dir_all(&path).unwrap();
+    let error = directory.store(&profile(b"x")).unwrap_err();
+    assert!(matches!(error, DirectoryError::Io { .. }), "{error}");
+    assert_eq!(directory.used_bytes(), 0);
+}

@@ -1,0 +1,123 @@
+//! The start of a connector: the profiles in its directory are taken up.
+//!
+//! They come again in the order in which they came, as if they had just arrived: what fits into `recording_limit` is held in
+//! memory, the rest on disk. What was decided of a recording is not decided anew.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use spandrel_pipeline::{ProfileFormat, Refusal, RuntimeProfile};
+use spandrel_profiles::go_execution_trace::{DecodeError, Decoded};
+use thiserror::Error;
+
+use super::AttributionConfig;
+use super::accepting::digest;
+use super::connector::{AttributionConnector, off_executor};
+use super::cpu_profiles::{self, CpuProfileError, DecodedCpuProfile};
+use super::recording_source::decode;
+use super::recordings_directory::{Decision, DirectoryError, StoredProfile};
+
+/// Why a profile of an earlier run is not taken up.
+#[derive(Debug, Error)]
+enum NotTakenUp {
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error("a stored profile cannot be decoded: {0}")]
+    Recording(#[from] DecodeError),
+    #[error("a stored profile cannot be decoded: {0}")]
+    CpuProfile(#[from] CpuProfileError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A profile of an earlier run.
+enum Restored {
+    Recording(Decoded, Decision),
+    CpuProfile(DecodedCpuProfile),
+}
+
+impl AttributionConnector {
+    /// Takes up the profiles of earlier runs. A file that cannot be used is left alone.
+    pub(super) async fn take_up_recordings(&self) {
+        let profiles = std::mem::take(&mut self.lock().earlier_profiles);
+        if profiles.is_empty() {
+            return;
+        }
+        let (mut count, found) = (0_u64, profiles.len());
+        for stored in profiles {
+            let path = stored.profile_path();
+            match self.take_up_profile(stored).await {
+                Ok(()) => count += 1,
+                Err(error) => tracing::warn!(
+                    path = %path.display(),
+                    "a file of recordings_directory is left alone, and spans are joined without it; remove it, or send \
+                     the profile again: {error}"
+                ),
+            }
+        }
+        self.metrics.restored_recordings.inc_by(count);
+        tracing::info!(connector = %self.id, count, found, "attribution takes up recordings of an earlier run");
+    }
+
+    async fn take_up_profile(&self, stored: StoredProfile) -> Result<(), NotTakenUp> {
+        let config = self.config.clone();
+        let (digest, restored, stored) = off_executor(move || {
+            let profile = stored.read()?;
+            let restored = Restored::read(&profile, &stored, &config)?;
+            Ok::<_, NotTakenUp>((digest(&profile), restored, stored))
+        })
+        .await??;
+        let (mut state, now) = (self.lock(), Instant::now());
+        if let Restored::Recording(decoded, _) = &restored {
+            self.make_room_for(decoded, &mut state)?;
+        }
+        let pending = &mut state.pending;
+        if !pending.is_new_profile(digest) {
+            stored.let_go();
+            return Ok(());
+        }
+        match restored {
+            Restored::Recording(Decoded::Anchored(recording), decision) => {
+                pending.take_up_recording(recording, stored, decision, now);
+            }
+            Restored::Recording(Decoded::Unanchored(recording), _) => {
+                pending.add_unanchored(recording, Some(stored), digest, now);
+            }
+            Restored::CpuProfile(decoded) => {
+                let limit_bytes = self.config.recording_limit_bytes;
+                pending.add_cpu_profile(decoded, Some(stored), limit_bytes, now);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Restored {
+    fn read(profile: &RuntimeProfile, stored: &StoredProfile, config: &AttributionConfig) -> Result<Self, NotTakenUp> {
+        match profile.format {
+            ProfileFormat::CpuProfile => {
+                let decoded = cpu_profiles::decode(profile, config.recording_limit_bytes)?;
+                Ok(Self::CpuProfile(decoded))
+            }
+            ProfileFormat::GoExecutionTrace => {
+                let decision = decision_of(stored);
+                let decoded = decode(
+                    profile,
+                    Arc::new(profile.process.clone()),
+                    decision.placed,
+                    &config.state_rules,
+                )?;
+                Ok(Self::Recording(decoded, decision))
+            }
+        }
+    }
+}
+
+/// What was decided; nothing if that cannot be read any more.
+fn decision_of(stored: &StoredProfile) -> Decision {
+    let decision = stored.read_decision().unwrap_or_else(|error| {
+        tracing::warn!("what was found out about a runtime profile is found out anew, remove the file: {error}");
+        None
+    });
+    decision.unwrap_or_default()
+}
