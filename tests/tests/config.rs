@@ -91,8 +91,8 @@ fn an_occupied_port_is_named_with_its_setting() {
         ),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let data = format!("exporters.parquet.directory={}", dir.path().display());
-        let mut arguments = vec!["run".to_owned(), "--set".to_owned(), data];
+        let data = dir.path().display().to_string();
+        let mut arguments = vec!["run".to_owned(), "--data".to_owned(), data];
         for endpoint in [
             "receivers.otlp.protocols.grpc.endpoint",
             "receivers.otlp.protocols.http.endpoint",
