@@ -242,7 +242,7 @@ impl<'a> Analysis<'a> {
             process: span.process.clone(),
             operation: span.name.clone(),
             interval: span.interval,
-            is_request: node.is_request(),
+            is_request: node.is_request,
             layer: self.layers.layer(self.layers.of_span(index)).clone(),
             binding: self.bindings.of(index),
             recorded_ns: self.timeline.covered_ns(span.interval),
@@ -272,7 +272,7 @@ impl<'a> Analysis<'a> {
     }
 
     fn functions(&self, index: SpanIndex) -> Vec<SampledFunction> {
-        match self.spans.node(index).is_request() {
+        match self.spans.node(index).is_request {
             true => {
                 let mut functions = self.evidences().functions(index);
                 functions.extend(self.labeled_samples.of(index).cloned());

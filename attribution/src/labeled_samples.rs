@@ -55,7 +55,7 @@ impl LabeledSamples {
             let places = stack_layers.places(&profile.stacks, &profile.names);
             let is_recorded = timeline.samples().any_within(profile.window);
             let counting = |request: SpanIndex| {
-                let is_known_better = is_recorded && timeline.covered_ns(spans.span(request).interval) > 0;
+                let is_known_better = is_recorded && timeline.covered_ns(spans.interval(request)) > 0;
                 (!is_known_better).then_some(number)
             };
             for samples in &profile.samples {
@@ -122,7 +122,7 @@ fn in_order<'p>(profiles: &[&'p CpuProfile]) -> Vec<&'p CpuProfile> {
 
 /// Whether all of an emitted request lies in the window of a profile.
 fn covers(profile: &CpuProfile, spans: &SpanSet<'_>, request: SpanIndex) -> bool {
-    let (interval, window) = (spans.span(request).interval, profile.window);
+    let (interval, window) = (spans.interval(request), profile.window);
     spans.node(request).emits && window.start() <= interval.start() && interval.end() <= window.end()
 }
 

@@ -30,7 +30,7 @@ impl Layering {
         let numbered = layers.iter().cloned().zip(0..);
         let mut numbers: HashMap<Layer, LayerNumber> = numbered.collect();
         let limit = numbers.len() + LAYERS_MAX;
-        let of_span: Vec<LayerNumber> = (0..spans.len())
+        let (of_span, refined) = (0..spans.len())
             .map(|span| {
                 let span = spans.span(span);
                 let said = rules.layers.layer_of(span);
@@ -38,15 +38,13 @@ impl Layering {
                     true => said,
                     false => rules.layers.named_layer_of(span),
                 };
-                *numbers.entry(layer).or_insert_with_key(|layer| {
+                let number = *numbers.entry(layer).or_insert_with_key(|layer| {
                     layers.push(layer.clone());
                     layers.len() - 1
-                })
+                });
+                (number, may_refine(span, &layers[number]))
             })
-            .collect();
-        let refined = (0..spans.len())
-            .map(|span| may_refine(spans.span(span), &layers[of_span[span]]))
-            .collect();
+            .unzip();
         Self {
             layers,
             of_span,

@@ -188,7 +188,7 @@ impl Owners {
         let (Some(span), Some(birth)) = (on_line.inherited(), birth) else {
             return (None, until);
         };
-        let end = spans.span(span).interval.end();
+        let end = spans.interval(span).end();
         match (at < birth, at < end) {
             (true, _) => (None, until.min(birth)),
             (false, true) => (Some(span), until.min(end)),

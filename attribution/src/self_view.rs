@@ -70,7 +70,7 @@ impl Evidences<'_> {
             cells[span] = self.sorted_cells(&charged);
         }
         for (span, cells) in cells.iter_mut().enumerate() {
-            let duration_ns = self.spans.span(span).interval.duration_ns();
+            let duration_ns = self.spans.interval(span).duration_ns();
             if let (Binding::Unbound(reason), true) = (self.bindings.of(span), duration_ns > 0) {
                 cells.push(self.cell((self.layers.of_span(span), Standing::Unknown(reason)), duration_ns));
             }
@@ -80,7 +80,7 @@ impl Evidences<'_> {
 
     /// The pieces of one span: maximal, in the order of time. They tile the span.
     pub(crate) fn pieces(&self, span: SpanIndex) -> Vec<Piece> {
-        let interval = self.spans.span(span).interval;
+        let interval = self.spans.interval(span);
         let mut accounts: Vec<(Interval, Account)> = Vec::new();
         match self.bindings.of(span) {
             Binding::Unbound(_) if interval.is_empty() => {}

@@ -49,20 +49,25 @@ pub(crate) struct SpanSet<'a> {
     children: Vec<SpanIndex>,
 }
 
+/// What is asked of a span most often is here, since spans lie all over the place.
 pub(crate) struct SpanNode<'a> {
     pub(crate) span: &'a Span,
+    interval: Interval,
+    trace_id: TraceId,
     /// Parent in the same process.
     pub(crate) parent: Option<SpanIndex>,
     /// Distance from its root in the process.
     pub(crate) depth: u32,
     /// Whether it yields rows.
     pub(crate) emits: bool,
+    /// Whether work enters the process with it.
+    pub(crate) is_request: bool,
 }
 
 impl SpanNode<'_> {
     /// A span at which work enters the process. Where the SDK does not say whether the parent is remote, an unknown
     /// parent or a kind that takes requests decides.
-    pub(crate) fn is_request(&self) -> bool {
+    fn takes_request(&self) -> bool {
         match (self.span.parent_span_id, self.span.parent_is_remote) {
             (None, _) => true,
             (Some(_), Some(is_remote)) => is_remote,
@@ -87,16 +92,19 @@ impl<'a> SpanSet<'a> {
             first_child: Vec::new(),
             children: Vec::new(),
         };
-        for (_, span, emits) in all {
+        for (interval, span, emits) in all {
             let next = set.nodes.len();
             let index = *set.by_key.entry(SpanKey::of(span)).or_insert(next);
             match set.nodes.get_mut(index) {
                 Some(known) => known.emits &= emits,
                 None => set.nodes.push(SpanNode {
                     span,
+                    interval,
+                    trace_id: span.trace_id,
                     parent: None,
                     depth: 0,
                     emits,
+                    is_request: false,
                 }),
             }
         }
@@ -116,6 +124,16 @@ impl<'a> SpanSet<'a> {
         self.nodes[index].span
     }
 
+    /// The time of the span.
+    pub(crate) fn interval(&self, index: SpanIndex) -> Interval {
+        self.nodes[index].interval
+    }
+
+    /// The trace of the span.
+    pub(crate) fn trace_id(&self, index: SpanIndex) -> TraceId {
+        self.nodes[index].trace_id
+    }
+
     pub(crate) fn find(&self, key: SpanKey) -> Option<SpanIndex> {
         self.by_key.get(&key).copied()
     }
@@ -130,7 +148,7 @@ impl<'a> SpanSet<'a> {
         let mut requests = vec![None; self.len()];
         for span in self.downwards() {
             let node = &self.nodes[span];
-            requests[span] = match node.is_request() {
+            requests[span] = match node.is_request {
                 true => Some(span),
                 false => node.parent.and_then(|parent| requests[parent]),
             };
@@ -163,6 +181,9 @@ impl<'a> SpanSet<'a> {
             });
         }
         self.measure_depths();
+        for node in &mut self.nodes {
+            node.is_request = node.takes_request();
+        }
         let mut count = vec![0; self.nodes.len() + 1];
         for parent in self.nodes.iter().filter_map(|node| node.parent) {
             count[parent + 1] += 1;

@@ -59,7 +59,7 @@ impl Bindings {
         let only = match self.of_span[span] {
             Binding::Bound { task, .. } if several.is_empty() => Some(Stretch {
                 task,
-                interval: spans.span(span).interval,
+                interval: spans.interval(span),
             }),
             _ => None,
         };

@@ -116,14 +116,14 @@ pub(super) fn ends(spans: &SpanSet<'_>, timeline: &Timeline) -> HashMap<SpanInde
 
 /// Whether the log was written while the span was open, give or take the lags.
 fn fits(spans: &SpanSet<'_>, span: SpanIndex, log: &UserLog, windows: &BindWindows) -> bool {
-    let interval = spans.span(span).interval;
+    let interval = spans.interval(span);
     interval.start().plus(-windows.clock_error_ns) <= log.at && log.at <= interval.end().plus(windows.end_lag_ns)
 }
 
 /// Whether the goroutine lived when the span started. A log outside of the span's time was written by who made the span,
 /// with times of its own; it may be who did the work. One that was born later cannot have started it.
 fn lived_at_start(spans: &SpanSet<'_>, span: SpanIndex, task: TaskId, timeline: &Timeline) -> bool {
-    let start = spans.span(span).interval.start();
+    let start = spans.interval(span).start();
     timeline.task(task).is_some_and(|line| {
         line.birth.is_none_or(|birth| birth <= start) && line.death.is_none_or(|death| start < death)
     })

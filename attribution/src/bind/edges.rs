@@ -186,7 +186,7 @@ impl Window {
 /// The tasks that the span sees at `levels` levels, none at none: those whose end lies near its own, and at the last
 /// level those whose end is not recorded and whose beginning lies near its own.
 fn window(matching: &Matching<'_>, pass: Pass, levels: usize, span: SpanIndex, shelf: &Shelf) -> Window {
-    let interval = matching.spans.span(span).interval;
+    let interval = matching.spans.interval(span);
     let limits = matching.windows;
     let end_lag_ns = match pass {
         Pass::Late => limits.late_lag_ns,
@@ -232,7 +232,7 @@ fn edge(matching: &Matching<'_>, pass: Pass, span: SpanIndex, row: RowIndex) -> 
     if pass == Pass::Late {
         return late::edge(matching, span, row);
     }
-    let interval = matching.spans.span(span).interval;
+    let interval = matching.spans.interval(span);
     let limits = matching.windows;
     let task = matching.table.row(row);
     let begin = task.begin.as_ref()?;

@@ -41,7 +41,7 @@ pub(super) fn fits(matching: &Matching<'_>, graph: &Graph, complete: bool, edge:
             TaskAncestor::None | TaskAncestor::Unseen => true,
             TaskAncestor::Open(_) => parent_unknown,
             TaskAncestor::Of { span, passed } => {
-                parent_unknown && passed && matching.spans.span(span).trace_id == node.span.trace_id
+                parent_unknown && passed && matching.spans.trace_id(span) == node.span.trace_id
             }
         };
     };

@@ -38,7 +38,7 @@ const TORN_MAX_NS: i64 = 100_000;
 
 /// The edge of a pair that is late but possible.
 pub(super) fn edge(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> Option<Edge> {
-    let interval = matching.spans.span(span).interval;
+    let interval = matching.spans.interval(span);
     let task = matching.table.row(row);
     let (begin, end) = (task.begin.as_ref()?, task.end.as_ref()?);
     if matching.pins[span].is_some_and(|pin| pin.task != begin.goroutine) {
@@ -67,7 +67,7 @@ pub(super) fn edge(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> O
 
 /// Whether the pair of a span and this task says that the span was made after the fact.
 pub(super) fn is_after_the_fact(matching: &Matching<'_>, span: SpanIndex, row: RowIndex) -> bool {
-    let start = matching.spans.span(span).interval.start();
+    let start = matching.spans.interval(span).start();
     let begin = matching.table.row(row).begin.as_ref();
     begin.is_some_and(|begin| {
         begin.at.since(start) > matching.windows.begin_lag_ns && went_on(matching, begin, start, begin.at).is_none()

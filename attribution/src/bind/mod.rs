@@ -97,7 +97,7 @@ pub(crate) fn bind(spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindo
         };
         let ended_by = logged_ends.get(&span).copied().or_else(|| matching.ended_by(span))?;
         (ended_by != task).then_some(())?;
-        let stretches = hand_over::stretches(timeline, spans.span(span).interval, task, ended_by)?;
+        let stretches = hand_over::stretches(timeline, spans.interval(span), task, ended_by)?;
         Some((span, stretches))
     });
     let handed_over = handed_over.collect();
@@ -105,7 +105,7 @@ pub(crate) fn bind(spans: &SpanSet<'_>, timeline: &Timeline, windows: &BindWindo
 }
 
 fn reason(spans: &SpanSet<'_>, timeline: &Timeline, span: SpanIndex, ambiguous: bool) -> UnknownReason {
-    let interval = spans.span(span).interval;
+    let interval = spans.interval(span);
     match (timeline.covers(interval.start()), ambiguous) {
         (true, true) => UnknownReason::AmbiguousTask,
         (true, false) => UnknownReason::NoMatchingTask,

@@ -73,7 +73,7 @@ impl<'a> Matching<'a> {
         pins: &'a [Option<Pin>],
     ) -> Self {
         let table = UserTasks::new(timeline);
-        let starts = (0..spans.len()).map(|span| spans.span(span).interval.start());
+        let starts = (0..spans.len()).map(|span| spans.interval(span).start());
         Self {
             start_covered: starts.map(|start| timeline.covers(start)).collect(),
             task_of: vec![None; spans.len()],

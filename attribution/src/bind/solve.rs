@@ -285,7 +285,7 @@ impl Solver<'_, '_> {
     }
 
     fn end_fits(&self, span: SpanIndex, row: RowIndex) -> bool {
-        let end = self.matching.spans.span(span).interval.end();
+        let end = self.matching.spans.interval(span).end();
         let lags_ns = self.matching.clock.least_ns..=self.matching.windows.end_lag_ns;
         let task_end = self.matching.table.row(row).end_at();
         task_end.is_none_or(|at| lags_ns.contains(&at.since(end)))

@@ -124,7 +124,7 @@ impl<'a> Electorate<'a> {
         for row in voters {
             let task = self.tasks[row];
             let cast = |span: SpanIndex| Vote {
-                offset_ns: self.spans.span(span).interval.end().0.saturating_sub(task.end_ns),
+                offset_ns: self.spans.interval(span).end().0.saturating_sub(task.end_ns),
                 voter: ends_ns.len(),
                 span,
             };
@@ -191,8 +191,8 @@ impl<'a> Electorate<'a> {
         let (Some(parent), Some(parent_span)) = (task.parent, parent_span) else {
             return task.parent.is_none() && parent_span.is_none();
         };
-        let (parent, of_span) = (&self.tasks[parent], self.spans.span(span).interval);
-        let of_parent = self.spans.span(parent_span).interval;
+        let (parent, of_span) = (&self.tasks[parent], self.spans.interval(span));
+        let of_parent = self.spans.interval(parent_span);
         let begins_ns = [
             of_span.start().since(of_parent.start()),
             task.begin_ns.saturating_sub(parent.begin_ns),

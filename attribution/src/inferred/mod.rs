@@ -63,7 +63,7 @@ impl Parts<'_> {
             for child in local.filter(|child| !is_call(parent, self.spans.span(*child))) {
                 who.push(WaitedFor::Child(child));
                 children.push(Child {
-                    interval: self.spans.span(child).interval,
+                    interval: self.spans.interval(child),
                     slack_ns: 2 * READING_ERROR_NS,
                 });
             }
@@ -72,13 +72,13 @@ impl Parts<'_> {
             who.push(WaitedFor::Server(number));
             children.push(server.child());
         }
-        let sections = sections(self.spans.span(span).interval, &children).into_iter();
+        let sections = sections(self.spans.interval(span), &children).into_iter();
         sections.map(|(section, index)| (section, who[index])).collect()
     }
 
     /// The parts of a span that is not bound: in the order of time, tiling it.
     pub(crate) fn of_unbound(&self, span: SpanIndex) -> Vec<(Interval, Part)> {
-        let interval = self.spans.span(span).interval;
+        let interval = self.spans.interval(span);
         let mut parts = Vec::new();
         let add_own = |from, to, parts: &mut Vec<(Interval, Part)>| {
             if let Some(own) = Interval::new(from, to).filter(|own| !own.is_empty()) {

@@ -149,7 +149,7 @@ struct Found {
 /// The server's time on its own clock, if the client cannot have waited for it.
 fn server(analyses: &[Analysis<'_>], link: &Link, offset: Option<OffsetRange>) -> Result<Server, Interval> {
     let (process, span) = link.server;
-    let interval = analyses[process].spans().span(span).interval;
+    let interval = analyses[process].spans().interval(span);
     let offset = offset.ok_or(interval)?;
     let ahead_ns = offset.center_ns();
     Ok(Server {

@@ -52,7 +52,7 @@ impl RootView<'_> {
     /// What the account is to `span`.
     pub(super) fn cell(&self, span: SpanIndex, account: Account, ns: i64) -> Cell {
         let Evidences { spans, layers, .. } = &self.evidences;
-        let trace_id = spans.span(span).trace_id;
+        let trace_id = spans.trace_id(span);
         let of_trace = |owner: &Owner| self.classes.is_of(spans, *owner, trace_id);
         let (relation, owner) = match account.whose {
             Whose::Own => (Relation::Same, None),

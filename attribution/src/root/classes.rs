@@ -12,7 +12,7 @@ use crate::spans::{SpanIndex, SpanSet};
 /// The owner of a task at the end of a chain, told apart as far as cells do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// Spans of one trace, operation and layer, whose waits for the network belong to the same call.
+    /// Spans of one request and layer, whose waits for the network belong to the same call.
     OfTrace(usize),
     /// Spans of one operation and layer, not of the trace of the spans that ask. A lock under load
     /// is held by hundreds of traces, but by few operations.
@@ -39,7 +39,7 @@ impl OwnerClasses {
         let operations = operations(spans, &request_of);
         let other = Classes::new(spans, 0, |index| (operations[request_of[index]], layers.of_span(index)));
         let of_trace = Classes::new(spans, spans.len(), |index| {
-            (spans.span(index).trace_id, other.of_span[index], calls.of_span(index))
+            (request_of[index], other.of_span[index], calls.of_span(index))
         });
         Self {
             of_trace,
@@ -51,7 +51,7 @@ impl OwnerClasses {
     /// The owner `span`, seen from spans that are all of trace `asking`; `None` if they are of several.
     pub(super) fn owner(&self, spans: &SpanSet<'_>, span: SpanIndex, asking: Option<TraceId>) -> Owner {
         match asking {
-            Some(asking) if spans.span(span).trace_id != asking => Owner::Other(self.other.of_span[span]),
+            Some(asking) if spans.trace_id(span) != asking => Owner::Other(self.other.of_span[span]),
             _ => Owner::OfTrace(self.of_trace.of_span[span]),
         }
     }
@@ -101,7 +101,7 @@ fn requests(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
     let mut request_of: Vec<SpanIndex> = (0..spans.len()).collect();
     for span in spans.downwards() {
         let node = spans.node(span);
-        if let (Some(parent), false) = (node.parent, node.is_request()) {
+        if let (Some(parent), false) = (node.parent, node.is_request) {
             request_of[span] = request_of[parent];
         }
     }

@@ -129,7 +129,7 @@ impl RootView<'_> {
 
     /// The pieces of one span: maximal, in the order of time. They tile the span.
     pub(crate) fn pieces(&self, span: SpanIndex) -> Vec<RootPiece> {
-        let interval = self.evidences.spans.span(span).interval;
+        let interval = self.evidences.spans.interval(span);
         let mut pieces: Vec<RootPiece> = Vec::new();
         self.each_piece(span, interval, &mut |piece| match pieces.last_mut() {
             Some(last) if last.continues_in(&piece) => last.extend_to(&piece),
@@ -230,7 +230,7 @@ impl RootView<'_> {
         bound.sort_by_key(|bound| bound.interval.start());
         let mut stays: Vec<Stay> = Vec::new();
         for BoundSpan { span, interval } in bound {
-            let trace_id = self.evidences.spans.span(span).trace_id;
+            let trace_id = self.evidences.spans.trace_id(span);
             match stays.last_mut() {
                 Some(stay) if interval.start() <= stay.end => {
                     stay.end = stay.end.max(interval.end());

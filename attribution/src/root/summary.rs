@@ -69,7 +69,7 @@ impl Summary {
             while at < tile.interval.end() {
                 let (owner, until) = owners.stretch(spans, timeline, line, at);
                 at = until.clamp(at.plus(1), tile.interval.end());
-                summary.traces.extend(owner.map(|owner| spans.span(owner).trace_id));
+                summary.traces.extend(owner.map(|owner| spans.trace_id(owner)));
                 let kind = Kind {
                     owner: owner.map(|owner| classes.other(owner)),
                     standing: tile.standing,

@@ -80,7 +80,7 @@ impl Leaves<'_> {
             let part = part.intersection(interval)?;
             let rest = match whose {
                 Part::Own(instead) => Rest::Leaf(Leaf::Own(span, reason, instead)),
-                Part::Child(child) if part == spans.span(child).interval => Rest::Leaf(Leaf::Child(child)),
+                Part::Child(child) if part == spans.interval(child) => Rest::Leaf(Leaf::Child(child)),
                 Part::Child(child) => Rest::Of(child, partial + 1),
             };
             Some((part, rest))
@@ -137,7 +137,7 @@ impl RootView<'_> {
             return parts;
         }
         for by in self.unbound() {
-            let mut leaves = self.leaves(by, self.evidences.spans.span(by).interval);
+            let mut leaves = self.leaves(by, self.evidences.spans.interval(by));
             while let Some((interval, leaf)) = leaves.next() {
                 match leaf {
                     Leaf::Child(child) if !self.has_cells(child) => leaves.enter(child, interval),
@@ -165,7 +165,7 @@ impl RootView<'_> {
         upwards.sort_by_key(|span| Reverse(spans.node(*span).depth));
         for span in upwards {
             let mut all = partial.remove(&span).unwrap_or_default();
-            let mut leaves = self.leaves(span, spans.span(span).interval);
+            let mut leaves = self.leaves(span, spans.interval(span));
             while let Some((interval, leaf)) = leaves.next() {
                 counts.inferred += 1;
                 match leaf {
