@@ -286,6 +286,34 @@ fn a_full_id_logged_outside_of_the_span_counts_if_the_goroutine_lived_when_it_st
     assert_eq!(logged(2, 700_000_000), "no_matching_task");
 }
 
+/// dd-trace-go begins a user task that has the name of the resource, and logs the id in it.
+#[test]
+fn an_id_that_datadogs_tracer_logs_binds_before_and_after_its_user_task_begins() {
+    let bound = |at: i64, user_task: Option<u64>| {
+        let mut scene = parse(
+            "g1: run 0..9000000 | g2: run 0..9000000 | span http.request: 1000000..5000000
+             | task 5 named http.request on g2: 1012000..5001000",
+        );
+        let span_id = scene.world.spans[0].span_id;
+        scene.world.logs.push(WorldLog {
+            task: 1,
+            user_task,
+            at,
+            category: "datadog.uint64_span_id".to_owned(),
+            message: span_id.as_bytes().iter().rev().copied().collect(),
+        });
+        let result = scene.world.attribute(&[scene.world.record_all()]);
+        let Binding::Bound { task, .. } = result.spans[0].binding else {
+            panic!("{:?}", result.spans[0].binding);
+        };
+        (binding_word(result.spans[0].binding), task.0)
+    };
+    assert_eq!(bound(1_011_000, None), ("logged_id", 1));
+    assert_eq!(bound(1_013_000, Some(5)), ("logged_id", 1));
+    assert_eq!(bound(4_999_000, Some(5)), ("logged_id", 1), "within the span");
+    assert_eq!(bound(900_000, None), ("user_task", 2), "of another span");
+}
+
 #[test]
 fn more_equal_tasks_than_can_be_looked_at_leave_the_span_ambiguous() {
     let mut timeline = "g1: run 0..9000000 | span q: 1000000..5000000".to_owned();

@@ -6,6 +6,13 @@ use spandrel_model::*;
 use crate::text::{check, parse};
 use crate::world::World;
 
+/// The example that docs/attribution.md computes by hand.
+pub(crate) const WORKED_EXAMPLE: &str = "window 0..98
+    | g1: run 0..30, net 30..60 by ext, ready/unblocked 60..65, run 65..80, wg 80..95 by g2, run 95..100
+    | g2 from g1: ready/created 70..75, run 75..95
+    | span GET on g1 layer handler: 0..100 | span SELECT in GET on g1 layer db: 20..68
+    | span render in GET on g2 layer service: 75..92";
+
 #[test]
 fn wait_on_a_channel_is_a_cell_of_its_own() {
     check(
@@ -17,11 +24,7 @@ fn wait_on_a_channel_is_a_cell_of_its_own() {
 #[test]
 fn the_worked_example_of_the_documentation_comes_out_as_written() {
     check(
-        "window 0..98
-         | g1: run 0..30, net 30..60 by ext, ready/unblocked 60..65, run 65..80, wg 80..95 by g2, run 95..100
-         | g2 from g1: ready/created 70..74, run 74..96
-         | span GET on g1 layer handler: 0..100 | span SELECT in GET on g1 layer db: 20..68
-         | span render in GET on g2 layer service: 75..92",
+        WORKED_EXAMPLE,
         "GET self: db/run 13, db/ready/unblocked 5, db/net 30, run 35, wg 15, ?not_recorded 2 \
          | SELECT self: run 13, ready/unblocked 5, net 30 | render self: run 17 \
          | GET root: db/run 13, db/ready/unblocked 5, db/net 30, run 38, ?not_recorded 2, service/run 12 \

@@ -1,11 +1,11 @@
-//! I-22: what spans alone say, as fixed matrices. Nanoseconds; `~` is inferred.
+//! What spans alone say, as fixed matrices (I-22). Nanoseconds; `~` is inferred.
 
 use spandrel_model::*;
 
 use crate::text::{attribute_scenes, check_together, parse, parse_together, shown};
 
 #[test]
-fn a_trace_without_runtime_data_goes_to_the_spans_that_were_waited_for() {
+fn i22_a_trace_without_runtime_data_goes_to_the_spans_that_were_waited_for() {
     check_together(
         "span GET layer handler: 0..100000 | span auth in GET layer service: 5000..30000
          | span q in auth layer db: 10000..25000 | span a in GET layer cache: 40000..60000
@@ -19,7 +19,7 @@ fn a_trace_without_runtime_data_goes_to_the_spans_that_were_waited_for() {
 }
 
 #[test]
-fn siblings_that_touch_leave_no_time_to_the_parent() {
+fn i22_siblings_that_touch_leave_no_time_to_the_parent() {
     check_together(
         "span GET layer handler: 0..100000 | span a in GET layer db: 0..40000 | span b in GET layer cache: 40000..100000",
         "GET root: ~cache/?not_recorded 60000, ~db/?not_recorded 40000",
@@ -27,21 +27,21 @@ fn siblings_that_touch_leave_no_time_to_the_parent() {
 }
 
 #[test]
-fn siblings_that_overlap_by_one_percent_ran_in_parallel_unless_clocks_explain_it() {
+fn i22_siblings_that_overlap_by_one_percent_ran_in_parallel_unless_clocks_explain_it() {
     check_together(
-        "span GET layer handler: 0..1000000 | span a in GET layer db: 0..505000
+        "span GET layer handler: 0..1000000 | span a in GET layer db: 0..510000
          | span b in GET layer cache: 500000..1000000",
         "GET root: ~cache/?not_recorded 500000, ~?not_recorded 500000",
     );
     check_together(
-        "span GET layer handler: 0..1000000 | span a in GET layer db: 0..502000
-         | span b in GET layer cache: 500000..1000000",
-        "GET root: ~cache/?not_recorded 500000, ~db/?not_recorded 500000",
+        "span GET layer handler: 0..200000 | span a in GET layer db: 0..102000
+         | span b in GET layer cache: 100000..200000",
+        "GET root: ~cache/?not_recorded 100000, ~db/?not_recorded 100000",
     );
 }
 
 #[test]
-fn a_child_that_outlives_its_parent_was_not_waited_for() {
+fn i22_a_child_that_outlives_its_parent_was_not_waited_for() {
     check_together(
         "span GET layer handler: 0..100000 | span a in GET layer db: 10000..30000
          | span job in GET layer service: 50000..150000 | span q in job layer db: 60000..90000",

@@ -118,11 +118,16 @@ pub(crate) fn without_stacks() -> Rules {
 
 type Total = BTreeMap<(Layer, State, String), i64>;
 
-/// The same for all layers together.
-fn over_layers(totals: &Total) -> Total {
+/// The same, for time in these states with all layers together.
+fn over_layers(totals: &Total, states: &[State]) -> Total {
     let mut sums = Total::new();
-    for ((_, state, sub_state), ns) in totals {
-        *sums.entry((Layer::new(""), *state, sub_state.clone())).or_default() += ns;
+    for ((layer, state, sub_state), ns) in totals {
+        let layer = if states.contains(state) {
+            Layer::new("")
+        } else {
+            layer.clone()
+        };
+        *sums.entry((layer, *state, sub_state.clone())).or_default() += ns;
     }
     sums
 }
@@ -167,6 +172,31 @@ fn the_random_programs_have_time_in_libraries() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i1_states_tile_the_life_of_each_task_and_so_does_what_recordings_show_of_them(
+        world in worlds(16), parts in parts()
+    ) {
+        let windows = windows(&world, &parts);
+        let analysis = world.analyze(&world.record(&windows));
+        for task in &world.tasks {
+            let states: Vec<&WorldState> = world.states.iter().filter(|state| state.task == task.id).collect();
+            let mut at = UnixNanos(task.birth);
+            for state in &states {
+                prop_assert_eq!(state.interval.start(), at);
+                at = state.interval.end();
+                for instant in windows.iter().map(|window| window.start()).chain([state.interval.start()]) {
+                    let known = analysis.timeline().covers(instant) && state.interval.contains(instant);
+                    let found = analysis.timeline().state_at(TaskId(task.id), instant);
+                    prop_assert!(!known || found == Some(state.state), "{:?} at {:?}", state, instant);
+                }
+            }
+            prop_assert!(task.death.is_none_or(|death| UnixNanos(death) == at));
+            for outside in [UnixNanos(task.birth - 1), at] {
+                prop_assert_eq!(analysis.timeline().state_at(TaskId(task.id), outside), None);
+            }
+        }
+    }
 
     #[test]
     fn i2_partition_pieces_tile_the_span_and_are_maximal(world in worlds(16), parts in parts()) {
@@ -340,6 +370,22 @@ proptest! {
     }
 
     #[test]
+    fn i12_other_trace_and_span_ids_change_nothing_but_the_ids(
+        world in worlds(16), parts in parts(), seed in any::<u64>()
+    ) {
+        let windows = windows(&world, &parts);
+        let result = world.attribute(&world.record(&windows));
+        let renamed = with_other_ids(&world, seed | 1);
+        let mut there = renamed.attribute(&renamed.record(&windows));
+        let names: BTreeMap<SpanKey, SpanKey> =
+            renamed.spans.iter().map(SpanKey::of).zip(world.spans.iter().map(SpanKey::of)).collect();
+        for span in &mut there.spans {
+            SpanKey { trace_id: span.trace_id, span_id: span.span_id } = names[&key(span)];
+        }
+        prop_assert_eq!(&there, &result);
+    }
+
+    #[test]
     fn i13_spans_and_recordings_that_arrive_twice_count_once(world in worlds(16), parts in parts()) {
         let mut recordings = world.record(&windows(&world, &parts));
         let result = world.attribute(&recordings);
@@ -349,6 +395,8 @@ proptest! {
         prop_assert_eq!(&twice.attribute(&recordings), &result);
     }
 
+    /// With layers from stacks, time of a goroutine that gets ready to run is compared for all layers together: it stands
+    /// where it waited, and if that wait is lost, nobody knows in which library.
     #[test]
     fn i14_losing_states_only_moves_time_to_unknown(world in worlds(16), seed in any::<u64>()) {
         let mut random = Random(seed);
@@ -359,15 +407,14 @@ proptest! {
         poorer.states.retain(|_| random.chance(80));
         for with_stacks in [false, true] {
             let rules = if with_stacks { Rules::default() } else { without_stacks() };
+            let ready_in_any_layer = |cells: Total| if with_stacks { over_layers(&cells, &[State::Runnable]) } else { cells };
             let all = world.attribute_by(&world.record(&window), &rules);
             let less = poorer.attribute_by(&poorer.record(&window), &rules);
             prop_assert_eq!(less.violations, []);
             for (all, less) in all.spans.iter().zip(&less.spans) {
                 prop_assert_eq!(key(all), key(less));
-                // Without the wait before, nobody knows in which library a goroutine is that gets ready to run.
-                let totals = |span| if with_stacks { over_layers(&totals(span)) } else { totals(span) };
-                let before = totals(all);
-                for (cell, ns) in totals(less).into_iter().filter(|(cell, _)| cell.1 != State::Unknown) {
+                let before = ready_in_any_layer(totals(all));
+                for (cell, ns) in ready_in_any_layer(totals(less)).into_iter().filter(|(cell, _)| cell.1 != State::Unknown) {
                     prop_assert!(ns <= before.get(&cell).copied().unwrap_or(0), "{:?} grew", cell);
                 }
             }
@@ -382,7 +429,7 @@ proptest! {
         for (with, without) in with.spans.iter().zip(&without.spans) {
             prop_assert_eq!(key(with), key(without));
             prop_assert_eq!(&with.layer, &without.layer);
-            prop_assert_eq!(over_layers(&totals(with)), over_layers(&totals(without)));
+            prop_assert_eq!(over_layers(&totals(with), &State::ALL), over_layers(&totals(without), &State::ALL));
             prop_assert_eq!(root_over_layers(with), root_over_layers(without));
         }
     }
@@ -417,7 +464,7 @@ proptest! {
 
 /// Leaves the spans that are bound when all is recorded, and logs their ids, so that they stay bound to the same tasks. What
 /// matches by being the only one may match otherwise when evidence changes.
-fn pin(world: &mut World) {
+pub(crate) fn pin(world: &mut World) {
     let truth: BTreeMap<SpanKey, TaskId> = {
         let analysis = world.analyze(&[world.record_all()]);
         let bound = world
@@ -435,6 +482,29 @@ fn pin(world: &mut World) {
     world.logs = (world.spans.iter())
         .map(|span| log_of(span, truth[&SpanKey::of(span)]))
         .collect();
+}
+
+/// Every trace id and span id is multiplied by an odd number, which no two share afterwards that did not before. So their
+/// order is another one, too.
+fn with_other_ids(world: &World, factor: u64) -> World {
+    let trace_id = |id: TraceId| {
+        let number = u128::from_be_bytes(*id.as_bytes());
+        TraceId::new(number.wrapping_mul(u128::from(factor)).to_be_bytes())
+    };
+    let span_id = |id: SpanId| SpanId::new(u64::from_be_bytes(*id.as_bytes()).wrapping_mul(factor).to_be_bytes());
+    let mut renamed = world.clone();
+    for span in &mut renamed.spans {
+        span.trace_id = trace_id(span.trace_id);
+        span.span_id = span_id(span.span_id);
+        span.parent_span_id = span.parent_span_id.map(span_id);
+    }
+    for log in &mut renamed.logs {
+        let (trace, span) = log.message.split_at(TraceId::LEN);
+        let trace = trace_id(TraceId::from_slice(trace).unwrap());
+        let span = span_id(SpanId::from_slice(span).unwrap());
+        log.message = [&trace.as_bytes()[..], span.as_bytes()].concat();
+    }
+    renamed
 }
 
 fn cut_in_two(state: &WorldState, random: &mut Random) -> Vec<WorldState> {

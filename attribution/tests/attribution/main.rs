@@ -7,17 +7,22 @@ mod clock_offset;
 #[cfg(test)]
 mod edge_cases;
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod hand_over;
 #[cfg(test)]
 mod inferred;
 #[cfg(test)]
 mod invariants;
 #[cfg(test)]
+mod invariants_named;
+#[cfg(test)]
 mod labels;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
 mod matrix;
+#[cfg(test)]
 mod matrix_invariants;
 #[cfg(test)]
 mod oracle;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroI64;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use spandrel_attribution::*;
@@ -32,6 +33,70 @@ fn views(cells: &[MatrixRow]) -> BTreeMap<(&RequestGroup, View), Vec<&MatrixRow>
         views.entry((&row.group, row.view)).or_default().push(row);
     }
     views
+}
+
+/// Another name for each layer.
+fn reversed(layer: &Layer) -> Layer {
+    Layer::new(&layer.as_str().chars().rev().collect::<String>())
+}
+
+/// Two layers in the place of all.
+fn merged(layer: &Layer) -> Layer {
+    Layer::new(["even", "odd"][layer.as_str().len() % 2])
+}
+
+fn relabel(spans: &mut [SpanAttribution], label: fn(&Layer) -> Layer) {
+    for cell in spans.iter_mut().flat_map(|span| &mut span.cells) {
+        cell.layer = label(&cell.layer);
+        cell.culprit = cell
+            .culprit
+            .as_deref()
+            .map(|culprit| Arc::new(relabeled(culprit, label)));
+    }
+}
+
+fn relabeled(culprit: &Culprit, label: fn(&Layer) -> Layer) -> Culprit {
+    Culprit {
+        layer: label(&culprit.layer),
+        ..culprit.clone()
+    }
+}
+
+fn cell_of(row: &MatrixRow) -> (RequestGroup, View, Layer, State) {
+    (row.group.clone(), row.view, row.layer.clone(), row.state)
+}
+
+/// What adds up over cells: nanoseconds, by evidence too.
+fn sums(
+    rows: &[MatrixRow],
+    label: fn(&Layer) -> Layer,
+) -> BTreeMap<(RequestGroup, View, Layer, State), (i64, Coverage)> {
+    let mut sums: BTreeMap<_, (i64, Coverage)> = BTreeMap::new();
+    for row in rows {
+        let (group, view, layer, state) = cell_of(row);
+        let (sum_ns, coverage) = sums.entry((group, view, label(&layer), state)).or_default();
+        *sum_ns += row.times.sum_ns;
+        coverage.merge(row.coverage);
+    }
+    sums
+}
+
+/// How long each group waited, in which layer and state, for whom.
+fn waits(
+    rows: &[InterferenceRow],
+    label: fn(&Layer) -> Layer,
+) -> BTreeMap<(RequestGroup, Layer, Arc<str>, Culprit), i64> {
+    let mut waits = BTreeMap::new();
+    for row in rows {
+        let key = (
+            row.group.clone(),
+            label(&row.layer),
+            row.state.clone(),
+            relabeled(&row.culprit, label),
+        );
+        *waits.entry(key).or_default() += row.ns;
+    }
+    waits
 }
 
 fn sum(rows: &[&MatrixRow], of: impl Fn(&MatrixRow) -> i64) -> i64 {
@@ -72,6 +137,40 @@ proptest! {
         let found = matrix(&relabeled).tables().cells;
         let found: BTreeMap<_, i64> = found.iter().map(|row| (key(row, row.state), row.times.sum_ns)).collect();
         prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn i17_layers_relabeled_before_aggregation_give_the_matrix_relabeled_after_it(world in worlds(40)) {
+        let world = two_operations(world);
+        let mut spans = world.attribute(&[world.record_all()]).spans;
+        let tables = matrix(&spans).tables();
+        relabel(&mut spans, merged);
+        let merged_before = matrix(&spans).tables();
+        prop_assert_eq!(&merged_before.operations, &tables.operations);
+        let found = sums(&merged_before.cells, Layer::clone);
+        prop_assert_eq!(found.len(), merged_before.cells.len());
+        prop_assert_eq!(found, sums(&tables.cells, merged));
+        prop_assert_eq!(waits(&merged_before.interference, Layer::clone), waits(&tables.interference, merged));
+    }
+
+    /// Tails are rounded together, and of cells with the same remainder the first one gets the nanosecond.
+    #[test]
+    fn i17_layers_of_other_names_change_no_number(world in worlds(40)) {
+        let world = two_operations(world);
+        let mut spans = world.attribute(&[world.record_all()]).spans;
+        let mut expected = matrix(&spans).tables().cells;
+        expected.iter_mut().for_each(|row| row.layer = reversed(&row.layer));
+        expected.sort_by_key(cell_of);
+        relabel(&mut spans, reversed);
+        let mut found = matrix(&spans).tables().cells;
+        found.sort_by_key(cell_of);
+        prop_assert_eq!(found.len(), expected.len());
+        for (found, mut expected) in found.into_iter().zip(expected) {
+            let tails = found.tail_ns.iter().zip(expected.tail_ns);
+            prop_assert!(tails.into_iter().all(|(found, expected)| found.abs_diff(expected) <= 1));
+            expected.tail_ns = found.tail_ns;
+            prop_assert_eq!(found, expected);
+        }
     }
 
     #[test]

@@ -14,17 +14,21 @@ fn attributed(timeline: &str, name: &str) -> SpanAttribution {
 const CALL: &str = "g1: run 0..10000, net/read 10000..90000 by ext, run 90000..100000
     | span GET on g1 layer handler: 0..100000 | span call in GET on g1 layer http.client kind client: 5000..95000";
 
+const SHOP: &str = "host a | span GET on g1 layer handler kind server: 0..100000
+    | span call in GET on g1 layer http.client kind client: 5000..95000";
+const CART: &str = "host b | span serve in call on g1 layer handler kind server: 530000..570000
+    | span PUT on g9 layer db kind server: 400000..600000";
+
+/// The example across processes that docs/attribution.md computes by hand, with recordings.
+pub(crate) fn worked_example() -> String {
+    let shop = "g1: run 0..10000, net/read 10000..90000 by ext, run 90000..100000";
+    let cart = "g1: run 530000..540000, mutex 540000..560000 by g9, run 560000..570000 | g9: run 400000..600000";
+    format!("{SHOP} | {shop} || {CART} | {cart}")
+}
+
 #[test]
 fn the_worked_examples_of_the_documentation_come_out_as_written() {
-    let shop = "host a | span GET on g1 layer handler kind server: 0..100000
-         | span call in GET on g1 layer http.client kind client: 5000..95000";
-    let cart = "host b | span serve in call on g1 layer handler kind server: 530000..570000
-         | span PUT on g9 layer db kind server: 400000..600000";
-    let goroutines = [
-        "| g1: run 0..10000, net/read 10000..90000 by ext, run 90000..100000",
-        "| g1: run 530000..540000, mutex 540000..560000 by g9, run 560000..570000 | g9: run 400000..600000",
-    ];
-    let recorded = format!("{shop} {} || {cart} {}", goroutines[0], goroutines[1]);
+    let recorded = worked_example();
     check_together(
         &recorded,
         "GET root: run 10000, remote:run 20000, remote:blocked/mutex 20000 by PUT db/run, http.client/run 10000, \
@@ -33,7 +37,7 @@ fn the_worked_examples_of_the_documentation_come_out_as_written() {
     let call = attributed(&recorded, "call");
     assert_eq!((call.offset_lo_ns, call.offset_hi_ns), (Some(474_000), Some(526_000)));
     check_together(
-        &format!("{shop} || {cart}").replace(" on g1", ""),
+        &format!("{SHOP} || {CART}").replace(" on g1", ""),
         "call root: ~remote:handler/?not_recorded 40000, ~net/in_flight 50000 \
          | GET root: ~?not_recorded 10000, ~remote:?not_recorded 40000, ~http.client/net/in_flight 50000",
     );
@@ -132,7 +136,7 @@ fn a_client_that_is_not_recorded_has_the_exact_cells_of_its_server() {
 }
 
 #[test]
-fn clocks_of_two_hosts_are_a_range_apart_and_the_server_stands_in_its_middle() {
+fn i22_clocks_of_two_hosts_are_a_range_apart_and_the_server_stands_in_its_middle() {
     let skewed = "host a | span call layer http.client kind client: 0..100000
          || host b | g1: run 1000000..2000000 | span serve in call on g1 layer db kind server: 1020000..1070000";
     check_together(skewed, "call root: remote:db/run 50000, ~net/in_flight 50000");
@@ -159,7 +163,7 @@ fn one_host_has_one_clock_unless_most_calls_contradict_it() {
 }
 
 #[test]
-fn a_server_longer_than_its_client_is_detached() {
+fn i22_a_server_longer_than_its_client_is_detached() {
     let timeline = "host a | g1: net 0..100000 by ext | span call on g1 kind client: 0..100000
          || host b | g1: run 0..200000 | span serve in call on g1 kind server: 10000..150000";
     check_together(timeline, "call root: net/remote 100000 | serve root: run 140000");

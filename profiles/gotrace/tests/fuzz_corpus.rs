@@ -1,4 +1,4 @@
-//! Every input that fuzzing has found worth keeping (`make fuzz`): what must hold of any bytes holds of them.
+//! Every input that fuzzing has found worth keeping (`make fuzz`): what must hold of any bytes holds of them (I-24).
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -35,22 +35,22 @@ fn replay(target: Target) {
 }
 
 #[test]
-fn headers() {
+fn i24_headers() {
     replay(Target::Header);
 }
 
 #[test]
-fn batches() {
+fn i24_batches() {
     replay(Target::Batch);
 }
 
 #[test]
-fn generations() {
+fn i24_generations() {
     replay(Target::Generation);
 }
 
 #[test]
-fn whole_files() {
+fn i24_whole_files() {
     replay(Target::WholeFile);
 }
 

@@ -1,5 +1,5 @@
 //! Traces made to cost time: each is read in time in proportion to its bytes, where a search, a sweep or a copy too many
-//! would take minutes.
+//! would take minutes (I-24).
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -93,7 +93,7 @@ fn read(trace: &[u8]) -> Option<Recording> {
 }
 
 #[test]
-fn a_run_of_ends_of_generations_behind_damage() {
+fn i24_a_run_of_ends_of_generations_behind_damage() {
     let mut trace = Trace::new();
     trace.0.push(0);
     trace.0.extend([WireEvent::EndOfGeneration.byte()].repeat(300_000));
@@ -102,7 +102,7 @@ fn a_run_of_ends_of_generations_behind_damage() {
 }
 
 #[test]
-fn many_short_runs_of_batches_behind_damage() {
+fn i24_many_short_runs_of_batches_behind_damage() {
     let mut trace = Trace::new();
     trace.0.extend([0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0].repeat(30_000));
     assert!(read(&trace.0).is_none());
@@ -110,7 +110,7 @@ fn many_short_runs_of_batches_behind_damage() {
 
 /// The first batch behind a hole may be the only one of its generation that is left.
 #[test]
-fn a_hole_at_the_end_of_what_a_source_holds_hides_no_generation() {
+fn i24_a_hole_at_the_end_of_what_a_source_holds_hides_no_generation() {
     for hole in (261_900..262_200).step_by(3) {
         let mut trace = Trace::new();
         trace.tables(1);
@@ -130,7 +130,7 @@ fn a_hole_at_the_end_of_what_a_source_holds_hides_no_generation() {
 
 /// A source holds much more than what is cut off or forgotten at a time.
 #[test]
-fn many_tiny_generations_whole_and_damaged() {
+fn i24_many_tiny_generations_whole_and_damaged() {
     let mut trace = Trace::new();
     for generation in (1..200_000).step_by(2) {
         trace.tables(generation);
@@ -144,7 +144,7 @@ fn many_tiny_generations_whole_and_damaged() {
 }
 
 #[test]
-fn statuses_of_a_proc_in_a_system_call_among_many_threads() {
+fn i24_statuses_of_a_proc_in_a_system_call_among_many_threads() {
     let mut trace = Trace::new();
     trace.tables(1);
     for thread in 1000..89_000 {
@@ -159,7 +159,7 @@ fn statuses_of_a_proc_in_a_system_call_among_many_threads() {
 
 /// Whether a sample is due depends on all threads that wait, and changes with each that goes on.
 #[test]
-fn samples_among_many_threads_that_wait() {
+fn i24_samples_among_many_threads_that_wait() {
     let mut trace = Trace::new();
     trace.tables(1);
     let threads = 1000..40_000;
@@ -184,7 +184,7 @@ fn samples_among_many_threads_that_wait() {
 }
 
 #[test]
-fn many_gaps_behind_many_goroutines() {
+fn i24_many_gaps_behind_many_goroutines() {
     let mut trace = Trace::new();
     trace.tables(1);
     trace.events(1, NONE, (2..200_000).map(runnable));
@@ -197,7 +197,7 @@ fn many_gaps_behind_many_goroutines() {
 }
 
 #[test]
-fn many_gaps_behind_many_threads() {
+fn i24_many_gaps_behind_many_threads() {
     let mut trace = Trace::new();
     trace.tables(1);
     for thread in 1..200_000 {
@@ -211,7 +211,7 @@ fn many_gaps_behind_many_threads() {
 }
 
 #[test]
-fn wall_times_across_many_generations() {
+fn i24_wall_times_across_many_generations() {
     let mut trace = Trace(b"go 1.25 trace\0\0\0".to_vec());
     for generation in 1..100_000_u64 {
         let mut sync = vec![WireEvent::Sync.byte(), WireEvent::Frequency.byte()];

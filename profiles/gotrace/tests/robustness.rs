@@ -1,4 +1,4 @@
-//! Damaged, cut and hostile traces: never a panic, never a hang, always a result or an error with a place.
+//! Damaged, cut and hostile traces: never a panic, never a hang, always a result or an error with a place (I-24).
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn flipped_bytes_cost_no_more_than_their_generations(
+    fn i24_flipped_bytes_cost_no_more_than_their_generations(
         version in 0..3_usize,
         flips in vec((any::<Index>(), 1..=255_u8), 1..12),
     ) {
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn batches_in_any_order_do_no_harm(
+    fn i24_batches_in_any_order_do_no_harm(
         minor in prop::sample::select(vec![22_u32, 23, 25, 26]),
         picked in vec(any::<Index>(), 0..200),
     ) {
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn missing_batches_do_no_harm(missing in vec(any::<Index>(), 1..20)) {
+    fn i24_missing_batches_do_no_harm(missing in vec(any::<Index>(), 1..20)) {
         let mut frames = FRAMES.clone();
         for at in missing {
             frames.remove(at.index(frames.len()));
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_after_a_header_do_no_harm(
+    fn i24_any_bytes_after_a_header_do_no_harm(
         minor in prop::sample::select(vec![22_u32, 23, 25, 26]),
         bytes in vec(any::<u8>(), 0..4096),
     ) {
@@ -172,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_do_no_harm(bytes in vec(any::<u8>(), 0..64)) {
+    fn i24_any_bytes_do_no_harm(bytes in vec(any::<u8>(), 0..64)) {
         let _ = decode(&bytes);
     }
 }
@@ -197,7 +197,7 @@ fn event(payload: &mut Vec<u8>, event: u8, args: &[u64]) {
 
 /// Threads that wait for one goroutine whose state changes all the time: each change could wake all of them.
 #[test]
-fn many_threads_that_wait_for_one_goroutine_do_not_take_forever() {
+fn i24_many_threads_that_wait_for_one_goroutine_do_not_take_forever() {
     let mut trace = b"go 1.22 trace\0\0\0".to_vec();
     batch(&mut trace, u64::MAX, &[8, 1]);
     for thread in 2..40_000 {
@@ -337,7 +337,7 @@ fn a_source_that_fails_behind_much_damage_is_blamed() {
 
 /// A count is refused before anything is allocated for it, however many times it is repeated.
 #[test]
-fn announced_counts_take_no_memory() {
+fn i24_announced_counts_take_no_memory() {
     let mut trace = b"go 1.22 trace\0\0\0".to_vec();
     let mut payload = vec![2];
     event(&mut payload, 3, &[1, u64::MAX]);

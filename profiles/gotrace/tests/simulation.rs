@@ -4,7 +4,7 @@
 
 mod support;
 
-use gotrace::Recording;
+use gotrace::{ExecTrace, Recording, TraceNanos};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -116,6 +116,19 @@ proptest! {
             let kept = whole.events.iter().take_while(|line| line.time < generation.start).count();
             prop_assert_eq!(&lines[..kept], &whole.events[..kept]);
         }
+    }
+
+    #[test]
+    fn i1_states_tile_the_life_of_each_goroutine(script in script(STEPS_MAX, true), layout in layout()) {
+        let (encoded, whole) = encoded(&script, &layout);
+        support::assert_tiled(&Recording::decode(&encoded.bytes).unwrap());
+        let with_its_times = ExecTrace::open(&encoded.bytes).unwrap().with_times_of_go_reader();
+        let recording = Recording::of(with_its_times).unwrap();
+        support::assert_tiled(&recording);
+        let at = |time: Option<TraceNanos>| time.map(|time| time.0);
+        let found = recording.goroutines.iter().map(|life| (life.id.get(), at(life.birth), at(life.death)));
+        let lived = whole.lives.iter().map(|life| (life.id, life.birth, life.death));
+        prop_assert_eq!(found.collect::<Vec<_>>(), lived.collect::<Vec<_>>());
     }
 
     #[test]

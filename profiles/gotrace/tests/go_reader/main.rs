@@ -1,4 +1,4 @@
-//! Our view of real traces against that of Go's own reader (golang.org/x/exp/trace).
+//! Our view of real traces against that of Go's own reader (golang.org/x/exp/trace): I-21.
 //!
 //! * `trace_set` records traces with every Go toolchain from 1.22 on;
 //! * `steps` renders events the way `tests/programs/reference` does;
@@ -29,32 +29,32 @@ use support::go::{self, Toolchain};
 use support::text::parse_test;
 
 #[test]
-fn agrees_on_traces_by_go_1_22() {
+fn i21_agrees_on_traces_by_go_1_22() {
     agrees_on_traces_by(22);
 }
 
 #[test]
-fn agrees_on_traces_by_go_1_23() {
+fn i21_agrees_on_traces_by_go_1_23() {
     agrees_on_traces_by(23);
 }
 
 #[test]
-fn agrees_on_traces_by_go_1_24() {
+fn i21_agrees_on_traces_by_go_1_24() {
     agrees_on_traces_by(24);
 }
 
 #[test]
-fn agrees_on_traces_by_go_1_25() {
+fn i21_agrees_on_traces_by_go_1_25() {
     agrees_on_traces_by(25);
 }
 
 #[test]
-fn agrees_on_traces_by_go_1_26() {
+fn i21_agrees_on_traces_by_go_1_26() {
     agrees_on_traces_by(26);
 }
 
 #[test]
-fn agrees_on_traces_by_go_1_27() {
+fn i21_agrees_on_traces_by_go_1_27() {
     agrees_on_traces_by(27);
 }
 
@@ -80,7 +80,7 @@ fn agrees_on_traces_by(minor: u32) {
 }
 
 #[test]
-fn agrees_on_the_fixtures() {
+fn i21_agrees_on_the_fixtures() {
     let Some(reference) = go::available(go::reference()) else {
         return;
     };
@@ -97,7 +97,7 @@ fn agrees_on_the_fixtures() {
 }
 
 #[test]
-fn agrees_on_the_text_traces_of_the_go_project() {
+fn i21_agrees_on_the_text_traces_of_the_go_project() {
     let Some(reference) = go::available(go::reference()) else {
         return;
     };
