@@ -89,7 +89,7 @@ fn compression_makes_no_difference() {
 }
 
 #[test]
-fn damage_is_an_error_or_another_profile_and_never_a_panic() {
+fn i24_damage_is_an_error_or_another_profile_and_never_a_panic() {
     let plain = plain();
     for len in 0..plain.len() {
         promises::check(&plain[..len]);
@@ -107,7 +107,7 @@ fn damage_is_an_error_or_another_profile_and_never_a_panic() {
 }
 
 #[test]
-fn promises_hold_of_all_that_fuzzing_has_kept() {
+fn i24_promises_hold_of_all_that_fuzzing_has_kept() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/pprof");
     for file in corpus.read_dir().unwrap() {
         promises::check(&std::fs::read(file.unwrap().path()).unwrap());
@@ -128,7 +128,7 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn profiles_made_to_cost_time_are_read_or_refused_in_proportion_to_their_bytes() {
+fn i24_profiles_made_to_cost_time_are_read_or_refused_in_proportion_to_their_bytes() {
     // Many times what any of them takes on a busy machine.
     const LIMIT: Duration = Duration::from_secs(60);
     let room = usize::try_from(pprof::MAX_PROFILE_BYTES).unwrap() - 1_000;

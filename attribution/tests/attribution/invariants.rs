@@ -395,8 +395,8 @@ proptest! {
         prop_assert_eq!(&twice.attribute(&recordings), &result);
     }
 
-    /// With layers from stacks, time of a goroutine that gets ready to run is compared for all layers together: it stands
-    /// where it waited, and if that wait is lost, nobody knows in which library.
+    /// With layers from stacks, time of a goroutine that gets ready to run is compared for all layers together: it
+    /// stands where it waited, and if that wait is lost, nobody knows in which library.
     #[test]
     fn i14_losing_states_only_moves_time_to_unknown(world in worlds(16), seed in any::<u64>()) {
         let mut random = Random(seed);

@@ -18,7 +18,12 @@ fn repository() -> PathBuf {
 /// The files with tests, of every invariant, as the page names them.
 fn tested() -> BTreeMap<u32, BTreeSet<String>> {
     let mut tested: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
-    for folder in ["attribution/src", "attribution/tests", "profiles/gotrace/tests"] {
+    for folder in [
+        "attribution/src",
+        "attribution/tests",
+        "profiles/gotrace/tests",
+        "profiles/tests",
+    ] {
         for file in rust_files(&repository().join(folder)) {
             let text = std::fs::read_to_string(&file).unwrap();
             let path = file.strip_prefix(repository()).unwrap().to_str().unwrap();
