@@ -256,8 +256,8 @@ proptest! {
         }
     }
 
-    /// Wakes also tell how a span was handed over, so spans that were are bound by logs to where they started. A span that is
-    /// not bound has no self view that its root view could be.
+    /// Wakes also tell how a span was handed over; where one was, all spans are bound by logs to where they started. A
+    /// span that is not bound has no self view that its root view could be.
     #[test]
     fn i8_without_wakes_the_root_view_is_the_self_view_which_they_do_not_change(world in worlds(16), parts in parts()) {
         let windows = windows(&world, &parts);
@@ -374,8 +374,8 @@ proptest! {
         }
     }
 
-    /// Up the chain means: what is found is what a task on the full chain did. Its layer and relation are those that the
-    /// definition gives where so little is known; they may be others than before, because the chain ends earlier.
+    /// Up the chain means: what is found is what a task on the full chain did. Its layer and relation are those that
+    /// the definition gives where so little is known, and may be others than before, because the chain ends earlier.
     #[test]
     fn i14_losing_states_and_wakes_moves_root_time_to_unknown_or_up_the_chain(world in worlds(6), seed in any::<u64>()) {
         let mut random = Random(seed);
