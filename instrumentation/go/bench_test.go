@@ -47,19 +47,34 @@ func startFlightRecorder(tb testing.TB) func() {
 	return flight.Stop
 }
 
-// BenchmarkOnStart measures what the processor adds to a span.
+// BenchmarkOnStart measures what the processor adds to the start of a span.
 func BenchmarkOnStart(b *testing.B) {
+	processor, ctx, span := spandrel.NewSpanProcessor(), context.Background(), endedSpan()
+	benchmarkHook(b, func() { processor.OnStart(ctx, span) })
+}
+
+// BenchmarkOnEnd measures what it adds to the end of one.
+func BenchmarkOnEnd(b *testing.B) {
+	processor, span := spandrel.NewSpanProcessor(), endedSpan()
+	benchmarkHook(b, func() { processor.OnEnd(span) })
+}
+
+// endedSpan returns a span of a provider without processors.
+func endedSpan() sdktrace.ReadWriteSpan {
+	_, span := sdktrace.NewTracerProvider().Tracer("bench").Start(context.Background(), "span")
+	span.End()
+	return span.(sdktrace.ReadWriteSpan)
+}
+
+func benchmarkHook(b *testing.B, hook func()) {
 	for _, recording := range recordings {
 		for _, depth := range stackDepths {
 			b.Run("recording="+recording.name+"/stack="+depth.name, func(b *testing.B) {
-				processor, ctx := spandrel.NewSpanProcessor(), context.Background()
-				_, span := sdktrace.NewTracerProvider().Tracer("bench").Start(ctx, "span")
-				started := span.(sdktrace.ReadWriteSpan)
 				defer recording.start(b)()
 				b.ReportAllocs()
 				below(depth.frames, func() {
 					for b.Loop() {
-						processor.OnStart(ctx, started)
+						hook()
 					}
 				})
 			})

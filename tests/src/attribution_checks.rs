@@ -7,11 +7,14 @@ use crate::sql::{Tables, integer, text};
 
 /// Share of the spans inside recordings, in percent, that must be bound to goroutines.
 const BOUND_PERCENT_MIN: i64 = 95;
+/// The same where the service logs span ids: bound by these.
+const LOGGED_PERCENT_MIN: i64 = 99;
 
-/// `recordings`: what is covered. `inside`: spans of which a recording of their own process covers all.
+/// `recordings`: what is covered. `inside`: spans of which a recording of their own process covers all, each once however
+/// many do.
 const INSIDE: &str = "\
     WITH recordings AS (SELECT DISTINCT process_id, recording_start_ns, recording_end_ns FROM tasks), \
-    inside AS (SELECT q.* FROM span_quality AS q JOIN recordings AS r ON q.process_id = r.process_id \
+    inside AS (SELECT q.* FROM span_quality AS q LEFT SEMI JOIN recordings AS r ON q.process_id = r.process_id \
                AND q.start_ns >= r.recording_start_ns AND q.start_ns + q.duration_ns <= r.recording_end_ns) ";
 
 /// Every stored span has one row of quality, and its cells of each view last exactly as long as it.
@@ -76,6 +79,21 @@ pub fn spans_inside_recordings_are_bound(tables: &Tables) {
         ))
     };
     assert!(spans > 0 && bound * 100 >= spans * BOUND_PERCENT_MIN, "{:?}", unbound());
+}
+
+/// Practically all spans inside recordings of their process are bound by the ids that a helper logs.
+///
+/// # Panics
+/// Too few are, or there are none at all.
+pub fn spans_inside_recordings_are_logged(tables: &Tables) {
+    let bindings = tables.rows(&format!(
+        "{INSIDE} SELECT binding, count(*) AS spans FROM inside GROUP BY binding"
+    ));
+    let spans: i64 = bindings.iter().map(|row| integer(row, "spans")).sum();
+    let logged = bindings.iter().find(|row| text(row, "binding") == "logged_id");
+    let logged = logged.map_or(0, |row| integer(row, "spans"));
+    println!("{logged} of {spans} spans inside recordings are bound by logged ids");
+    assert!(spans > 0 && logged * 100 >= spans * LOGGED_PERCENT_MIN, "{bindings:?}");
 }
 
 /// Time by (layer, state).

@@ -16,6 +16,7 @@ pub mod process;
 pub mod recording;
 pub mod repository;
 pub mod scratch;
+pub mod self_view;
 pub mod services;
 pub mod slow_operations;
 pub mod sql;

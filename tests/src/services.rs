@@ -135,18 +135,26 @@ impl Programs {
     }
 
     /// Starts an instance of shop that sends its telemetry to `otlp` and serves `/debug/pprof` at `debug`, and returns
-    /// when it answers.
+    /// when it answers. `environment` is put on top of what it always gets.
     ///
     /// # Panics
     /// It does not come up; the message holds its log.
-    pub fn start_shop(&self, instance: &str, databases: &Databases, otlp: SocketAddr, debug: SocketAddr) -> Shop {
+    pub fn start_shop(
+        &self,
+        instance: &str,
+        databases: &Databases,
+        otlp: SocketAddr,
+        debug: SocketAddr,
+        environment: &[(&str, &str)],
+    ) -> Shop {
         let mut command = Command::new(self.dir.join("shop"));
         command
             .args(["-listen", "127.0.0.1:0", "-debug", &debug.to_string()])
             .envs(databases.environment.iter().map(|(name, value)| (name, value)))
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{otlp}"))
             .env("OTEL_SERVICE_NAME", "shop")
-            .env("OTEL_RESOURCE_ATTRIBUTES", format!("service.instance.id={instance}"));
+            .env("OTEL_RESOURCE_ATTRIBUTES", format!("service.instance.id={instance}"))
+            .envs(environment.iter().copied());
         let mut process = Background::start(instance, &mut command, &self.dir.join(format!("{instance}.log")));
         let http = process.wait_for("its address", START_LIMIT, |log| {
             let addresses = log.lines().find_map(|line| line.strip_prefix("shop ready http="))?;
@@ -176,16 +184,17 @@ impl Programs {
 pub struct Shop {
     process: Background,
     /// Where it takes requests.
-    http: SocketAddr,
+    pub http: SocketAddr,
 }
 
 impl Shop {
-    /// Stops it with SIGTERM; it sends the rest of its telemetry first.
+    /// Stops it with SIGTERM, and returns its log; it sends the rest of its telemetry first.
     ///
     /// # Panics
     /// It does not end in time, or not with success; the message holds its log.
-    pub fn stop(mut self) {
+    pub fn stop(mut self) -> String {
         let status = self.process.terminate(STOP_LIMIT);
         assert!(status.success(), "shop ended with {status}\n{}", self.process.log());
+        self.process.log()
     }
 }

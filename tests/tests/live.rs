@@ -50,7 +50,7 @@ fn a_live_service_is_explained_to_the_nanosecond() {
     let example = repository::root().join("examples/live.yaml");
     let collector = Collector::start(dir.path(), &[&example, &targets], &SETTINGS);
     let [first, second] =
-        instances.map(|(instance, debug)| programs.start_shop(instance, &databases, collector.grpc, debug));
+        instances.map(|(instance, debug)| programs.start_shop(instance, &databases, collector.grpc, debug, &[]));
     process::wait_for("the first recording of each instance", RECORDINGS_LIMIT, || {
         (accepted_recordings(&collector) >= 2.0).then_some(())
     });

@@ -80,10 +80,13 @@ fn a_trace_shows_all_its_spans_under_their_parents_and_all_their_time() {
     let stored = REPLAYED.number(&format!("SELECT count(*) FROM spans WHERE trace_id = '{trace}'"));
     assert_eq!(spans.len() as i64, stored);
     for (at, span) in spans.iter().enumerate() {
-        assert_eq!(
-            Some(sum(&span["self"], |cell| &cell["ns"])),
-            span["duration_ns"].as_i64()
-        );
+        for view in ["self", "root"] {
+            assert_eq!(
+                Some(sum(&span[view], |cell| &cell["ns"])),
+                span["duration_ns"].as_i64(),
+                "{view}: {span}"
+            );
+        }
         let depth = span["depth"].as_u64().unwrap();
         let parent = span["parent_span_id"].as_str();
         let above = spans[..at]

@@ -130,11 +130,14 @@ impl Table {
             Self::Logs => "One row per log record, as reported over OTLP.",
             Self::Metrics => "One row per data point of a metric, as reported over OTLP.",
             Self::Tasks => "One row per runtime task (goroutine) and recording in which it was seen.",
-            Self::TaskStates => "One row per interval in which a runtime task was in one state.",
+            Self::TaskStates => {
+                "One row per recording and interval in which a runtime task was in one state. Where recordings overlap, \
+                 as snapshots of a flight recorder do, a time has several rows: the one that starts first counts."
+            }
             Self::TaskSpans => "One row per span and runtime task that it was on, with the evidence.",
             Self::Stacks => "One row per distinct call stack and recording.",
             Self::RuntimeEvents => {
-                "One row per thing that a runtime recorded beside task states: garbage collection mark phases, \
+                "One row per recording and thing that a runtime recorded beside task states: garbage collection mark phases, \
                  stop-the-world pauses, the program's own tasks, regions and log messages, CPU samples, heap sizes."
             }
             Self::Attribution => {

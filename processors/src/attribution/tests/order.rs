@@ -12,11 +12,13 @@ use super::stream::Stream;
 
 /// Until this much after the first arrival, everything can be corrected.
 const CORRECTABLE: Duration = Duration::from_secs(55);
-const TABLES: [Table; 5] = [
+const TABLES: [Table; 7] = [
     Table::Attribution,
     Table::SpanQuality,
     Table::TaskSpans,
+    Table::Operations,
     Table::Matrix,
+    Table::Interference,
     Table::RunningFunctions,
 ];
 

@@ -1,7 +1,8 @@
 // Package service is the shop's business logic. Every method makes one span in the scope "shop/service".
 //
-// The ordinary operations are in this file. Each of the others has one injected cause of slowness, which a goroutine
-// experiences in a way that the runtime's execution trace records; the file is named after the cause.
+// The ordinary operations are in this file, one that hands its span over to another goroutine in hand_over.go. Each of the
+// others has one injected cause of slowness, which a goroutine experiences in a way that the runtime's execution trace
+// records; the file is named after the cause.
 package service
 
 import (
@@ -39,6 +40,7 @@ type Service struct {
 	log        *slog.Logger
 	jobs       *Workers
 	thumbnails *Workers
+	mails      *Workers
 	inventory  inventory
 	feed       *feed
 }
@@ -51,6 +53,7 @@ func New(store *store.Store, cache *cache.Cache) *Service {
 		log:        otelslog.NewLogger(scope),
 		jobs:       StartWorkers(4, 64),
 		thumbnails: StartWorkers(1, 64),
+		mails:      StartWorkers(1, 64),
 		feed:       newFeed(),
 	}
 }
@@ -59,6 +62,7 @@ func New(store *store.Store, cache *cache.Cache) *Service {
 func (s *Service) Close() {
 	s.jobs.Close()
 	s.thumbnails.Close()
+	s.mails.Close()
 }
 
 // Catalog returns the first page of products as JSON, from the cache if it is fresh.

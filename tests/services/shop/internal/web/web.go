@@ -47,6 +47,7 @@ func ordinaryRoutes(shop *service.Service, handle func(string, responder)) {
 		}
 		return shop.Checkout(r.Context(), customer(r), id)
 	})
+	handle("POST /confirmations", func(r *http.Request) (any, error) { return "queued", shop.SendConfirmation(r.Context()) })
 	handle("POST /jobs", func(r *http.Request) (any, error) { return "queued", shop.EnqueueJob(r.Context()) })
 }
 

@@ -154,6 +154,7 @@ func TestEveryRouteAnswersFromRealDatabases(t *testing.T) {
 		"GET /products/7":           `"price_cents":359`,
 		"POST /checkout?product=11": "",
 		"POST /jobs":                "queued",
+		"POST /confirmations":       "queued",
 		"GET /invoices":             "",
 		"POST /reservations":        "1",
 		"GET /recommendations":      "product-",
