@@ -16,17 +16,18 @@ type injector struct {
 	heap        heap
 }
 
-// inject does one step and returns what each view must show of it.
-func (i *injector) inject(ctx context.Context, s step) ([]part, error) {
+// inject does one step of a request on its goroutine, and returns what each view must show of it. The operation is the
+// request's, for those who have to wait for it.
+func (i *injector) inject(ctx context.Context, on goroutine, operation string, s step) ([]part, error) {
 	switch s.Where {
 	case own:
 		return i.alone(s)
 	case helper:
 		return i.behindHelper(s)
 	case children:
-		return i.behindChildren(s)
+		return i.behindChildren(ctx, on, s)
 	case requests:
-		return i.behindRequests(ctx, s)
+		return i.behindRequests(ctx, on, operation, s)
 	}
 	return nil, fmt.Errorf("a step has no place called %q", s.Where)
 }

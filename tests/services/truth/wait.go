@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -104,8 +103,9 @@ func (i *injector) behindHelper(s step) ([]part, error) {
 	return append(s.selfParts(at.state, waited), root, s.wokenPart("root", waited)), nil
 }
 
-// behindChildren waits for three goroutines, which take a quarter, half and all of the time.
-func (i *injector) behindChildren(s step) ([]part, error) {
+// behindChildren waits for three goroutines, which take a quarter, half and all of the time. Each has a span, which it
+// starts itself; only that of the last was started for it.
+func (i *injector) behindChildren(ctx context.Context, on goroutine, s step) ([]part, error) {
 	const count = 3
 	var group sync.WaitGroup
 	var works [count]work
@@ -113,9 +113,20 @@ func (i *injector) behindChildren(s step) ([]part, error) {
 	var failed [count]error
 	for n := range count {
 		works[n] = work{how: s.How, ns: s.Ns >> (count - 1 - n)}
+		start := func(by goroutine) (span trace.Span) {
+			_, span = by.startInLayer(ctx, "child", s.Layer)
+			return span
+		}
+		if n == count-1 {
+			handedOver := start(on)
+			start = func(goroutine) trace.Span { return handedOver }
+		}
 		group.Add(1)
 		go func() {
+			child := thisGoroutine(on.tracer)
+			span := start(child)
 			failed[n] = i.work(&works[n])
+			child.end(span)
 			ends[n] = now()
 			group.Done()
 		}()
@@ -145,7 +156,7 @@ func (i *injector) behindChildren(s step) ([]part, error) {
 }
 
 // behindRequests contends with other requests for what only one may hold, and holds it while it works.
-func (i *injector) behindRequests(ctx context.Context, s step) ([]part, error) {
+func (i *injector) behindRequests(ctx context.Context, on goroutine, operation string, s step) ([]part, error) {
 	r, err := i.contended.get(s.Group, s.Cause, i.connections)
 	if err != nil {
 		return nil, err
@@ -153,19 +164,18 @@ func (i *injector) behindRequests(ctx context.Context, s step) ([]part, error) {
 	waited := wait{begin: now()}
 	connection := r.acquire()
 	waited.resumed = now()
-	held := hold{acquired: waited.resumed, work: work{how: s.How, ns: s.Ns}}
+	held := hold{operation: operation, acquired: waited.resumed, work: work{how: s.How, ns: s.Ns}}
 	parts := r.waitedFor(s, waited)
 
 	holding := s
 	holding.Layer += ".held"
-	_, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("truth").Start(ctx, "hold",
-		trace.WithAttributes(attribute.String("attribution.layer", holding.Layer)))
+	_, span := on.startInLayer(ctx, "hold", holding.Layer)
 	if connection == nil {
 		err = i.work(&held.work)
 	} else {
 		err = held.work.do(connection)
 	}
-	span.End()
+	on.end(span)
 	r.release(held, connection)
 	return append(parts, holding.both(held.work.part())...), err
 }
