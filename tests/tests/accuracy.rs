@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use spandrel_tests::accuracy::{BindingCounts, Configuration, Measured, View, ViewJudged, measure};
+use spandrel_tests::accuracy::{BindingCounts, Configuration, Measured, View, ViewJudged, culprits, measure};
 
 const REQUESTS: usize = 200;
 const SEED: u64 = 1;
 /// `make accuracy` finds more than 98 %, even where programs are compiled meanwhile.
 const RIGHT_PERCENT_MIN: usize = 90;
+const CULPRIT_PERCENT_MIN: f64 = 90.0;
 const BOUND_PERCENT_MIN: usize = 99;
 const RIGHT_GOROUTINE_PER_MILLE_MIN: usize = 999;
 
@@ -36,6 +37,9 @@ fn injected_causes_are_found_and_so_is_their_time() {
         let least = of * RIGHT_PERCENT_MIN / 100;
         assert!(right >= least && within >= least, "{view:?}: {right}, {within} of {of}");
     }
+    let culprits = culprits(std::slice::from_ref(&run));
+    println!("{}: {:.2} %", culprits.what, culprits.percent());
+    assert!(culprits.percent() >= CULPRIT_PERCENT_MIN, "{culprits:?}");
 }
 
 fn spans_are_bound_to_the_goroutines_that_they_were_on(run: &Measured) {

@@ -23,7 +23,7 @@ type kind struct {
 
 var (
 	alone = []kind{
-		{"cpu", own, ""}, {"sleep", own, ""}, {"timer", own, ""}, {"network", own, ""}, {"syscall", own, ""}, {"yield", own, ""},
+		{"cpu", own, ""}, {"sleep", own, ""}, {"timer", own, ""}, {"network", own, ""}, {"syscall", own, ""}, {"yield", own, ""}, {"hog", own, ""},
 	}
 	barriers = []string{
 		"mutex", "rwmutex_read", "rwmutex_write", "empty_channel", "full_channel", "select", "cond", "waitgroup", "pipe",

@@ -6,6 +6,7 @@ import (
 	"log"
 	"runtime"
 	"strconv"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -42,6 +43,14 @@ func (g goroutine) start(ctx context.Context, name string, options ...trace.Span
 // startInLayer starts a span whose time belongs to a layer.
 func (g goroutine) startInLayer(ctx context.Context, name, layer string) (context.Context, trace.Span) {
 	return g.start(ctx, name, trace.WithAttributes(attribute.String("attribution.layer", layer)))
+}
+
+// hadSpan makes a span when it is over, as instrumentation of databases does.
+func (g goroutine) hadSpan(ctx context.Context, name, layer string, begin, end time.Time) {
+	ofLayer := trace.WithAttributes(attribute.String("attribution.layer", layer))
+	_, span := g.start(ctx, name, ofLayer, trace.WithTimestamp(begin))
+	span.SetAttributes(attribute.Int64(endedOn, g.id))
+	span.End(trace.WithTimestamp(end))
 }
 
 func (g goroutine) end(span trace.Span) {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -43,6 +45,17 @@ func (w wait) inSystemCall() part {
 func (s step) wokenPart(view string, w wait) part {
 	states := []string{"runnable/unblocked", "gc_stw/unblocked"}
 	return part{View: view, Layer: s.Layer, Relation: "same", States: states, Ns: w.woken().length()}
+}
+
+// behindHog is a wait for a hog that was started for it. A goroutine that was suspended for its stack to be scanned cannot
+// be told from one that was woken, so that the latter is all that is looked for.
+func (s step) behindHog(starting part, w wait) []part {
+	starting.Plus = slices.DeleteFunc(starting.Plus, func(state string) bool { return strings.HasSuffix(state, "/unblocked") })
+	parts := append(s.both(starting), s.selfParts("channel/recv", w)...)
+	// Until it wakes the request, the hog is at work for it.
+	woken := s.wokenPart("root", w)
+	woken.UnwatchedNs = w.blocked().length()
+	return append(parts, woken)
 }
 
 // helpers are goroutines that belong to no request: they were there before the first.

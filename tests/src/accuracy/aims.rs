@@ -36,7 +36,7 @@ pub fn aims(runs: &[Measured]) -> Vec<Aim> {
     for view in View::ALL {
         aims.extend(of_view(runs, view));
     }
-    aims.push(of_culprits(runs));
+    aims.push(culprits(runs));
     aims
 }
 
@@ -84,7 +84,8 @@ fn of_view(runs: &[Measured], view: View) -> [Aim; 2] {
     ]
 }
 
-fn of_culprits(runs: &[Measured]) -> Aim {
+/// How much of the time that requests waited for another one is found under the operation of that one.
+pub fn culprits(runs: &[Measured]) -> Aim {
     let views = runs.iter().flat_map(|run| run.of_view(View::Root));
     let culprits: Vec<&PartJudged> = views.flat_map(|it| &it.parts).filter(|part| part.has_culprit).collect();
     Aim {

@@ -22,7 +22,7 @@ mod service;
 mod table;
 mod truth;
 
-pub use aims::{Aim, aims};
+pub use aims::{Aim, aims, culprits};
 pub use bindings::{Binding, BindingCounts};
 pub use cells::{Cell, View};
 pub use dominant::Dominant;

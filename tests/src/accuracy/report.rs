@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::aims::{Aim, aims};
-use super::bindings::BindingCounts;
+use super::bindings::{Binding, BindingCounts};
 use super::cells::View;
 use super::judge::{Judged, PartJudged, ViewJudged};
 use super::run::Measured;
@@ -27,6 +27,7 @@ pub fn report(machine: &[String], runs: &[Measured]) -> String {
     }
     section(&mut page, "By configuration", &by_configuration(runs));
     section(&mut page, "Bindings", &bindings(runs));
+    section(&mut page, "Bindings by evidence", &by_evidence(runs));
     section(&mut page, "Wrong bindings", &wrong_bindings(runs));
     section(&mut page, "Error curve", &error_curve(runs));
     for view in views_of(runs) {
@@ -167,6 +168,21 @@ fn bindings(runs: &[Measured]) -> String {
         "followed",
     ];
     table(&header, &rows)
+}
+
+/// Also the reasons why spans are not bound.
+fn by_evidence(runs: &[Measured]) -> String {
+    let mut evidences: BTreeMap<&str, Vec<&Binding>> = BTreeMap::new();
+    for binding in runs.iter().flat_map(|run| &run.bindings) {
+        evidences.entry(&binding.evidence).or_default().push(binding);
+    }
+    let row = |(evidence, bindings): (&&str, &Vec<&Binding>)| {
+        let counts = BindingCounts::of(bindings.iter().copied());
+        let numbers = [counts.spans, counts.bound, counts.right].map(|count| count.to_string());
+        [(*evidence).to_owned()].into_iter().chain(numbers).collect()
+    };
+    let rows: Vec<Vec<String>> = evidences.iter().map(row).collect();
+    table(&["binding", "spans", "bound", "right goroutine"], &rows)
 }
 
 fn wrong_bindings(runs: &[Measured]) -> String {
