@@ -33,7 +33,7 @@ audit: ## Check dependencies for security advisories (downloads the RustSec data
 record: ## Make examples/recording anew from the real service (needs Go, PostgreSQL, Redis)
 	scripts/services/record.sh
 
-accuracy: ## Compare attribution with causes that were injected and measured (REQUESTS=250, SEED=1, ONLY=words, UPDATE=1: docs/accuracy.md; needs Go)
+accuracy: ## Compare attribution with causes that were injected and measured; fails below its aims (REQUESTS=250, SEED=1, ONLY=words, UPDATE=1: docs/accuracy.md; needs Go)
 	@$(CARGO) run --quiet --locked -p spandrel-tests --example accuracy -- --requests $(or $(REQUESTS),250) \
 		--seed $(or $(SEED),1) $(if $(ONLY),--only '$(ONLY)') $(if $(filter 1,$(UPDATE)),--update)
 

@@ -1,14 +1,15 @@
-//! `make accuracy`: measures how right the attribution is, prints a report, and can put it into `docs/accuracy.md`.
+//! `make accuracy`: measures how right the attribution is, prints a report, and can put it into `docs/accuracy.md`. It fails
+//! if an aim is missed.
 //!
 //! Arguments: `--requests N` for each configuration, `--seed N`, `--only WORDS` of a configuration, `--update`.
 
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::thread;
 
-use spandrel_tests::accuracy::{CONFIGURATIONS, Measured, measure, report, update};
+use spandrel_tests::accuracy::{CONFIGURATIONS, Measured, aims, measure, report, update};
 use spandrel_tests::repository;
 
 const PAGE: &str = "docs/accuracy.md";
@@ -20,7 +21,7 @@ struct Options {
     update: bool,
 }
 
-fn main() {
+fn main() -> ExitCode {
     let options = options(env::args().skip(1));
     let machine = machine(&options);
     let root = repository::root().join("target/accuracy");
@@ -42,6 +43,16 @@ fn main() {
     if options.update {
         update(&repository::root().join(PAGE), &report);
     }
+    let missed: Vec<String> = aims(&runs)
+        .into_iter()
+        .filter(|aim| !aim.is_reached())
+        .map(|aim| aim.what)
+        .collect();
+    if missed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("missed: {}", missed.join("; "));
+    ExitCode::FAILURE
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Options {

@@ -3,13 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use spandrel_tests::accuracy::{Configuration, Judged, Measured, View, ViewJudged, measure};
+use spandrel_tests::accuracy::{BindingCounts, Configuration, Measured, View, ViewJudged, culprits, measure};
 
 const REQUESTS: usize = 200;
 const SEED: u64 = 1;
 /// `make accuracy` finds more than 98 %, even where programs are compiled meanwhile.
 const RIGHT_PERCENT_MIN: usize = 90;
-const BOUND_PERCENT_MIN: i64 = 95;
+const CULPRIT_PERCENT_MIN: f64 = 90.0;
+const BOUND_PERCENT_MIN: usize = 99;
+const RIGHT_GOROUTINE_PER_MILLE_MIN: usize = 999;
 
 #[test]
 fn injected_causes_are_found_and_so_is_their_time() {
@@ -23,15 +25,10 @@ fn injected_causes_are_found_and_so_is_their_time() {
         return;
     };
     assert!(run.requests.len() >= REQUESTS);
-    assert!(
-        run.bound * 100 >= run.spans * BOUND_PERCENT_MIN,
-        "{} of {} spans are bound",
-        run.bound,
-        run.spans
-    );
-    for view in views(&run) {
-        let right = count(&run, view, |it| it.dominant.is_right);
-        let within = count(&run, view, ViewJudged::is_within);
+    spans_are_bound_to_the_goroutines_that_they_were_on(&run);
+    for view in View::ALL {
+        let right = run.of_view(view).filter(|it| it.dominant.is_right).count();
+        let within = run.of_view(view).filter(|it| ViewJudged::is_within(it)).count();
         let of = run.requests.len();
         println!(
             "{}: cause right in {right}, time right in {within} of {of}",
@@ -40,21 +37,27 @@ fn injected_causes_are_found_and_so_is_their_time() {
         let least = of * RIGHT_PERCENT_MIN / 100;
         assert!(right >= least && within >= least, "{view:?}: {right}, {within} of {of}");
     }
+    let culprits = culprits(std::slice::from_ref(&run));
+    println!("{}: {:.2} %", culprits.what, culprits.percent());
+    assert!(culprits.percent() >= CULPRIT_PERCENT_MIN, "{culprits:?}");
 }
 
-/// The self view, and every other that the tables have.
-fn views(run: &Measured) -> impl Iterator<Item = View> {
-    let has = |view: View| run.requests.iter().any(|request| of(request, view).is_some());
-    View::ALL
-        .into_iter()
-        .filter(move |&view| view == View::Itself || has(view))
-}
-
-fn of(request: &Judged, view: View) -> Option<&ViewJudged> {
-    request.views.iter().find(|it| it.view == view)
-}
-
-fn count(run: &Measured, view: View, is: impl Fn(&ViewJudged) -> bool) -> usize {
-    let found = run.requests.iter().filter_map(|request| of(request, view));
-    found.filter(|it| is(it)).count()
+fn spans_are_bound_to_the_goroutines_that_they_were_on(run: &Measured) {
+    let counts = BindingCounts::of(&run.bindings);
+    println!("{counts:?}");
+    assert!(
+        counts.spans > run.requests.len() && counts.recorded == counts.spans,
+        "{counts:?}"
+    );
+    assert!(counts.bound * 100 >= counts.spans * BOUND_PERCENT_MIN, "{counts:?}");
+    let wrong: Vec<_> = run
+        .bindings
+        .iter()
+        .filter(|it| it.is_bound() && !it.is_right())
+        .collect();
+    assert!(
+        counts.right * 1000 >= counts.bound * RIGHT_GOROUTINE_PER_MILLE_MIN,
+        "{wrong:?}"
+    );
+    assert!(counts.handed_over > 0, "the service hands no span over");
 }

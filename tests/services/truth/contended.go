@@ -22,8 +22,10 @@ type exclusive struct {
 
 // hold is how long a request had a resource.
 type hold struct {
-	acquired int64
-	work     work
+	// operation is that of the request.
+	operation string
+	acquired  int64
+	work      work
 	// released is when it was given back, just before.
 	released int64
 }
@@ -77,30 +79,42 @@ func (r *exclusive) release(held hold, connection *delayed) {
 	r.put(connection)
 }
 
-// waitedFor is what the views must show of a wait for those who held it before. It must be held.
+// waitedFor is what the views must show of a wait for those who held it before, one after the other. It must be held.
 func (r *exclusive) waitedFor(s step, w wait) []part {
 	if len(r.history) > 0 {
 		w.released = r.history[len(r.history)-1].released
 	}
 	blocked := w.blocked()
-	culprit := work{how: s.How}
-	state, _ := culprit.state()
-	root := part{View: "root", Layer: s.Layer, Relation: "interference", States: []string{state}}
-	// One who waits in line is released, and not running at once.
-	root.Plus = []string{"runnable", "gc_stw"}
-	switch s.How {
-	case computing:
-		root.Plus = append(root.Plus, "gc_assist", "gc_sweep", "gc_other")
-	case networking:
-		root.Plus = append(root.Plus, "syscall")
-	}
-	for n, before := range r.history {
-		root.Ns += before.work.done.within(blocked).length()
-		root.LeastNs += before.work.leastWithin(blocked)
+	parts := append(s.selfParts(r.state, w), s.wokenPart("root", w))
+	for n, held := range r.history {
+		// Who waits in line is released, and not running at once.
+		waking, turn := stretch{}, stretch{blocked.begin, held.released}
 		if n > 0 {
-			root.Ns += stretch{r.history[n-1].released, before.acquired}.within(blocked).length()
+			waking = stretch{r.history[n-1].released, held.acquired}
+			turn.begin = waking.begin
 		}
+		if turn = turn.within(blocked); turn.length() == 0 {
+			continue
+		}
+		p := held.culprit(s.Layer)
+		p.Ns = held.work.done.within(blocked).length() + waking.within(blocked).length()
+		p.LeastNs = held.work.leastWithin(blocked)
+		p.UnwatchedNs = turn.length() - p.Ns
+		parts = append(parts, p)
 	}
-	root.UnwatchedNs = blocked.length() - root.Ns
-	return append(s.selfParts(r.state, w), root, s.wokenPart("root", w))
+	return parts
+}
+
+// culprit is the part of those who wait for it in a layer.
+func (h *hold) culprit(layer string) part {
+	state, _ := h.work.state()
+	p := part{View: "root", Layer: layer, Relation: "interference", States: []string{state}, CulpritOperation: h.operation}
+	p.Plus = []string{"runnable", "gc_stw"}
+	switch h.work.how {
+	case computing:
+		p.Plus = append(p.Plus, "gc_assist", "gc_sweep", "gc_other")
+	case networking:
+		p.Plus = append(p.Plus, "syscall")
+	}
+	return p
 }

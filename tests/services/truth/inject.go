@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,23 +14,24 @@ type injector struct {
 	heap        heap
 }
 
-// inject does one step and returns what each view must show of it.
-func (i *injector) inject(ctx context.Context, s step) ([]part, error) {
+// inject does one step of a request on its goroutine, and returns what each view must show of it. The operation is the
+// request's, for those who have to wait for it.
+func (i *injector) inject(ctx context.Context, on goroutine, operation string, s step) ([]part, error) {
 	switch s.Where {
 	case own:
-		return i.alone(s)
+		return i.alone(ctx, on, s)
 	case helper:
 		return i.behindHelper(s)
 	case children:
-		return i.behindChildren(s)
+		return i.behindChildren(ctx, on, s)
 	case requests:
-		return i.behindRequests(ctx, s)
+		return i.behindRequests(ctx, on, operation, s)
 	}
 	return nil, fmt.Errorf("a step has no place called %q", s.Where)
 }
 
 // alone does a step in which the request's goroutine waits for no other one, so that both views are the same.
-func (i *injector) alone(s step) ([]part, error) {
+func (i *injector) alone(ctx context.Context, on goroutine, s step) ([]part, error) {
 	switch s.Cause {
 	case "timer":
 		w := work{how: sleeping}
@@ -43,12 +42,19 @@ func (i *injector) alone(s step) ([]part, error) {
 		starting, yielding := yieldToHogs(s.Ns)
 		yielded := part{States: []string{"runnable/yield", "gc_stw/yield"}, Ns: yielding.length()}
 		return append(s.both(starting.part()), s.both(yielded)...), nil
+	case "hog":
+		starting, waited := wokenByHog(s.Ns)
+		return s.behindHog(starting.part(), waited), nil
 	case "gc":
 		return i.heap.press(s), nil
 	}
 	w := work{how: how(s.Cause), ns: s.Ns}
+	begin := time.Now()
 	if err := i.work(&w); err != nil {
 		return nil, err
+	}
+	if w.how == networking {
+		on.hadSpan(ctx, "call", s.Layer, begin, time.Now())
 	}
 	return s.both(w.part()), nil
 }
@@ -94,31 +100,3 @@ func waitForTimer(ns int64) (took stretch, least int64) {
 	})
 	return took, max(0, ns-(took.begin-started))
 }
-
-// yieldToHogs occupies every processor and yields. The last hog starts on the processor that is yielded; the others must
-// have begun before, or they would leave theirs to this goroutine.
-func yieldToHogs(ns int64) (starting work, yielding stretch) {
-	var begun atomic.Int32
-	var last atomic.Bool
-	others := int32(runtime.GOMAXPROCS(0) - 1)
-	for range others {
-		go func() {
-			begun.Add(1)
-			compute(ns, never)
-		}()
-	}
-	starting.how = computing
-	starting.done, starting.least = compute(int64(time.Millisecond), func() bool { return begun.Load() == others })
-	go func() {
-		last.Store(true)
-		compute(ns, never)
-	}()
-	return starting, timed(func() {
-		// The scheduler may choose this goroutine again.
-		for !last.Load() {
-			runtime.Gosched()
-		}
-	})
-}
-
-func never() bool { return false }

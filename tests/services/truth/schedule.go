@@ -10,6 +10,8 @@ import (
 type sent struct {
 	after time.Duration
 	steps []step
+	// turn says which of those that contend it is, from 1; 0 if none do.
+	turn int
 }
 
 // kind is a cause, who keeps the request waiting, and what that one does meanwhile.
@@ -21,7 +23,7 @@ type kind struct {
 
 var (
 	alone = []kind{
-		{"cpu", own, ""}, {"sleep", own, ""}, {"timer", own, ""}, {"network", own, ""}, {"syscall", own, ""}, {"yield", own, ""},
+		{"cpu", own, ""}, {"sleep", own, ""}, {"timer", own, ""}, {"network", own, ""}, {"syscall", own, ""}, {"yield", own, ""}, {"hog", own, ""},
 	}
 	barriers = []string{
 		"mutex", "rwmutex_read", "rwmutex_write", "empty_channel", "full_channel", "select", "cond", "waitgroup", "pipe",
@@ -66,7 +68,7 @@ func schedule(o options) []sent {
 	return requests
 }
 
-// contenders are the requests of one turn: one, or a few that contend with each other.
+// contenders are the requests of one turn: one, or a few that contend with each other, each of an operation of its own.
 func contenders(random *rand.Rand, main kind, at time.Duration, group int) []sent {
 	count := 1
 	if main.where == requests {
@@ -78,8 +80,12 @@ func contenders(random *rand.Rand, main kind, at time.Duration, group int) []sen
 		count += random.Intn(3)
 	}
 	var all []sent
-	for range count {
-		all = append(all, sent{at, vector(random, main, fmt.Sprint(group))})
+	for n := range count {
+		request := sent{after: at, steps: vector(random, main, fmt.Sprint(group))}
+		if main.where == requests {
+			request.turn = n + 1
+		}
+		all = append(all, request)
 		at += between(random, time.Millisecond, 3*time.Millisecond)
 	}
 	return all

@@ -111,7 +111,7 @@ func sendSchedule(requests []sent, address string, delays kernelDelays) ([]Truth
 		time.AfterFunc(time.Until(begin.Add(request.after)), func() {
 			defer group.Done()
 			before := delays.total()
-			answers[n], failures[n] = send(client, address, request.steps)
+			answers[n], failures[n] = send(client, address, request)
 			answers[n].KernelDelayNs = delays.total() - before
 		})
 	}
@@ -125,12 +125,12 @@ func sendSchedule(requests []sent, address string, delays kernelDelays) ([]Truth
 	return answers, nil
 }
 
-func send(client *http.Client, address string, steps []step) (truth Truth, err error) {
-	vector, err := json.Marshal(steps)
+func send(client *http.Client, address string, asked sent) (truth Truth, err error) {
+	vector, err := json.Marshal(asked.steps)
 	if err != nil {
 		return truth, err
 	}
-	request, err := http.NewRequest(http.MethodPost, "http://"+address+"/"+path(steps), nil)
+	request, err := http.NewRequest(http.MethodPost, "http://"+address+"/"+asked.path(), nil)
 	if err != nil {
 		return truth, err
 	}
@@ -147,10 +147,11 @@ func send(client *http.Client, address string, steps []step) (truth Truth, err e
 	return truth, json.NewDecoder(answer.Body).Decode(&truth)
 }
 
-// path names the longest step.
-func path(steps []step) string {
-	longest := steps[0]
-	for _, s := range steps {
+// path names the longest step and, of those that contend, which one it is: who holds what others wait for is of another
+// operation than they are.
+func (asked sent) path() string {
+	longest := asked.steps[0]
+	for _, s := range asked.steps {
 		if s.Ns > longest.Ns {
 			longest = s
 		}
@@ -158,6 +159,9 @@ func path(steps []step) string {
 	words := []string{longest.Cause, string(longest.Where)}
 	if longest.How != "" {
 		words = append(words, string(longest.How))
+	}
+	if asked.turn > 0 {
+		words = append(words, fmt.Sprint(asked.turn))
 	}
 	return strings.Join(words, "/")
 }

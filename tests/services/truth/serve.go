@@ -99,10 +99,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // handle does all steps in a server span.
 func (h *handler) handle(r *http.Request, steps []step) (truth Truth, err error) {
+	on := thisGoroutine(h.tracer)
 	begin := now()
 	operation := r.Method + " " + r.URL.Path
-	ctx, span := h.tracer.Start(r.Context(), operation, trace.WithSpanKind(trace.SpanKindServer))
-	defer span.End()
+	ctx, span := on.start(r.Context(), operation, trace.WithSpanKind(trace.SpanKindServer))
+	defer on.end(span)
 	truth = Truth{
 		TraceID:   span.SpanContext().TraceID().String(),
 		SpanID:    span.SpanContext().SpanID().String(),
@@ -111,11 +112,10 @@ func (h *handler) handle(r *http.Request, steps []step) (truth Truth, err error)
 	inSteps := int64(0)
 	for _, s := range steps {
 		step := done{step: s}
-		took := timed(func() { step.Parts, err = h.inSpan(ctx, s) })
+		took := timed(func() { step.Parts, err = h.inSpan(ctx, on, operation, s) })
 		if err != nil {
 			return Truth{}, fmt.Errorf("%s: %w", s.Cause, err)
 		}
-		step.nameCulprits(operation)
 		step.UnwatchedNs = took.length() - step.watched()
 		inSteps += took.length()
 		truth.Steps = append(truth.Steps, step)
@@ -129,15 +129,6 @@ func (h *handler) handle(r *http.Request, steps []step) (truth Truth, err error)
 	return truth, nil
 }
 
-// nameCulprits says whom the request waited for: all that contend for one thing are of one operation.
-func (d *done) nameCulprits(operation string) {
-	for n := range d.Parts {
-		if d.Parts[n].Relation == "interference" {
-			d.Parts[n].CulpritOperation = operation
-		}
-	}
-}
-
 // watched is the time of the request's own goroutine that the parts explain.
 func (d *done) watched() int64 {
 	total := int64(0)
@@ -149,12 +140,11 @@ func (d *done) watched() int64 {
 	return total
 }
 
-func (h *handler) inSpan(ctx context.Context, s step) ([]part, error) {
+func (h *handler) inSpan(ctx context.Context, on goroutine, operation string, s step) ([]part, error) {
 	if s.Layer == handlerName {
-		return h.injector.inject(ctx, s)
+		return h.injector.inject(ctx, on, operation, s)
 	}
-	name := strings.ReplaceAll(s.Cause, "_", " ")
-	ctx, span := h.tracer.Start(ctx, name, trace.WithAttributes(attribute.String("attribution.layer", s.Layer)))
-	defer span.End()
-	return h.injector.inject(ctx, s)
+	ctx, span := on.startInLayer(ctx, strings.ReplaceAll(s.Cause, "_", " "), s.Layer)
+	defer on.end(span)
+	return h.injector.inject(ctx, on, operation, s)
 }

@@ -77,7 +77,7 @@ type part struct {
 	// UnwatchedNs is time in which the goroutine was blocked, and whoever it waited for was not watching a clock: the cells
 	// may have that much more.
 	UnwatchedNs int64 `json:"unwatched_ns,omitempty"`
-	// CulpritOperation is that of the requests that held what this one waited for.
+	// CulpritOperation is that of the request that held what this one waited for.
 	CulpritOperation string `json:"culprit_operation,omitempty"`
 	// Approximate says that the clocks bound the time badly. The cause must still be right.
 	Approximate bool `json:"approximate,omitempty"`

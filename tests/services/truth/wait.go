@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -44,6 +45,17 @@ func (w wait) inSystemCall() part {
 func (s step) wokenPart(view string, w wait) part {
 	states := []string{"runnable/unblocked", "gc_stw/unblocked"}
 	return part{View: view, Layer: s.Layer, Relation: "same", States: states, Ns: w.woken().length()}
+}
+
+// behindHog is a wait for a hog that was started for it. A goroutine that was suspended for its stack to be scanned cannot
+// be told from one that was woken, so that the latter is all that is looked for.
+func (s step) behindHog(starting part, w wait) []part {
+	starting.Plus = slices.DeleteFunc(starting.Plus, func(state string) bool { return strings.HasSuffix(state, "/unblocked") })
+	parts := append(s.both(starting), s.selfParts("channel/recv", w)...)
+	// Until it wakes the request, the hog is at work for it.
+	woken := s.wokenPart("root", w)
+	woken.UnwatchedNs = w.blocked().length()
+	return append(parts, woken)
 }
 
 // helpers are goroutines that belong to no request: they were there before the first.
@@ -104,8 +116,9 @@ func (i *injector) behindHelper(s step) ([]part, error) {
 	return append(s.selfParts(at.state, waited), root, s.wokenPart("root", waited)), nil
 }
 
-// behindChildren waits for three goroutines, which take a quarter, half and all of the time.
-func (i *injector) behindChildren(s step) ([]part, error) {
+// behindChildren waits for three goroutines, which take a quarter, half and all of the time. Each has a span, which it
+// starts itself; only that of the last was started for it.
+func (i *injector) behindChildren(ctx context.Context, on goroutine, s step) ([]part, error) {
 	const count = 3
 	var group sync.WaitGroup
 	var works [count]work
@@ -113,9 +126,20 @@ func (i *injector) behindChildren(s step) ([]part, error) {
 	var failed [count]error
 	for n := range count {
 		works[n] = work{how: s.How, ns: s.Ns >> (count - 1 - n)}
+		start := func(by goroutine) (span trace.Span) {
+			_, span = by.startInLayer(ctx, "child", s.Layer)
+			return span
+		}
+		if n == count-1 {
+			handedOver := start(on)
+			start = func(goroutine) trace.Span { return handedOver }
+		}
 		group.Add(1)
 		go func() {
+			child := thisGoroutine(on.tracer)
+			span := start(child)
 			failed[n] = i.work(&works[n])
+			child.end(span)
 			ends[n] = now()
 			group.Done()
 		}()
@@ -145,7 +169,7 @@ func (i *injector) behindChildren(s step) ([]part, error) {
 }
 
 // behindRequests contends with other requests for what only one may hold, and holds it while it works.
-func (i *injector) behindRequests(ctx context.Context, s step) ([]part, error) {
+func (i *injector) behindRequests(ctx context.Context, on goroutine, operation string, s step) ([]part, error) {
 	r, err := i.contended.get(s.Group, s.Cause, i.connections)
 	if err != nil {
 		return nil, err
@@ -153,19 +177,18 @@ func (i *injector) behindRequests(ctx context.Context, s step) ([]part, error) {
 	waited := wait{begin: now()}
 	connection := r.acquire()
 	waited.resumed = now()
-	held := hold{acquired: waited.resumed, work: work{how: s.How, ns: s.Ns}}
+	held := hold{operation: operation, acquired: waited.resumed, work: work{how: s.How, ns: s.Ns}}
 	parts := r.waitedFor(s, waited)
 
 	holding := s
 	holding.Layer += ".held"
-	_, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("truth").Start(ctx, "hold",
-		trace.WithAttributes(attribute.String("attribution.layer", holding.Layer)))
+	_, span := on.startInLayer(ctx, "hold", holding.Layer)
 	if connection == nil {
 		err = i.work(&held.work)
 	} else {
 		err = held.work.do(connection)
 	}
-	span.End()
+	on.end(span)
 	r.release(held, connection)
 	return append(parts, holding.both(held.work.part())...), err
 }

@@ -1,14 +1,13 @@
 //! The comparison of one request's cells with the truth.
 
-use std::collections::BTreeMap;
-
 use super::cells::{Cell, View};
+use super::dominant::{Dominant, dominant};
 use super::truth::{Part, Step, Truth};
 
 /// Relation of a goroutine of the runtime.
-const RUNTIME: &str = "runtime";
+pub(super) const RUNTIME: &str = "runtime";
 /// State of a goroutine that waits for the collector.
-const WAITS_FOR_COLLECTOR: &str = "gc_other";
+pub(super) const WAITS_FOR_COLLECTOR: &str = "gc_other";
 
 /// The tolerance is a hundredth of the truth,
 const TOLERANCE_DIVISOR: i64 = 100;
@@ -70,8 +69,8 @@ pub struct PartJudged {
     pub unwatched_ns: i64,
     /// Whether the clocks bound the time badly.
     pub approximate: bool,
-    /// Of the time found, how much names the right operation as the culprit. None where there is no culprit.
-    pub culprit_ns: Option<i64>,
+    /// Whether another request kept this one waiting: only cells that name its operation are found.
+    pub has_culprit: bool,
 }
 
 impl PartJudged {
@@ -93,19 +92,9 @@ impl PartJudged {
     }
 }
 
-fn tolerance_ns(expected_ns: i64) -> i64 {
+/// How far from a time another one may be.
+pub(super) fn tolerance_ns(expected_ns: i64) -> i64 {
     (expected_ns / TOLERANCE_DIVISOR).max(TOLERANCE_MIN_NS)
-}
-
-/// What most of a request's time went to.
-#[derive(Clone, Debug)]
-pub struct Dominant {
-    /// By the truth; none if the clocks leave open which of several it is.
-    pub expected: Option<String>,
-    /// By Spandrel.
-    pub found: String,
-    /// Whether it is what the truth says, or one of those that it leaves open.
-    pub is_right: bool,
 }
 
 /// Compares the cells of a request, by view, with the truth.
@@ -146,10 +135,6 @@ fn judge_view(truth: &Truth, view: View, cells: &[Cell]) -> ViewJudged {
 fn judge_part(step: &Step, part: &Part, cells: &[Cell]) -> PartJudged {
     let covered = || cells.iter().filter(|cell| covers(part, cell));
     let named_ns: i64 = covered().filter(|cell| names(part, cell)).map(|cell| cell.ns).sum();
-    let culprit_ns = part.culprit_operation.as_ref().map(|operation| {
-        let right = covered().filter(|cell| cell.culprit_operation.as_ref() == Some(operation));
-        right.map(|cell| cell.ns).sum()
-    });
     PartJudged {
         label: step.label(),
         cell: format!("{} / {}", part.layer, name(&part.relation, &part.states[0])),
@@ -158,12 +143,12 @@ fn judge_part(step: &Step, part: &Part, cells: &[Cell]) -> PartJudged {
         missing_ns: (part.least_ns - named_ns).max(0),
         unwatched_ns: step.unwatched_ns + part.unwatched_ns,
         approximate: part.approximate,
-        culprit_ns,
+        has_culprit: part.culprit_operation.is_some(),
     }
 }
 
 fn is_at(part: &Part, cell: &Cell) -> bool {
-    (part.layer == cell.layer) && (part.relation == cell.relation)
+    (part.layer == cell.layer) && (part.relation == cell.relation) && (part.culprit_operation == cell.culprit_operation)
 }
 
 fn names(part: &Part, cell: &Cell) -> bool {
@@ -183,7 +168,7 @@ fn is_one_of(states: &[String], part: &Part, cell: &Cell) -> bool {
 }
 
 /// A state as the confusion matrix calls it: with who was in it, if it was not the request itself.
-fn name(relation: &str, state: &str) -> String {
+pub(super) fn name(relation: &str, state: &str) -> String {
     let state = base(state);
     match relation {
         "same" => state.to_owned(),
@@ -191,84 +176,9 @@ fn name(relation: &str, state: &str) -> String {
     }
 }
 
-fn base(state: &str) -> &str {
+/// A state without its finer kind.
+pub(super) fn base(state: &str) -> &str {
     state.split('/').next().unwrap_or(state)
-}
-
-/// A cause that may be the one of most of the time.
-struct Candidate<'a> {
-    part: &'a Part,
-    states: &'a [String],
-    /// Bounds of its time.
-    least_ns: i64,
-    most_ns: i64,
-}
-
-/// What a part may be: its cause, or what cannot be told from it.
-fn candidates(part: &Part) -> [Candidate<'_>; 2] {
-    let least_ns = if part.plus.is_empty() {
-        part.ns
-    } else {
-        part.least_ns.min(part.ns)
-    };
-    let candidate = |states, least_ns, most_ns| Candidate {
-        part,
-        states,
-        least_ns,
-        most_ns,
-    };
-    [
-        candidate(&part.states[..], least_ns, part.ns),
-        candidate(&part.plus[..], 0, part.ns - least_ns),
-    ]
-}
-
-fn dominant(parts: &[(&Step, &Part)], cells: &[Cell]) -> Dominant {
-    let candidates: Vec<Candidate<'_>> = parts.iter().flat_map(|(_, part)| candidates(part)).collect();
-    let certain_ns = candidates.iter().map(|candidate| candidate.least_ns).max().unwrap_or(0);
-    let may_be_most = |ns: i64| ns + tolerance_ns(ns) >= certain_ns;
-    let possible = |candidate: &&Candidate<'_>| !candidate.states.is_empty() && may_be_most(candidate.most_ns);
-    let possible: Vec<&Candidate<'_>> = candidates.iter().filter(possible).collect();
-    // In time that no clock watched, anything may have happened.
-    let unwatched = parts
-        .iter()
-        .filter(|(step, part)| may_be_most(step.unwatched_ns + part.unwatched_ns));
-    let unwatched: Vec<&str> = unwatched.map(|(_, part)| part.layer.as_str()).collect();
-    let (layer, relation, state) = most(cells);
-    let is_right = possible.iter().any(|candidate| {
-        let Part {
-            layer: its_layer,
-            relation: its_relation,
-            ..
-        } = candidate.part;
-        let it_is = |its: &String| base(its) == state && its_relation == relation;
-        let is_collector = |its: &String| its == WAITS_FOR_COLLECTOR && relation == RUNTIME;
-        its_layer == layer && candidate.states.iter().any(|its| it_is(its) || is_collector(its))
-    });
-    let is_right = is_right || unwatched.contains(&layer);
-    let expected = match possible[..] {
-        [only] if unwatched.is_empty() => Some(name(&only.part.relation, &only.states[0])),
-        _ => None,
-    };
-    let mut found = name(relation, state);
-    if !is_right && expected.as_ref() == Some(&found) {
-        found += " in another layer";
-    }
-    Dominant {
-        expected,
-        found,
-        is_right,
-    }
-}
-
-/// Layer, relation and state of most of the time.
-fn most(cells: &[Cell]) -> (&str, &str, &str) {
-    let mut sums: BTreeMap<(&str, &str, &str), i64> = BTreeMap::new();
-    for cell in cells {
-        *sums.entry((&cell.layer, &cell.relation, &cell.state)).or_default() += cell.ns;
-    }
-    let most = sums.into_iter().max_by_key(|(_, ns)| *ns);
-    most.map_or(("", "", "none"), |(key, _)| key)
 }
 
 #[cfg(test)]
@@ -304,6 +214,34 @@ mod tests {
             }],
             kernel_delay_ns: 0,
         }
+    }
+
+    fn interference(culprit: &str) -> (Part, Cell) {
+        let relation = || "interference".to_owned();
+        let culprit_operation = Some(culprit.to_owned());
+        let part = Part {
+            relation: relation(),
+            culprit_operation: culprit_operation.clone(),
+            ..part(&["running"], &[], 4_000_000, 0)
+        };
+        let cell = Cell {
+            relation: relation(),
+            culprit_operation,
+            ..cell("running", "", 4_000_000)
+        };
+        (part, cell)
+    }
+
+    #[test]
+    fn time_under_another_operation_than_the_holders_is_wrong() {
+        let (part, holder) = interference("POST /holder");
+        let (_, victim) = interference("GET /");
+        let view = judged(&truth(vec![part.clone()], 0), &[holder]);
+        assert!(view.is_within() && view.dominant.is_right);
+        let view = judged(&truth(vec![part], 0), &[victim]);
+        assert_eq!((view.parts[0].found_ns, view.is_within()), (0, false));
+        assert!(!view.dominant.is_right);
+        assert_eq!(view.dominant.found, "interference running by another operation");
     }
 
     fn cell(state: &str, sub_state: &str, ns: i64) -> Cell {

@@ -6,11 +6,14 @@
 //!          +------------------- what its own clocks measured --------------------------> compare, report
 //! ```
 //! * [`measure`] runs the service once and judges every request; [`CONFIGURATIONS`] are what `make accuracy` runs.
-//! * [`Judged`] is one request, [`report`] the page of many.
+//! * [`Judged`] is one request, [`Binding`] one span, [`report`] the page of many, [`aims`] what they must reach.
 //!
 //! `docs/accuracy.md` says what is injected, how the truth is measured, how the two are compared, and keeps the last run.
 
+mod aims;
+mod bindings;
 mod cells;
+mod dominant;
 mod judge;
 mod page;
 mod report;
@@ -19,8 +22,11 @@ mod service;
 mod table;
 mod truth;
 
+pub use aims::{Aim, aims, culprits};
+pub use bindings::{Binding, BindingCounts};
 pub use cells::{Cell, View};
-pub use judge::{Dominant, Judged, PartJudged, ViewJudged, judge};
+pub use dominant::Dominant;
+pub use judge::{Judged, PartJudged, ViewJudged, judge};
 pub use page::update;
 pub use report::report;
 pub use run::{CONFIGURATIONS, Configuration, Measured, measure};

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::aims::{Aim, aims};
+use super::bindings::{Binding, BindingCounts};
 use super::cells::View;
 use super::judge::{Judged, PartJudged, ViewJudged};
 use super::run::Measured;
 use super::table::table;
 
-/// Share of the requests that must be within the tolerance, in percent.
-const WITHIN_PERCENT_MIN: f64 = 99.0;
-/// Share of the requests whose dominant cause must be right, in percent.
-const DOMINANT_PERCENT_MIN: f64 = 98.0;
 /// How many lines lists have.
 const LISTED: usize = 15;
 
@@ -21,10 +19,16 @@ pub fn report(machine: &[String], runs: &[Measured]) -> String {
     for line in machine {
         line_of(&mut page, format_args!("* {line}"));
     }
-    for view in View::ALL {
-        line_of(&mut page, format_args!("* {}", verdict(runs, view)));
+    for aim in aims(runs) {
+        line_of(&mut page, format_args!("* {}", verdict(&aim)));
+    }
+    for view in views_of(runs) {
+        line_of(&mut page, format_args!("* {}", allowances(runs, view)));
     }
     section(&mut page, "By configuration", &by_configuration(runs));
+    section(&mut page, "Bindings", &bindings(runs));
+    section(&mut page, "Bindings by evidence", &by_evidence(runs));
+    section(&mut page, "Wrong bindings", &wrong_bindings(runs));
     section(&mut page, "Error curve", &error_curve(runs));
     for view in views_of(runs) {
         section(
@@ -83,46 +87,28 @@ fn all_of_view(runs: &[Measured], view: View) -> impl Iterator<Item = (&Judged, 
     runs.iter().flat_map(move |run| of_view(&run.requests, view))
 }
 
-fn verdict(runs: &[Measured], view: View) -> String {
-    let name = view.name();
-    if all_of_view(runs, view).next().is_none() {
-        return format!("{name} view: the tables have none, so it is not judged");
-    }
-    // A request that the tables do not have is a miss.
-    let requests = judged(runs).count();
-    let within = all_of_view(runs, view).filter(|(_, it)| it.is_within()).count();
-    let strictly = all_of_view(runs, view)
-        .filter(|(_, it)| it.is_within_without_allowance())
-        .count();
-    let right = all_of_view(runs, view).filter(|(_, it)| it.dominant.is_right).count();
-    let open = all_of_view(runs, view)
-        .filter(|(_, it)| it.dominant.expected.is_none())
-        .count();
-    let mut line = format!(
-        "{name} view: {:.2} % of {requests} requests within max(1 %, 100 us) in every cell ({}; {:.2} % without allowance for \
-         unwatched time), dominant cause right in {:.2} % ({}; {open} left open by the clocks)",
-        percent(within, requests),
-        reached(percent(within, requests), WITHIN_PERCENT_MIN),
-        percent(strictly, requests),
-        percent(right, requests),
-        reached(percent(right, requests), DOMINANT_PERCENT_MIN),
-    );
-    let parts = all_of_view(runs, view).flat_map(|(_, it)| &it.parts);
-    let culprits: Vec<(i64, i64)> = parts
-        .filter_map(|part| Some((part.culprit_ns?, part.found_ns)))
-        .collect();
-    if !culprits.is_empty() {
-        let right_ns: i64 = culprits.iter().map(|(right_ns, _)| right_ns).sum();
-        let found_ns: i64 = culprits.iter().map(|(_, found_ns)| found_ns).sum();
-        let share = 100.0 * right_ns as f64 / found_ns.max(1) as f64;
-        line += &format!("; of the time that other requests cost, {share:.2} % names the right operation");
-    }
-    line
+fn verdict(aim: &Aim) -> String {
+    let word = if aim.is_reached() { "reached" } else { "MISSED" };
+    format!(
+        "{}: {:.2} % (aim {} %: {word})",
+        aim.what,
+        aim.percent(),
+        aim.least_percent
+    )
 }
 
-fn reached(percent: f64, least: f64) -> String {
-    let word = if percent >= least { "reached" } else { "MISSED" };
-    format!("aim {least:.0} %: {word}")
+/// What the aims of a view allow for, and how much that is.
+fn allowances(runs: &[Measured], view: View) -> String {
+    let requests = judged(runs).count();
+    let judged = || all_of_view(runs, view).map(|(_, it)| it);
+    let strictly = judged().filter(|it| it.is_within_without_allowance()).count();
+    let open = judged().filter(|it| it.dominant.expected.is_none()).count();
+    format!(
+        "{} view: {:.2} % of {requests} requests are within that without allowance for unwatched time; the clocks leave the \
+         dominant cause of {open} open",
+        view.name(),
+        percent(strictly, requests),
+    )
 }
 
 fn percent(count: usize, of: usize) -> f64 {
@@ -131,11 +117,7 @@ fn percent(count: usize, of: usize) -> f64 {
 
 fn by_configuration(runs: &[Measured]) -> String {
     let views = views_of(runs);
-    let mut header = vec![
-        "configuration".to_owned(),
-        "requests".to_owned(),
-        "spans bound".to_owned(),
-    ];
+    let mut header = vec!["configuration".to_owned(), "requests".to_owned()];
     for view in &views {
         header.extend(["within", "dominant"].map(|what| format!("{} {what}", view.name())));
     }
@@ -144,8 +126,7 @@ fn by_configuration(runs: &[Measured]) -> String {
         .iter()
         .map(|run| {
             let requests = run.requests.len();
-            let bound = 100.0 * run.bound as f64 / run.spans.max(1) as f64;
-            let mut cells = vec![run.configuration.label(), requests.to_string(), format!("{bound:.2} %")];
+            let mut cells = vec![run.configuration.label(), requests.to_string()];
             for &view in &views {
                 let within = of_view(&run.requests, view).filter(|(_, it)| it.is_within()).count();
                 let right = of_view(&run.requests, view)
@@ -161,6 +142,78 @@ fn by_configuration(runs: &[Measured]) -> String {
         .collect();
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     table(&header, &rows)
+}
+
+fn bindings(runs: &[Measured]) -> String {
+    let row = |run: &Measured| {
+        let counts = BindingCounts::of(&run.bindings);
+        vec![
+            run.configuration.label(),
+            counts.spans.to_string(),
+            counts.recorded.to_string(),
+            format!("{:.2} %", percent(counts.bound, counts.spans)),
+            format!("{:.2} %", percent(counts.right, counts.bound)),
+            counts.handed_over.to_string(),
+            counts.followed.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    let header = [
+        "configuration",
+        "spans",
+        "fully recorded",
+        "bound",
+        "right goroutine",
+        "handed over",
+        "followed",
+    ];
+    table(&header, &rows)
+}
+
+/// Also the reasons why spans are not bound.
+fn by_evidence(runs: &[Measured]) -> String {
+    let mut evidences: BTreeMap<&str, Vec<&Binding>> = BTreeMap::new();
+    for binding in runs.iter().flat_map(|run| &run.bindings) {
+        evidences.entry(&binding.evidence).or_default().push(binding);
+    }
+    let row = |(evidence, bindings): (&&str, &Vec<&Binding>)| {
+        let counts = BindingCounts::of(bindings.iter().copied());
+        let numbers = [counts.spans, counts.bound, counts.right].map(|count| count.to_string());
+        [(*evidence).to_owned()].into_iter().chain(numbers).collect()
+    };
+    let rows: Vec<Vec<String>> = evidences.iter().map(row).collect();
+    table(&["binding", "spans", "bound", "right goroutine"], &rows)
+}
+
+fn wrong_bindings(runs: &[Measured]) -> String {
+    let mut rows = Vec::new();
+    for run in runs {
+        let wrong = run.bindings.iter().filter(|it| it.is_bound() && !it.is_right());
+        rows.extend(wrong.map(|it| {
+            let way = |first: Option<i64>, last: Option<i64>| {
+                let goroutine = |id: Option<i64>| id.map_or("none".to_owned(), |id| id.to_string());
+                format!("{} to {}", goroutine(first), goroutine(last))
+            };
+            vec![
+                run.configuration.label(),
+                it.span.clone(),
+                it.evidence.clone(),
+                way(Some(it.started_on), Some(it.ended_on)),
+                way(it.first, it.last),
+            ]
+        }));
+    }
+    listed(&["configuration", "span", "binding", "truth", "found"], rows, "spans")
+}
+
+/// The first rows, below how many there are.
+fn listed(header: &[&str], mut rows: Vec<Vec<String>>, what: &str) -> String {
+    if rows.is_empty() {
+        return "None.".to_owned();
+    }
+    let count = rows.len();
+    rows.truncate(LISTED);
+    format!("{count} {what}.\n\n{}", table(header, &rows))
 }
 
 const QUANTILES_PER_MILLE: [usize; 5] = [500, 900, 990, 999, 1000];
@@ -277,11 +330,6 @@ fn wrong_causes(runs: &[Measured], view: View) -> String {
             ]
         }));
     }
-    if rows.is_empty() {
-        return "None.".to_owned();
-    }
-    let count = rows.len();
-    rows.truncate(LISTED);
     let header = [
         "configuration",
         "operation",
@@ -290,7 +338,7 @@ fn wrong_causes(runs: &[Measured], view: View) -> String {
         "time of the truth",
         "kernel delay",
     ];
-    format!("{count} requests.\n\n{}", table(&header, &rows))
+    listed(&header, rows, "requests")
 }
 
 fn misses(runs: &[Measured], view: View) -> String {

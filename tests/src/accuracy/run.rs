@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::cells;
-use super::judge::{Judged, judge};
+use super::bindings::{self, Binding};
+use super::cells::{self, View};
+use super::judge::{Judged, ViewJudged, judge};
 use super::service;
 use crate::binary;
 use crate::sql::Tables;
@@ -55,10 +56,16 @@ pub struct Measured {
     pub configuration: Configuration,
     /// Every request.
     pub requests: Vec<Judged>,
-    /// Spans, and how many of them are bound to a goroutine.
-    pub spans: i64,
-    /// See `spans`.
-    pub bound: i64,
+    /// Every span.
+    pub bindings: Vec<Binding>,
+}
+
+impl Measured {
+    /// A view of the requests that the tables have.
+    pub fn of_view(&self, view: View) -> impl Iterator<Item = &ViewJudged> {
+        let views = self.requests.iter().flat_map(|request| &request.views);
+        views.filter(move |it| it.view == view)
+    }
 }
 
 /// Runs the service in `dir`, which is new, and judges at least as many requests as asked for. `None` where the toolchain
@@ -81,10 +88,6 @@ pub fn measure(configuration: &Configuration, requests: usize, seed: u64, dir: &
     Some(Measured {
         configuration: *configuration,
         requests: judged.collect(),
-        spans: tables.number("SELECT count(*) FROM span_quality"),
-        bound: tables.number(
-            "SELECT count(*) FROM span_quality \
-             WHERE binding IN ('logged_id', 'task_attribute', 'user_task', 'after_the_fact')",
-        ),
+        bindings: bindings::read(&tables),
     })
 }

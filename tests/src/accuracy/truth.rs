@@ -69,7 +69,7 @@ pub struct Part {
     /// Time of the wait in which no clock watched whoever was waited for.
     #[serde(default)]
     pub unwatched_ns: i64,
-    /// Operation that kept the request waiting, if another request did.
+    /// Operation of the request that kept this one waiting, if another one did.
     pub culprit_operation: Option<String>,
     /// Whether the clocks bound the time badly.
     #[serde(default)]
