@@ -81,7 +81,8 @@ fn stalled(matching: &Matching<'_>, span: Interval, begin: &Mark<'_>, end: &Mark
     if !is_first(begin, span.start()) || !is_first(end, end_read) {
         return None;
     }
-    Some(went_on(matching, begin, span.start(), begin.at)? && went_on(matching, end, end_read, end.at)?)
+    let start_read = latest_reading(matching, span.start());
+    Some(went_on(matching, begin, start_read, begin.at)? && went_on(matching, end, end_read, end.at)?)
 }
 
 /// Whether the task can have been begun and ended at once when the span was over; `None` if not.
@@ -91,7 +92,18 @@ fn made_afterwards(matching: &Matching<'_>, span: Interval, begin: &Mark<'_>, en
     if begin.goroutine != end.goroutine || !waited_before || !began_at_the_end {
         return None;
     }
-    went_on(matching, begin, begin.at.min(span.end()), end.at)
+    went_on(
+        matching,
+        begin,
+        begin.at.min(latest_reading(matching, span.end())),
+        end.at,
+    )
+}
+
+/// The latest that a span's clock can have been read, by the recording's: a wait that seems to last until after the
+/// reading had ended before it, if it is not longer than the clocks are uncertain.
+fn latest_reading(matching: &Matching<'_>, at: UnixNanos) -> UnixNanos {
+    at.plus(matching.clock.most_ns)
 }
 
 /// Whether the mark's goroutine went from one instant to the other without a wait, on a processor or ready for one; `None`

@@ -268,6 +268,17 @@ fn a_span_made_after_the_fact_is_bound_to_the_goroutine_that_made_it_if_that_not
 }
 
 #[test]
+fn a_span_made_after_the_fact_may_end_before_its_wait_by_as_much_as_the_clocks_are_uncertain() {
+    for (end, binding) in [(329_998_500, "after_the_fact g1"), (329_990_000, "no_matching_task")] {
+        let timeline = format!(
+            "window 0..900000000 | g1: run 0..300000000, net 300000000..330000000, run 330000000..900000000
+             | span q: 299990000..{end} | task 5 named q on g1: 330015000..330021000"
+        );
+        assert_eq!(words(&timeline), [format!("q: {binding}")]);
+    }
+}
+
+#[test]
 fn a_full_id_logged_outside_of_the_span_counts_if_the_goroutine_lived_when_it_started() {
     let logged = |goroutine: u64, at: i64| {
         let mut scene = parse(
