@@ -12,7 +12,7 @@ use crate::spans::{SpanIndex, SpanSet};
 /// The owner of a task at the end of a chain, told apart as far as cells do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// Spans of one request and layer, whose waits for the network belong to the same call.
+    /// Spans of one trace, operation and layer, whose waits for the network belong to the same call.
     OfTrace(usize),
     /// Spans of one operation and layer, not of the trace of the spans that ask. A lock under load
     /// is held by hundreds of traces, but by few operations.
@@ -37,9 +37,10 @@ impl OwnerClasses {
     pub(crate) fn new(spans: &SpanSet<'_>, layers: &Layering, calls: &Calls) -> Self {
         let request_of = requests(spans);
         let operations = operations(spans, &request_of);
+        let traces = traces(spans);
         let other = Classes::new(spans, 0, |index| (operations[request_of[index]], layers.of_span(index)));
         let of_trace = Classes::new(spans, spans.len(), |index| {
-            (request_of[index], other.of_span[index], calls.of_span(index))
+            (traces[index], other.of_span[index], calls.of_span(index))
         });
         Self {
             of_trace,
@@ -106,6 +107,22 @@ fn requests(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
         }
     }
     request_of
+}
+
+/// By span: the number of its trace, which that of its parent is, too.
+fn traces(spans: &SpanSet<'_>) -> Vec<usize> {
+    let mut numbers: HashMap<TraceId, usize> = HashMap::default();
+    let mut traces = vec![0; spans.len()];
+    for span in spans.downwards() {
+        traces[span] = match spans.node(span).parent {
+            Some(parent) => traces[parent],
+            None => {
+                let next = numbers.len();
+                *numbers.entry(spans.trace_id(span)).or_insert(next)
+            }
+        };
+    }
+    traces
 }
 
 /// By span that is a request of others: the number of its name.
