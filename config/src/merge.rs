@@ -37,7 +37,7 @@ fn merge_entry(earlier: Entry, later: Entry) -> Entry {
     }
 }
 
-/// Reads one `--set` argument, `processors.batch.timeout=2s`, as a configuration of that one value.
+/// Reads one `--set` argument, `exporters.parquet.flush_interval=1s`, as a configuration of that one value.
 ///
 /// Keys are separated by `.` or `::`; the value is YAML and may hold `${...}`.
 pub(crate) fn parse_override(argument: &str, problems: &mut Problems) -> Option<Value> {
@@ -46,7 +46,7 @@ pub(crate) fn parse_override(argument: &str, problems: &mut Problems) -> Option<
     let Some((keys, text)) = argument.split_once('=') else {
         problems
             .push(&whole, "expected `key=value`")
-            .help("write `--set processors.batch.timeout=2s`");
+            .help("write `--set exporters.parquet.flush_interval=1s`");
         return None;
     };
     let key_span = Span::new(&source, 0, keys.len());

@@ -300,7 +300,9 @@ fn print_text(results: &[SpanAttribution], top: usize) -> anyhow::Result<()> {
 fn operations(results: &[SpanAttribution]) -> Vec<OperationMatrix> {
     type DurationsAndCells = (Vec<i64>, BTreeMap<View, BTreeMap<(String, String), i64>>);
     let mut operations: BTreeMap<(&str, &str), DurationsAndCells> = BTreeMap::new();
-    let is_recorded = |span: &&SpanAttribution| span.is_request && span.recorded_ns == span.interval.duration_ns();
+    let is_recorded = |span: &&SpanAttribution| {
+        span.is_request && !span.interval.is_empty() && span.recorded_ns == span.interval.duration_ns()
+    };
     for span in results.iter().filter(is_recorded) {
         let key = (&*span.process.service_name, &*span.operation);
         let (durations, cells) = operations.entry(key).or_default();
