@@ -57,7 +57,9 @@ fn recorded() -> Option<&'static Run> {
 fn run() -> Run {
     let dir = scratch::shared(Path::new(env!("CARGO_TARGET_TMPDIR")), "helper");
     let collector = Collector::start(&dir, &[], &SETTINGS);
-    let databases = Databases::start(&dir.join("services"));
+    // Not below the repository: PostgreSQL runs as a user who may not be allowed there.
+    let databases_dir = tempfile::tempdir().unwrap();
+    let databases = Databases::start(&databases_dir.path().join("services"));
     let programs = Programs::build(&dir);
     let helper = [
         ("SHOP_SPANDREL", "log,recorder"),
