@@ -4,7 +4,8 @@ use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use crate::{process, repository};
 
@@ -45,6 +46,7 @@ pub fn run(dir: &Path, options: &[&str]) -> Option<Run> {
     go.current_dir(repository::root().join("tests/services/burner"))
         .env("CGO_ENABLED", "0");
     process::run(go.args(["build", "-trimpath", "-o"]).arg(&program), BUILD_LIMIT).success();
+    wait_for_a_window();
     process::run(Command::new(&program).arg("-out").arg(dir).args(options), RUN_LIMIT).success();
     let trace = if options.contains(&"-together") {
         "both.out"
@@ -56,4 +58,16 @@ pub fn run(dir: &Path, options: &[&str]) -> Option<Run> {
         trace: dir.join(trace),
         cpu: dir.join("cpu.pprof"),
     })
+}
+
+/// Waits until a run fits into one window of attribution, a minute: samples say nothing of requests in another window than
+/// theirs. On a busy machine a run takes several seconds.
+fn wait_for_a_window() {
+    const WINDOW_S: u64 = 60;
+    const ENOUGH_S: u64 = 20;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let left_s = WINDOW_S - now.expect("it is after 1970").as_secs() % WINDOW_S;
+    if left_s < ENOUGH_S {
+        thread::sleep(Duration::from_secs(left_s));
+    }
 }
