@@ -81,7 +81,11 @@ func callSleep() {
 
 func callPoll() {
 	poller := must(syscall.EpollCreate1(0))
-	syscall.EpollWait(poller, make([]syscall.EpollEvent, 1), int(hold.Milliseconds()))
+	end := time.Now().Add(hold)
+	check(uninterrupted(func() error {
+		_, err := syscall.EpollWait(poller, make([]syscall.EpollEvent, 1), int(max(time.Until(end), 0).Milliseconds()))
+		return err
+	}))
 	check(syscall.Close(poller))
 }
 
