@@ -109,12 +109,7 @@ pub(crate) const CASES: &[Case] = &[
     wait("fd mutex", &[&["internal/poll.(*fdMutex).rwlock", "main.fdMutex"]], "sync/fd_mutex"),
     wait("fd close", &[&["internal/poll.(*FD).Close", "main.fdClose"]], "sync/fd_close"),
     wait("http idle", &[&["bufio.(*Reader).Peek", "net/http.(*conn).serve"]], "network/http_idle"),
-    // Whoever reads a header first may also wait for its names to be made canonical, once.
-    wait(
-        "http first request",
-        &[&["internal/poll.(*FD).Read", "net/http.(*conn).readRequest"]],
-        "network/http_request",
-    ),
+    wait("http first request", &[&["net/http.(*conn).readRequest"]], "network/http_request"),
     wait("http watch", &[&["net/http.(*connReader).backgroundRead"]], "network/http_watch"),
     wait("http response", &[&["net/http.(*persistConn).roundTrip", "main.httpResponse"]], "select/http_response"),
     wait("http client read", &[&["internal/poll.(*FD).Read", "net/http.(*persistConn).readLoop"]], "network/http_response"),

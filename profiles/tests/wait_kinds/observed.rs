@@ -28,8 +28,7 @@ pub(crate) fn observed(recording: &Recording, rules: &StateRules) -> BTreeMap<&'
         for case in CASES.iter().filter(|case| shows(case, &how, &functions)) {
             let words = times.entry(case.name).or_default();
             refiner.refine(interval, |piece| {
-                // Whatever allocates may have to help the collector.
-                if matches!(piece.state, State::GcAssist | State::GcOther) && !case.word.starts_with("gc_") {
+                if is_incidental(piece.state) && !case.word.starts_with(piece.state.as_str()) {
                     return;
                 }
                 let times = words.entry(word(piece.state, piece.sub_state)).or_default();
@@ -47,6 +46,12 @@ pub(crate) fn observed(recording: &Recording, rules: &StateRules) -> BTreeMap<&'
         Some((name, Observed { word, stack }))
     };
     times.into_iter().filter_map(longest).collect()
+}
+
+/// Whether a goroutine may stand still so wherever it is: whatever allocates may have to help the collector, and the
+/// library prepares much when it is first used, while all others wait.
+fn is_incidental(state: State) -> bool {
+    matches!(state, State::GcAssist | State::GcOther | State::Once)
 }
 
 /// Time with one word in one case.
