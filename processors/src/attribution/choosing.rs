@@ -7,13 +7,13 @@ use spandrel_model::{Interval, ProcessIdentity, Span};
 use spandrel_profiles::go_execution_trace::StateRules;
 use thiserror::Error;
 
+use super::held_profile::HeldProfile;
 use super::recording_source::{RecordingSource, UnreadableRecording};
-use super::recordings::RecordingId;
 
 /// A question to the spans: of which of their processes is this recording?
 #[derive(Debug)]
 pub(super) struct Choosing {
-    pub(super) id: RecordingId,
+    pub(super) profile: HeldProfile,
     pub(super) source: RecordingSource,
     /// Time that the recording covers.
     pub(super) window: Interval,

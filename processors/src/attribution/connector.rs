@@ -1,6 +1,7 @@
 //! The worker that joins what has been accepted, and sends on what comes out.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,24 +11,24 @@ use prost::Message;
 use spandrel_attribution::NotAnchored;
 use spandrel_model::UnixNanos;
 use spandrel_pipeline::{
-    BuildContext, BuildError, Connector, OtlpRequest, Outputs, Payload, Refusal, RunError, Signal, Stop, TableRows,
+    BuildContext, BuildError, Connector, OtlpRequest, Outputs, Payload, Refusal, RunError, Signal, Stop,
 };
 
 use super::AttributionConfig;
 use super::decode_queue::DecodeQueue;
 use super::emitted::{Changes, Emitted};
-use super::join::run_join;
+use super::guarded::{at_work, guarded};
+use super::join::{Join, run_join};
 use super::lock_turns::LockTurns;
 use super::matrix_metrics::window_metrics;
 use super::matrix_rows::window_rows;
 use super::metrics::Metrics;
 use super::output::Output;
 use super::pending::Pending;
-use super::recording_rows::recording_rows;
-use super::recording_source::UnreadableRecording;
-use super::recordings::Settled;
 use super::recordings_directory::{RecordingsDirectory, StoredProfile};
 use super::relatives::Place;
+use super::restored_recordings::open_directory;
+use super::safe_join::{Joined, join_safely};
 use super::slots::Round;
 use super::unanchored::{Placed, Placing};
 use super::windows::{SharedWindows, Windows};
@@ -62,6 +63,8 @@ pub(super) struct State {
     pub(super) stored_until: Option<UnixNanos>,
     /// Profiles that an earlier run left, until this one takes them up.
     pub(super) earlier_profiles: Vec<StoredProfile>,
+    /// Whether a decision could not be written, and the log says so.
+    pub(super) decisions_fail: bool,
     pub(super) stopped: bool,
 }
 
@@ -71,15 +74,16 @@ impl AttributionConnector {
     /// # Errors
     /// Its metrics are registered already, or its directory for recordings cannot be used.
     pub fn new(config: AttributionConfig, context: &BuildContext) -> Result<Self, BuildError> {
-        let (directory, earlier_profiles) = open_directory(&config)?;
+        let (directory, earlier) = open_directory(&config)?;
         let metrics = Metrics::register(&context.id, &context.registry)?;
+        metrics.set_aside_profiles.inc_by(earlier.fatal.len() as u64);
         Ok(Self {
             directory,
             config: Arc::new(config),
             id: context.id.clone(),
             metrics,
             state: Mutex::new(State {
-                earlier_profiles,
+                earlier_profiles: earlier.profiles,
                 ..State::default()
             }),
             decode_queue: DecodeQueue::default(),
@@ -89,35 +93,6 @@ impl AttributionConnector {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // The state is consistent between any two statements, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends the rows of the recordings whose time has come.
-    async fn send_recordings(&self, round: &Round, output: Output<'_>) -> Result<(), RunError> {
-        let settled = self.lock().pending.take_settled(round);
-        self.write_decisions().await?;
-        for recording in settled {
-            if let Some(rows) = self.rows_of(recording).await? {
-                output.send(rows).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes to disk what rows of recordings are about to depend on, so that another run decides the same.
-    async fn write_decisions(&self) -> Result<(), RunError> {
-        let decisions = self.lock().pending.take_decisions();
-        if decisions.is_empty() {
-            return Ok(());
-        }
-        let write = move || {
-            for (stored, decision) in decisions {
-                if let Err(error) = stored.write_decision(&decision) {
-                    tracing::error!("what was found out about a runtime profile will be lost with a restart: {error}");
-                }
-            }
-        };
-        let written = off_executor(write).await;
-        written.map_err(|refusal| RunError::caused_by("decisions on recordings were not written", refusal))
     }
 
     /// Joins the slots that are due, and sends what there is to say in batches of [`SPANS_PER_BATCH`].
@@ -143,15 +118,28 @@ impl AttributionConnector {
             turns.give_way().await;
         }
         let (config, started) = (self.config.clone(), Instant::now());
-        let (join, (left_out, uncorrected), mut result, emitted) = off_executor(move || {
+        let (join, joined, left_out, emitted) = off_executor(move || {
             let mut join = gathering.into_join();
+            let profiles = join.profiles();
+            let _at_work = at_work(&profiles);
             let opened = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
-            let result = run_join(&join, &opened, &config.rules);
-            let emitted: Vec<Emitted> = result.spans.iter().map(Emitted::of).collect();
-            (join, (opened.left_out, opened.uncorrected), result, emitted)
+            let attribute = |join: &Join, profiles: &[_]| run_join(join, &opened, profiles, &config.rules);
+            let mut joined = join_safely(&mut join, profiles.clone(), attribute);
+            joined.uncorrected += opened.uncorrected;
+            joined.culprits.extend(opened.culprits);
+            let emitted: Vec<Emitted> = joined.result.spans.iter().map(Emitted::of).collect();
+            (join, joined, opened.left_out, emitted)
         })
         .await
         .map_err(|refusal| RunError::caused_by("the join ended early", refusal))?;
+        let Joined {
+            mut result,
+            uncorrected,
+            culprits,
+        } = joined;
+        for culprit in culprits {
+            self.set_aside(culprit).await;
+        }
         self.metrics.left_out_recordings.inc_by(left_out);
         self.metrics.uncorrected_spans.inc_by(uncorrected);
         self.metrics.walks.add(&result.walks);
@@ -224,33 +212,6 @@ impl AttributionConnector {
         Ok(())
     }
 
-    /// The rows of a recording; `None` if it is on disk and cannot be read.
-    async fn rows_of(&self, settled: Settled) -> Result<Option<Vec<TableRows>>, RunError> {
-        let (source, config) = (settled.source.name().clone(), self.config.clone());
-        let stored_until = match settled.is_again {
-            true => Some(UnixNanos(i64::MAX)),
-            false => self.lock().stored_until,
-        };
-        let rows = off_executor(move || {
-            let mut recording = settled.source.open(&config.state_rules)?;
-            if recording.process != settled.process {
-                Arc::make_mut(&mut recording).process = settled.process;
-            }
-            Ok::<_, UnreadableRecording>(recording_rows(&recording, stored_until))
-        });
-        let rows = rows
-            .await
-            .map_err(|refusal| RunError::caused_by("a recording has no rows", refusal))?;
-        match rows {
-            Ok(rows) => Ok(Some(rows.map_err(unfit_rows)?)),
-            Err(error) => {
-                self.metrics.left_out_recordings.inc();
-                tracing::error!(%source, "the rows of a runtime profile are lost: {error}");
-                Ok(None)
-            }
-        }
-    }
-
     /// Asks the spans when the recordings without a wall clock were made.
     async fn place_recordings(&self, round: &Round) -> Result<(), RunError> {
         let placings = self.lock().pending.placings(round);
@@ -260,11 +221,18 @@ impl AttributionConnector {
             }
             let asked_at = Instant::now();
             let (placing, answer) = off_executor(move || {
-                let answer = placing.answer();
+                let answer = guarded(slice::from_ref(&placing.profile), || placing.answer());
                 (placing, answer)
             })
             .await
             .map_err(|refusal| RunError::caused_by("the search for a clock offset ended early", refusal))?;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(panicked) => {
+                    self.set_aside_after(placing.profile, &panicked).await;
+                    continue;
+                }
+            };
             self.report(&placing, &answer);
             let again_at = Instant::now() + asked_at.elapsed() * ASKING_PAUSE;
             let lateness = self.lock().pending.place(placing, answer, round.now, again_at);
@@ -282,11 +250,20 @@ impl AttributionConnector {
             }
             let (asked_at, config) = (Instant::now(), self.config.clone());
             let (choosing, answer) = off_executor(move || {
-                let answer = choosing.answer(&config.rules, &config.state_rules);
+                let answer = guarded(slice::from_ref(&choosing.profile), || {
+                    choosing.answer(&config.rules, &config.state_rules)
+                });
                 (choosing, answer)
             })
             .await
             .map_err(|refusal| RunError::caused_by("the search for the recorded process ended early", refusal))?;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(panicked) => {
+                    self.set_aside_after(choosing.profile, &panicked).await;
+                    continue;
+                }
+            };
             if let Err(why) = &answer
                 && choosing.is_last
             {
@@ -347,31 +324,9 @@ impl AttributionConnector {
         self.send_recordings(&round, output).await?;
         self.join(windows, &round, output).await?;
         self.forget(&round).await;
-        let stored_bytes = self.directory.as_ref().map_or(0, |directory| directory.used_bytes());
-        let stored_bytes = i64::try_from(stored_bytes).unwrap_or(i64::MAX);
-        self.metrics.stored_recording_bytes.set(stored_bytes);
+        self.tidy_directory().await?;
         self.send_windows(windows, &round, output).await
     }
-}
-
-/// The directory for recordings, if there is to be one, and what it holds.
-fn open_directory(
-    config: &AttributionConfig,
-) -> Result<(Option<Arc<RecordingsDirectory>>, Vec<StoredProfile>), BuildError> {
-    let Some(path) = &config.recordings_directory else {
-        return Ok((None, Vec::new()));
-    };
-    let opened = RecordingsDirectory::open(path, config.recordings_directory_limit_bytes);
-    let (directory, earlier) = opened.map_err(|error| BuildError::caused_by("recordings cannot be kept", error))?;
-    if let Some(first) = earlier.foreign.first() {
-        tracing::warn!(
-            path = %first.display(),
-            count = earlier.foreign.len(),
-            "recordings_directory holds files that are not recordings, of which this is the first: they are left \
-             alone; move them elsewhere"
-        );
-    }
-    Ok((Some(directory), earlier.profiles))
 }
 
 /// Runs work that takes long beside the async executor.
@@ -383,7 +338,7 @@ pub(super) async fn off_executor<T: Send + 'static>(work: impl FnOnce() -> T + S
         })
 }
 
-fn unfit_rows(error: ArrowError) -> RunError {
+pub(super) fn unfit_rows(error: ArrowError) -> RunError {
     RunError::caused_by("rows do not fit their table", error)
 }
 

@@ -12,9 +12,9 @@ use spandrel_pipeline::RuntimeProfile;
 use spandrel_profiles::pprof::{self, PprofError};
 use thiserror::Error;
 
+use super::held_profile::{HeldProfile, Lent, ProfileId};
 use super::held_spans::{HeldSpans, Lateness};
 use super::pending::Evicted;
-use super::recordings_directory::StoredProfile;
 use super::slots::{Round, touches};
 
 /// CPU profiles may take one part in so many of the memory for recordings, beside those: they are short.
@@ -30,11 +30,10 @@ pub(super) struct CpuProfiles {
 
 #[derive(Debug)]
 struct HeldCpuProfile {
+    profile: HeldProfile,
     at: Instant,
-    profile: Arc<CpuProfile>,
+    decoded: Arc<CpuProfile>,
     bytes: u64,
-    /// What it was decoded from, if there is a directory for it.
-    stored: Option<Arc<StoredProfile>>,
 }
 
 /// A profile that was decoded, without the samples that name no span.
@@ -109,6 +108,11 @@ impl DecodedCpuProfile {
         Ok(decoded)
     }
 
+    /// Where it came from.
+    pub(super) fn source(&self) -> &Arc<str> {
+        &self.profile.source
+    }
+
     /// Whether it says anything of spans. If not, it is not held.
     pub(super) fn is_useful(&self) -> bool {
         !self.profile.samples.is_empty()
@@ -129,37 +133,33 @@ impl CpuProfiles {
     pub(super) fn add(
         &mut self,
         decoded: DecodedCpuProfile,
-        stored: Option<Arc<StoredProfile>>,
+        profile: HeldProfile,
         spans: &mut HeldSpans,
         recording_limit_bytes: u64,
         now: Instant,
     ) -> (Lateness, Evicted) {
         if !decoded.is_useful() {
-            stored.iter().for_each(|stored| stored.let_go());
+            profile.let_go();
             return (Lateness::default(), Evicted::default());
         }
-        let (bytes, profile, mut evicted) = (decoded.held_bytes(), decoded.profile, Evicted::default());
+        let (bytes, mut evicted) = (decoded.held_bytes(), Evicted::default());
         let limit_bytes = recording_limit_bytes / PART_OF_RECORDING_LIMIT;
         while self.bytes + bytes > limit_bytes
             && let Some(held) = self.held.pop_front()
         {
-            self.bytes -= held.bytes;
-            held.let_go();
+            held.profile.let_go();
             evicted.recordings += 1;
-            for process in held.processes(spans) {
-                spans.close(&process, held.profile.window);
-                evicted.sealed_spans += spans.seal_touching(&process, held.profile.window);
-            }
+            evicted.sealed_spans += self.removed(&held, spans);
         }
         let held = HeldCpuProfile {
+            profile,
             at: now,
-            profile: Arc::new(profile),
+            decoded: Arc::new(decoded.profile),
             bytes,
-            stored,
         };
         let mut lateness = Lateness::default();
         for process in held.processes(spans) {
-            let of_process = spans.change(&process, held.profile.window, now);
+            let of_process = spans.change(&process, held.decoded.window, now);
             lateness.is_late |= of_process.is_late;
             lateness.is_too_late |= of_process.is_too_late;
         }
@@ -169,12 +169,35 @@ impl CpuProfiles {
     }
 
     /// The profiles that may be of a process and touch any of `hulls`.
-    pub(super) fn touching(&self, process: &ProcessIdentity, hulls: &[Interval]) -> Vec<Arc<CpuProfile>> {
+    pub(super) fn touching(&self, process: &ProcessIdentity, hulls: &[Interval]) -> Vec<Lent<Arc<CpuProfile>>> {
         let touching = self.held.iter().filter(|held| {
-            let is_near = |hull: &Interval| touches(held.profile.window, *hull);
-            held.profile.process.is_compatible_with(process) && hulls.iter().any(is_near)
+            let is_near = |hull: &Interval| touches(held.decoded.window, *hull);
+            held.decoded.process.is_compatible_with(process) && hulls.iter().any(is_near)
         });
-        touching.map(|held| held.profile.clone()).collect()
+        let lent = touching.map(|held| Lent {
+            profile: held.profile.clone(),
+            decoded: held.decoded.clone(),
+        });
+        lent.collect()
+    }
+
+    /// Takes a profile out that cannot be used, and makes final what depends on it. `None` if it is not held, else of how
+    /// many spans.
+    pub(super) fn set_aside(&mut self, id: ProfileId, spans: &mut HeldSpans) -> Option<u64> {
+        let index = self.held.iter().position(|held| held.profile.id == id)?;
+        let held = self.held.remove(index)?;
+        Some(self.removed(&held, spans))
+    }
+
+    /// Frees the room of a profile, and makes final what depends on it. Returns of how many spans.
+    fn removed(&mut self, held: &HeldCpuProfile, spans: &mut HeldSpans) -> u64 {
+        self.bytes -= held.bytes;
+        let mut sealed = 0;
+        for process in held.processes(spans) {
+            spans.close(&process, held.decoded.window);
+            sealed += spans.seal_touching(&process, held.decoded.window);
+        }
+        sealed
     }
 
     /// Lets go of profiles that are older than the retention and that no span needs which may still be corrected.
@@ -184,12 +207,12 @@ impl CpuProfiles {
             if !round.is_over(held.at) {
                 return true;
             }
-            let (window, processes) = (held.profile.window, held.processes(spans));
+            let (window, processes) = (held.decoded.window, held.processes(spans));
             if processes.iter().any(|process| spans.is_needed(process, window)) {
                 return true;
             }
             processes.iter().for_each(|process| spans.close(process, window));
-            held.let_go();
+            held.profile.let_go();
             *bytes -= held.bytes;
             false
         });
@@ -199,13 +222,7 @@ impl CpuProfiles {
 impl HeldCpuProfile {
     /// Those that it may be of.
     fn processes(&self, spans: &HeldSpans) -> Vec<Arc<ProcessIdentity>> {
-        let compatible = (spans.known_processes()).filter(|process| self.profile.process.is_compatible_with(process));
+        let compatible = (spans.known_processes()).filter(|process| self.decoded.process.is_compatible_with(process));
         compatible.cloned().collect()
-    }
-
-    fn let_go(&self) {
-        if let Some(stored) = &self.stored {
-            stored.let_go();
-        }
     }
 }

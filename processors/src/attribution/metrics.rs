@@ -55,6 +55,8 @@ pub(super) struct Metrics {
     pub(super) restored_recordings: IntCounter,
     /// Times that a recording on disk was left out of a join, because it could not be read or too many were needed.
     pub(super) left_out_recordings: IntCounter,
+    /// Profiles that are not used any more because that made the collector panic.
+    pub(super) set_aside_profiles: IntCounter,
     /// Recordings without a wall clock that spans have placed.
     pub(super) anchored_recordings: IntCounter,
     /// Recordings without a wall clock that spans have not placed, so that they are lost.
@@ -295,6 +297,10 @@ impl Metrics {
             )?,
             restored_recordings: counter("restored_recordings", "Runtime profiles of an earlier run taken up")?,
             left_out_recordings: counter("left_out_recordings", "Recordings on disk that a join did without")?,
+            set_aside_profiles: counter(
+                "set_aside_profiles",
+                "Runtime profiles not used any more because that made the collector panic or die",
+            )?,
             anchored_recordings: counter(
                 "anchored_recordings",
                 "Recordings without a wall clock that spans have placed",

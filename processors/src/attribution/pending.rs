@@ -10,9 +10,10 @@ use super::choosing::Choosing;
 use super::cpu_profiles::{CpuProfiles, DecodedCpuProfile};
 use super::duplicates::Latest;
 use super::emitted::{Changes, Emitted};
+use super::held_profile::{HeldProfile, ProfileId};
 use super::held_spans::{Added, Gathering, HeldSpans, Lateness, Released, Restored};
 use super::join::Join;
-use super::recordings::{Recordings, Settled};
+use super::recordings::{Recordings, Settled, Unwritten};
 use super::recordings_directory::{Decision, StoredProfile};
 use super::relatives::Place;
 use super::restart::RecalledSpan;
@@ -30,6 +31,7 @@ pub(super) struct Pending {
     cpu_profiles: CpuProfiles,
     /// Digests of profiles that have arrived, so that one sent again changes nothing.
     profiles: Latest<u64>,
+    last_id: ProfileId,
 }
 
 /// What making room for a recording has cost.
@@ -108,7 +110,8 @@ impl Pending {
 
     /// Adds a recording, for which there is room; `stored` is what it was decoded from, if there is a directory for it.
     pub(super) fn add_recording(&mut self, recording: TaskRecording, stored: Option<StoredProfile>, now: Instant) {
-        self.recordings.add(recording, accepted(stored), now);
+        let profile = self.hold(recording.source.clone(), stored);
+        self.recordings.add(recording, profile, now);
     }
 
     /// The same for a recording without a wall clock. `digest` is that of its profile.
@@ -119,7 +122,8 @@ impl Pending {
         digest: u64,
         now: Instant,
     ) {
-        self.recordings.add_unanchored(recording, accepted(stored), digest, now);
+        let profile = self.hold(recording.source().clone(), stored);
+        self.recordings.add_unanchored(recording, profile, digest, now);
     }
 
     /// Takes up a recording that an earlier run held, with what that decided of it.
@@ -130,12 +134,25 @@ impl Pending {
         decision: Decision,
         now: Instant,
     ) {
-        self.recordings.take_up(recording, Arc::new(stored), decision, now);
+        let profile = self.hold(recording.source.clone(), Some(stored));
+        self.recordings.take_up(recording, profile, decision, now);
     }
 
-    /// What is to be written to disk before rows are handed out. See [`Recordings::take_decisions`].
-    pub(super) fn take_decisions(&mut self) -> Vec<(Arc<StoredProfile>, Decision)> {
-        self.recordings.take_decisions()
+    /// What is to be written to disk before rows are handed out. See [`Recordings::unwritten_decisions`].
+    pub(super) fn unwritten_decisions(&self) -> Vec<Unwritten> {
+        self.recordings.unwritten_decisions()
+    }
+
+    /// Takes note that a decision is on disk.
+    pub(super) fn decision_is_written(&mut self, written: &Unwritten) {
+        self.recordings.decision_is_written(written);
+    }
+
+    /// Takes a profile out that cannot be used, and makes final what depends on it. `None` if it is not held, else of how
+    /// many spans.
+    pub(super) fn set_aside(&mut self, id: ProfileId) -> Option<u64> {
+        let of_recording = self.recordings.set_aside(id, &mut self.spans);
+        of_recording.or_else(|| self.cpu_profiles.set_aside(id, &mut self.spans))
     }
 
     /// Adds a CPU profile; spans that were joined without it are due again. See [`CpuProfiles::add`].
@@ -146,8 +163,9 @@ impl Pending {
         recording_limit_bytes: u64,
         now: Instant,
     ) -> (Lateness, Evicted) {
+        let profile = self.hold(decoded.source().clone(), stored);
         self.cpu_profiles
-            .add(decoded, accepted(stored), &mut self.spans, recording_limit_bytes, now)
+            .add(decoded, profile, &mut self.spans, recording_limit_bytes, now)
     }
 
     /// The spans of a process, those that touch `interval` if one is given.
@@ -269,8 +287,13 @@ impl Pending {
     pub(super) fn forget_some(&mut self, count: usize, limit: usize) -> Option<u64> {
         self.spans.forget_some(count, limit)
     }
-}
 
-fn accepted(stored: Option<StoredProfile>) -> Option<Arc<StoredProfile>> {
-    stored.inspect(StoredProfile::keep).map(Arc::new)
+    fn hold(&mut self, source: Arc<str>, stored: Option<StoredProfile>) -> HeldProfile {
+        self.last_id += 1;
+        HeldProfile {
+            id: self.last_id,
+            source,
+            stored: stored.inspect(StoredProfile::keep).map(Arc::new),
+        }
+    }
 }

@@ -8,6 +8,7 @@ use spandrel_attribution::NotAnchored;
 use spandrel_model::{Interval, ProcessIdentity, TaskRecording, UnanchoredRecording};
 
 use super::choosing::Choosing;
+use super::held_profile::{HeldProfile, Lent, ProfileId};
 use super::held_spans::HeldSpans;
 use super::recording_source::{RecordingOnDisk, RecordingSource};
 use super::recordings_directory::{Decision, StoredProfile};
@@ -23,23 +24,17 @@ pub(super) struct Recordings {
     unanchored: Vec<HeldUnanchored>,
     /// Memory of all.
     bytes: u64,
-    next_id: RecordingId,
 }
-
-/// Counts recordings in the order of their arrival.
-pub(super) type RecordingId = u64;
 
 #[derive(Debug)]
 struct HeldRecording {
-    id: RecordingId,
+    profile: HeldProfile,
     at: Instant,
     /// Time that it covers.
     window: Interval,
     /// Process that the sender named.
     identity: Arc<ProcessIdentity>,
     source: RecordingSource,
-    /// What it was decoded from, if there is a directory for it.
-    stored: Option<Arc<StoredProfile>>,
     /// Memory that it takes; none while it is on disk only.
     bytes: u64,
     decision: Decision,
@@ -54,6 +49,7 @@ struct HeldRecording {
 /// A recording whose rows are to be handed out.
 #[derive(Debug)]
 pub(super) struct Settled {
+    pub(super) profile: HeldProfile,
     pub(super) source: RecordingSource,
     /// Process that its rows name.
     pub(super) process: Arc<ProcessIdentity>,
@@ -61,10 +57,18 @@ pub(super) struct Settled {
     pub(super) is_again: bool,
 }
 
+/// What was decided of a recording on disk, and is to be written there.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    id: ProfileId,
+    pub(super) stored: Arc<StoredProfile>,
+    pub(super) decision: Decision,
+}
+
 impl HeldRecording {
-    fn new(id: RecordingId, at: Instant, recording: TaskRecording, stored: Option<Arc<StoredProfile>>) -> Self {
+    fn new(profile: HeldProfile, at: Instant, recording: TaskRecording) -> Self {
         Self {
-            id,
+            profile,
             at,
             window: recording.window,
             identity: recording.process.clone(),
@@ -75,7 +79,6 @@ impl HeldRecording {
             },
             source: RecordingSource::Decoded(Arc::new(recording)),
             is_decision_stored: true,
-            stored,
             asked_again_at: at,
             is_handed_out_again: false,
         }
@@ -87,18 +90,12 @@ impl HeldRecording {
 
     fn decide(&mut self, decide: impl FnOnce(&mut Decision)) {
         decide(&mut self.decision);
-        self.is_decision_stored = self.stored.is_none();
-    }
-
-    fn let_go(&self) {
-        if let Some(stored) = &self.stored {
-            stored.let_go();
-        }
+        self.is_decision_stored = self.profile.stored.is_none();
     }
 
     /// Frees its memory if it is on disk, too. Returns whether it was in memory and is so no more.
     fn unload(&mut self) -> bool {
-        let (RecordingSource::Decoded(recording), Some(stored)) = (&self.source, &self.stored) else {
+        let (RecordingSource::Decoded(recording), Some(stored)) = (&self.source, &self.profile.stored) else {
             return false;
         };
         let on_disk = RecordingOnDisk::new(stored.clone(), recording);
@@ -120,8 +117,8 @@ impl HeldRecording {
 
 impl Recordings {
     /// Adds a recording, for which the caller has made room.
-    pub(super) fn add(&mut self, recording: TaskRecording, stored: Option<Arc<StoredProfile>>, now: Instant) {
-        let held = HeldRecording::new(self.next_id(), now, recording, stored);
+    pub(super) fn add(&mut self, recording: TaskRecording, profile: HeldProfile, now: Instant) {
+        let held = HeldRecording::new(profile, now, recording);
         self.bytes += held.bytes;
         self.held.push_back(held);
     }
@@ -130,7 +127,7 @@ impl Recordings {
     pub(super) fn take_up(
         &mut self,
         mut recording: TaskRecording,
-        stored: Arc<StoredProfile>,
+        profile: HeldProfile,
         decision: Decision,
         now: Instant,
     ) {
@@ -142,7 +139,7 @@ impl Recordings {
             identity,
             is_handed_out_again: decision.rows_under.is_some(),
             decision,
-            ..HeldRecording::new(self.next_id(), now, recording, Some(stored))
+            ..HeldRecording::new(profile, now, recording)
         };
         self.bytes += held.bytes;
         self.held.push_back(held);
@@ -152,27 +149,20 @@ impl Recordings {
     pub(super) fn add_unanchored(
         &mut self,
         recording: UnanchoredRecording,
-        stored: Option<Arc<StoredProfile>>,
+        profile: HeldProfile,
         digest: u64,
         now: Instant,
     ) {
-        let id = self.next_id();
         let bytes = recording.size_bytes();
         self.bytes += bytes;
         self.unanchored.push(HeldUnanchored {
-            id,
+            profile,
             at: now,
             recording: Arc::new(recording),
-            stored,
             bytes,
             asked_again_at: now,
             digest,
         });
-    }
-
-    fn next_id(&mut self) -> RecordingId {
-        self.next_id += 1;
-        self.next_id
     }
 
     /// Whether `bytes` more fit below `limit`. One recording always fits when there is no other: it could never be taken
@@ -191,10 +181,11 @@ impl Recordings {
             };
             let is_due = round.is_due(held.at);
             // One on disk is left to the next run.
-            let is_last = is_due && !(round.is_last && held.stored.is_some());
+            let is_last = is_due && !(round.is_last && held.profile.stored.is_some());
             let asks = || held.asked_again_at <= round.now && candidates().any(|(_, spans)| spans.has_due_spans(round));
             if is_due || asks() {
                 placings.push(Placing {
+                    profile: held.profile.clone(),
                     recording: held.recording.clone(),
                     candidates: candidates().map(|(process, _)| (process.clone(), Vec::new())).collect(),
                     is_last,
@@ -221,10 +212,9 @@ impl Recordings {
             return Ok(None);
         }
         let HeldUnanchored {
-            id,
+            profile,
             at,
             recording,
-            stored,
             bytes,
             digest,
             ..
@@ -233,16 +223,17 @@ impl Recordings {
         // The last other reference goes, so that anchoring copies nothing.
         drop(placing);
         let Ok(Placed { process, estimate }) = answer else {
-            stored.iter().for_each(|stored| stored.let_go());
+            profile.let_go();
             return Err(digest);
         };
         let mut recording = Arc::unwrap_or_clone(recording).anchored(estimate);
         recording.process = process.clone();
         let window = recording.window;
-        let mut held = HeldRecording::new(id, at, recording, stored);
+        let id = profile.id;
+        let mut held = HeldRecording::new(profile, at, recording);
         held.decide(|decision| decision.owner = Some(process.clone()));
         self.bytes += held.bytes;
-        let position = self.held.partition_point(|held| held.id < id);
+        let position = self.held.partition_point(|held| held.profile.id < id);
         self.held.insert(position, held);
         Ok(Some((process, window)))
     }
@@ -261,7 +252,7 @@ impl Recordings {
             let may_ask = round.is_last || held.asked_again_at <= round.now;
             if is_last || may_ask && candidates().any(|(_, spans)| spans.has_due_slot(window, round)) {
                 choosings.push(Choosing {
-                    id: held.id,
+                    profile: held.profile.clone(),
                     source: held.source.clone(),
                     window,
                     candidates: candidates().map(|(process, _)| (process.clone(), Vec::new())).collect(),
@@ -283,10 +274,10 @@ impl Recordings {
         owner: Option<Arc<ProcessIdentity>>,
         again_at: Instant,
     ) -> Option<Interval> {
-        let id = choosing.id;
+        let id = choosing.profile.id;
         // The last other reference goes, so that naming the process copies nothing.
         drop(choosing);
-        let held = self.held.iter_mut().find(|held| held.id == id)?;
+        let held = self.held.iter_mut().find(|held| held.profile.id == id)?;
         held.asked_again_at = again_at;
         let owner = owner?;
         match &mut held.source {
@@ -310,6 +301,7 @@ impl Recordings {
                 continue;
             }
             settled.extend(held.decision.rows_under.clone().map(|process| Settled {
+                profile: held.profile.clone(),
                 source: held.source.clone(),
                 process,
                 is_again,
@@ -318,23 +310,38 @@ impl Recordings {
         settled
     }
 
-    /// What was decided of recordings on disk and is not written there yet. It is taken to be from now on.
-    pub(super) fn take_decisions(&mut self) -> Vec<(Arc<StoredProfile>, Decision)> {
-        let unwritten = self.held.iter_mut().filter(|held| !held.is_decision_stored);
+    /// What was decided of recordings on disk and is not written there yet.
+    pub(super) fn unwritten_decisions(&self) -> Vec<Unwritten> {
+        let unwritten = self.held.iter().filter(|held| !held.is_decision_stored);
         let decisions = unwritten.filter_map(|held| {
-            held.is_decision_stored = true;
-            Some((held.stored.clone()?, held.decision.clone()))
+            Some(Unwritten {
+                id: held.profile.id,
+                stored: held.profile.stored.clone()?,
+                decision: held.decision.clone(),
+            })
         });
         decisions.collect()
     }
 
+    /// Takes note that a decision is on disk.
+    pub(super) fn decision_is_written(&mut self, written: &Unwritten) {
+        let is_it = |held: &&mut HeldRecording| held.profile.id == written.id && held.decision == written.decision;
+        if let Some(held) = self.held.iter_mut().find(is_it) {
+            held.is_decision_stored = true;
+        }
+    }
+
     /// The recordings of a process that touch any of `hulls`.
-    pub(super) fn touching(&self, process: &Arc<ProcessIdentity>, hulls: &[Interval]) -> Vec<RecordingSource> {
+    pub(super) fn touching(&self, process: &Arc<ProcessIdentity>, hulls: &[Interval]) -> Vec<Lent<RecordingSource>> {
         let touching = self.held.iter().filter(|held| {
             let is_of_process = held.decision.owner.as_ref().is_some_and(|owner| owner == process);
             is_of_process && hulls.iter().any(|hull| touches(held.window, *hull))
         });
-        touching.map(|held| held.source.clone()).collect()
+        let lent = touching.map(|held| Lent {
+            profile: held.profile.clone(),
+            decoded: held.source.clone(),
+        });
+        lent.collect()
     }
 
     /// Times of the recordings that are or may be of a process, sorted.
@@ -359,7 +366,7 @@ impl Recordings {
             if let Some(owner) = &held.decision.owner {
                 spans.close(owner, held.window);
             }
-            held.let_go();
+            held.profile.let_go();
             *bytes -= held.bytes;
             false
         });
@@ -385,7 +392,7 @@ impl Recordings {
 
     /// The same with the oldest one on disk.
     pub(super) fn evict_from_disk(&mut self, spans: &mut HeldSpans) -> Option<u64> {
-        self.evict(|held| held.stored.is_some(), spans)
+        self.evict(|held| held.profile.stored.is_some(), spans)
     }
 
     fn evict(&mut self, frees_room: impl Fn(&HeldRecording) -> bool, spans: &mut HeldSpans) -> Option<u64> {
@@ -393,8 +400,23 @@ impl Recordings {
             .held
             .iter()
             .position(|held| held.is_settled() && frees_room(held))?;
+        self.held[index].profile.let_go();
+        self.remove(index, spans)
+    }
+
+    /// Takes a recording out that cannot be used, and makes final what depends on it. `None` if it is not held, else of
+    /// how many spans.
+    pub(super) fn set_aside(&mut self, id: ProfileId, spans: &mut HeldSpans) -> Option<u64> {
+        if let Some(index) = self.unanchored.iter().position(|held| held.profile.id == id) {
+            self.bytes -= self.unanchored.remove(index).bytes;
+            return Some(0);
+        }
+        let index = self.held.iter().position(|held| held.profile.id == id)?;
+        self.remove(index, spans)
+    }
+
+    fn remove(&mut self, index: usize, spans: &mut HeldSpans) -> Option<u64> {
         let held = self.held.remove(index)?;
-        held.let_go();
         self.bytes -= held.bytes;
         Some(held.decision.owner.map_or(0, |owner| {
             spans.close(&owner, held.window);

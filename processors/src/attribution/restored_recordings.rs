@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use spandrel_pipeline::{ProfileFormat, Refusal, RuntimeProfile};
+use spandrel_pipeline::{BuildError, ProfileFormat, Refusal, RuntimeProfile};
 use spandrel_profiles::go_execution_trace::{DecodeError, Decoded};
 use thiserror::Error;
 
@@ -14,8 +14,10 @@ use super::AttributionConfig;
 use super::accepting::digest;
 use super::connector::{AttributionConnector, off_executor};
 use super::cpu_profiles::{self, CpuProfileError, DecodedCpuProfile};
+use super::guarded::{Panicked, catching};
 use super::recording_source::decode;
-use super::recordings_directory::{Decision, DirectoryError, StoredProfile};
+use super::recordings_directory::{AtWork, Decision, DirectoryError, Earlier, RecordingsDirectory, StoredProfile};
+use super::setting_aside::report_left_alone;
 
 /// Why a profile of an earlier run is not taken up.
 #[derive(Debug, Error)]
@@ -28,12 +30,30 @@ enum NotTakenUp {
     CpuProfile(#[from] CpuProfileError),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
 }
 
 /// A profile of an earlier run.
 enum Restored {
     Recording(Decoded, Decision),
     CpuProfile(DecodedCpuProfile),
+}
+
+/// The directory for recordings, if there is to be one, and what is there. Says what cannot be taken up.
+///
+/// # Errors
+/// The directory cannot be used.
+pub(super) fn open_directory(
+    config: &AttributionConfig,
+) -> Result<(Option<Arc<RecordingsDirectory>>, Earlier), BuildError> {
+    let Some(path) = &config.recordings_directory else {
+        return Ok((None, Earlier::default()));
+    };
+    let opened = RecordingsDirectory::open(path, config.recordings_directory_limit_bytes);
+    let (directory, earlier) = opened.map_err(|error| BuildError::caused_by("recordings cannot be kept", error))?;
+    report_left_alone(&earlier);
+    Ok((Some(directory), earlier))
 }
 
 impl AttributionConnector {
@@ -50,8 +70,8 @@ impl AttributionConnector {
                 Ok(()) => count += 1,
                 Err(error) => tracing::warn!(
                     path = %path.display(),
-                    "a file of recordings_directory is left alone, and spans are joined without it; remove it, or send \
-                     the profile again: {error}"
+                    "a file of recordings_directory is left alone, where it takes room, and spans are joined without it; \
+                     remove it, or send the profile again: {error}"
                 ),
             }
         }
@@ -62,8 +82,10 @@ impl AttributionConnector {
     async fn take_up_profile(&self, stored: StoredProfile) -> Result<(), NotTakenUp> {
         let config = self.config.clone();
         let (digest, restored, stored) = off_executor(move || {
+            let at_work = AtWork::begin(std::iter::once(&stored));
             let profile = stored.read()?;
-            let restored = Restored::read(&profile, &stored, &config)?;
+            let restored = catching(|| Restored::read(&profile, &stored, &config))??;
+            drop(at_work);
             Ok::<_, NotTakenUp>((digest(&profile), restored, stored))
         })
         .await??;

@@ -9,17 +9,14 @@ use std::time::Instant;
 use spandrel_attribution::{Anchor, NotAnchored, ProcessSpans, choose_anchor};
 use spandrel_model::{OffsetEstimate, ProcessIdentity, Span, UnanchoredRecording};
 
-use super::recordings::RecordingId;
-use super::recordings_directory::StoredProfile;
+use super::held_profile::HeldProfile;
 
 /// One that waits.
 #[derive(Debug)]
 pub(super) struct HeldUnanchored {
-    pub(super) id: RecordingId,
+    pub(super) profile: HeldProfile,
     pub(super) at: Instant,
     pub(super) recording: Arc<UnanchoredRecording>,
-    /// What it was decoded from, if there is a directory for it.
-    pub(super) stored: Option<Arc<StoredProfile>>,
     /// Memory that it takes.
     pub(super) bytes: u64,
     /// Earliest time of the next question, but for the last.
@@ -31,6 +28,7 @@ pub(super) struct HeldUnanchored {
 /// A question to the spans that have arrived: when was this recording made, and of which process is it?
 #[derive(Debug)]
 pub(super) struct Placing {
+    pub(super) profile: HeldProfile,
     pub(super) recording: Arc<UnanchoredRecording>,
     /// The processes that may be the recorded one, with their spans, which are filled in one process at a time.
     pub(super) candidates: Vec<(Arc<ProcessIdentity>, Vec<Arc<Span>>)>,
@@ -209,7 +207,7 @@ mod tests {
         let [joined] = &join.parts[0].recordings[..] else {
             panic!("one recording");
         };
-        let joined = joined.open(&StateRules::default()).unwrap();
+        let joined = joined.decoded.open(&StateRules::default()).unwrap();
         assert_eq!(joined.process, process("1"));
         assert_eq!(joined.window.start(), UnixNanos(placed.estimate.offset_ns));
         assert_eq!(joined.clock, RecordingClock::Estimated(placed.estimate));
@@ -285,7 +283,7 @@ mod tests {
         let due = pending.due(&round(start)).remove(0);
         let mut join = join_of(&mut pending, due, &round(start));
         let opened = join.open_recordings(&StateRules::default(), u64::MAX);
-        let result = run_join(&join, &opened, &Rules::default());
+        let result = run_join(&join, &opened, &join.profiles(), &Rules::default());
         assert_eq!(result.spans.len(), spans("1").len());
         pending.end_join(&join, &round(start), Duration::ZERO);
         add(&mut pending, start);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use spandrel_attribution::SpanKey;
 use spandrel_model::{CpuProfile, Interval, ProcessIdentity, Span};
 
+use super::super::held_profile::Lent;
 use super::super::join::{Join, Part};
 use super::super::recording_source::RecordingSource;
 use super::super::relatives::{Descent, Place, parent_of};
@@ -43,9 +44,9 @@ pub(in super::super) struct Surroundings {
     /// Times for which recordings are needed.
     pub(in super::super) hulls: Vec<Interval>,
     /// These recordings.
-    pub(in super::super) recordings: Vec<RecordingSource>,
+    pub(in super::super) recordings: Vec<Lent<RecordingSource>>,
     /// CPU profiles of these times.
-    pub(in super::super) cpu_profiles: Vec<Arc<CpuProfile>>,
+    pub(in super::super) cpu_profiles: Vec<Lent<Arc<CpuProfile>>>,
 }
 
 impl HeldSpans {

@@ -4,29 +4,40 @@
 //! recordings_directory/.lock               locked while a connector uses the directory
 //!                     /<number>.profile    a line about a profile, then the profile as it came
 //!                     /<number>.decision   what was found out about it, as far as rows depend on that
-//!                     /.<name>.tmp         one of these while it is written
+//!                     /<number>.aside      a profile that cannot be worked on: we panic, or the process dies
+//!                     /.at-work            which profiles are being worked on
+//!                     /.<name>.tmp         one of the profiles and decisions while it is written
 //! ```
 //!
-//! A file is complete or absent, also after power loss: it is written under another name and synced, then renamed, then the
-//! directory is synced. Numbers count up in the order of arrival. What is no file of ours, or damaged, is left alone.
+//! A profile or decision is complete or absent, also after power loss: it is written under another name and synced, then
+//! renamed, then the directory is synced. Numbers count up in the order of arrival. What is no file of ours, or damaged, is
+//! left alone. A profile that is set aside stays for those who look for the reason, until its room is needed.
 
+mod at_work;
 mod format;
+mod listing;
 mod stored_profile;
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use spandrel_pipeline::RuntimeProfile;
 use thiserror::Error;
 
+pub(super) use self::at_work::AtWork;
+use self::at_work::Journal;
 pub(super) use self::format::{Decision, FormatError};
+use self::listing::Listing;
 pub(super) use self::stored_profile::StoredProfile;
 
 const LOCK: &str = ".lock";
 const PROFILE: &str = "profile";
 const DECISION: &str = "decision";
+const ASIDE: &str = "aside";
+const AT_WORK: &str = ".at-work";
 
 /// Why the directory cannot be used, or a profile not be stored in it or read again.
 #[derive(Debug, Error)]
@@ -41,10 +52,15 @@ pub(super) enum DirectoryError {
         path: PathBuf,
     },
     /// There is no room, but there may be later.
-    #[error("recordings_directory_limit is reached ({used_bytes} of {limit_bytes} bytes)")]
+    #[error(
+        "recordings_directory_limit is reached ({used_bytes} of {limit_bytes} bytes, {left_alone_bytes} of them in \
+         files that the start could not use and left alone)"
+    )]
     Full {
         /// Bytes on disk.
         used_bytes: u64,
+        /// Those of them in files that are left alone.
+        left_alone_bytes: u64,
         /// Bytes allowed.
         limit_bytes: u64,
     },
@@ -80,6 +96,7 @@ pub(super) struct RecordingsDirectory {
     path: PathBuf,
     limit_bytes: u64,
     state: Mutex<State>,
+    journal: Mutex<Journal>,
     /// Held open, and so locked.
     _lock: File,
 }
@@ -87,7 +104,13 @@ pub(super) struct RecordingsDirectory {
 #[derive(Debug)]
 struct State {
     used_bytes: u64,
+    /// Of files that stay and that nobody holds.
+    left_alone_bytes: u64,
     next_number: u64,
+    /// Numbers and sizes of profiles that are set aside, the oldest first.
+    aside: VecDeque<(u64, u64)>,
+    /// Profiles whose files are still to be removed.
+    unneeded: Vec<u64>,
 }
 
 /// What the directory held when it was opened.
@@ -95,6 +118,10 @@ struct State {
 pub(super) struct Earlier {
     /// Profiles, in the order of their arrival.
     pub(super) profiles: Vec<StoredProfile>,
+    /// Those among them that are set aside now, because the process has died of work on them, more than once.
+    pub(super) fatal: Vec<PathBuf>,
+    /// Those that were set aside before.
+    pub(super) aside: Vec<PathBuf>,
     /// What does not belong there.
     pub(super) foreign: Vec<PathBuf>,
 }
@@ -107,30 +134,54 @@ impl RecordingsDirectory {
     pub(super) fn open(path: &Path, limit_bytes: u64) -> Result<(Arc<Self>, Earlier), DirectoryError> {
         let (path, lock) = create_and_lock(path)?;
         let listing = Listing::read(&path).map_err(io_error(&path))?;
+        let journal_path = path.join(AT_WORK);
+        let numbers = listing.profiles.iter().map(|(number, _)| *number).collect();
+        let (journal, fatal) = Journal::open(&journal_path, &numbers).map_err(io_error(&journal_path))?;
         let directory = Arc::new(Self {
             limit_bytes,
             state: Mutex::new(State {
-                used_bytes: listing.profiles.iter().map(|(_, bytes)| bytes).sum(),
-                next_number: listing.last_number + 1,
+                used_bytes: listing.used_bytes(),
+                left_alone_bytes: 0,
+                next_number: listing.last_number() + 1,
+                aside: listing.aside.iter().copied().collect(),
+                unneeded: Vec::new(),
             }),
+            journal: Mutex::new(journal),
             path,
             _lock: lock,
         });
-        let profiles = (listing.profiles.into_iter())
-            .map(|(number, bytes)| StoredProfile::found(&directory, number, bytes))
-            .collect();
-        let foreign = listing.foreign;
-        Ok((directory, Earlier { profiles, foreign }))
+        let earlier = directory.found(listing, &fatal)?;
+        Ok((directory, earlier))
+    }
+
+    /// What was there, without the profiles of which the process has died, which are set aside.
+    fn found(self: &Arc<Self>, listing: Listing, fatal: &BTreeSet<u64>) -> Result<Earlier, DirectoryError> {
+        let mut earlier = Earlier {
+            aside: (listing.aside.iter())
+                .map(|(number, _)| self.file(*number, ASIDE))
+                .collect(),
+            foreign: listing.foreign,
+            ..Earlier::default()
+        };
+        for (number, bytes) in listing.profiles {
+            let profile = StoredProfile::found(self, number, bytes);
+            match fatal.contains(&number) {
+                true => earlier.fatal.push(profile.set_aside()?),
+                false => earlier.profiles.push(profile),
+            }
+        }
+        Ok(earlier)
     }
 
     /// Writes a profile. It is durable when this returns, and removed again unless it is [kept](StoredProfile::keep).
-    /// Does I/O.
+    /// Profiles that were set aside make room for it. Does I/O.
     ///
     /// # Errors
     /// There is no room, or the disk fails.
     pub(super) fn store(self: &Arc<Self>, profile: &RuntimeProfile) -> Result<StoredProfile, DirectoryError> {
         let header = format::header(profile);
         let stored = self.reserve((header.len() + profile.bytes.len()) as u64)?;
+        self.remove_unneeded();
         // On an error `stored` is dropped, which frees its room.
         self.write(&stored.profile_path(), &[&header, &profile.bytes])?;
         Ok(stored)
@@ -141,13 +192,17 @@ impl RecordingsDirectory {
         if bytes > limit_bytes {
             return Err(DirectoryError::TooLarge { bytes, limit_bytes });
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let used_bytes = state.used_bytes;
-        if bytes > limit_bytes.saturating_sub(used_bytes) {
-            return Err(DirectoryError::Full {
-                used_bytes,
-                limit_bytes,
-            });
+        let mut state = self.lock();
+        while bytes > limit_bytes.saturating_sub(state.used_bytes) {
+            let Some((number, bytes)) = state.aside.pop_front() else {
+                return Err(DirectoryError::Full {
+                    used_bytes: state.used_bytes,
+                    left_alone_bytes: state.left_alone_bytes,
+                    limit_bytes,
+                });
+            };
+            state.used_bytes -= bytes;
+            state.unneeded.push(number);
         }
         state.used_bytes += bytes;
         state.next_number += 1;
@@ -177,91 +232,47 @@ impl RecordingsDirectory {
         self.path.join(format!("{number:020}.{extension}"))
     }
 
-    fn free(&self, bytes: u64) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).used_bytes -= bytes;
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes on disk.
     pub(super) fn used_bytes(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).used_bytes
+        self.lock().used_bytes
+    }
+
+    /// Whether files are still to be removed.
+    pub(super) fn has_unneeded(&self) -> bool {
+        !self.lock().unneeded.is_empty()
+    }
+
+    /// Removes the files of profiles that nobody needs. Does I/O.
+    pub(super) fn remove_unneeded(&self) {
+        let unneeded = std::mem::take(&mut self.lock().unneeded);
+        for number in unneeded {
+            // The profile first: without its decision it would be decided anew. Any of them may never have been written.
+            for extension in [PROFILE, ASIDE, DECISION] {
+                let path = self.file(number, extension);
+                if let Err(error) = std::fs::remove_file(&path)
+                    && error.kind() != io::ErrorKind::NotFound
+                {
+                    tracing::warn!(path = %path.display(), "a file of recordings_directory is left behind: {error}");
+                }
+            }
+        }
     }
 }
 
-/// The names in a directory.
-#[derive(Debug, Default)]
-struct Listing {
-    /// Numbers and sizes, in bytes.
-    profiles: Vec<(u64, u64)>,
-    last_number: u64,
-    foreign: Vec<PathBuf>,
-}
-
-impl Listing {
-    /// Removes what is half written, and decisions without their profile.
-    fn read(directory: &Path) -> io::Result<Self> {
-        let (mut listing, mut decisions) = (Self::default(), Vec::new());
-        for entry in std::fs::read_dir(directory)? {
-            let entry = entry?;
-            let (path, metadata) = (entry.path(), entry.metadata()?);
-            let name = entry.file_name().into_string().unwrap_or_default();
-            match Name::of(&name).filter(|_| metadata.is_file()) {
-                Some(Name::Profile(number)) => listing.profiles.push((number, metadata.len())),
-                Some(Name::Decision(number)) => decisions.push((number, path)),
-                Some(Name::Temporary) => std::fs::remove_file(path)?,
-                Some(Name::Lock) => {}
-                None => listing.foreign.push(path),
-            }
-        }
-        listing.profiles.sort_unstable();
-        listing.foreign.sort_unstable();
-        let numbers = listing.profiles.iter().map(|(number, _)| *number);
-        listing.last_number = numbers.max().unwrap_or(0);
-        for (number, path) in decisions {
-            if listing
-                .profiles
-                .binary_search_by_key(&number, |(number, _)| *number)
-                .is_err()
-            {
-                std::fs::remove_file(path)?;
-            }
-        }
-        Ok(listing)
-    }
-}
-
-/// What a file of ours is by its name.
-enum Name {
-    Profile(u64),
-    Decision(u64),
-    Temporary,
-    Lock,
-}
-
-impl Name {
-    fn of(name: &str) -> Option<Self> {
-        if name == LOCK {
-            return Some(Self::Lock);
-        }
-        let half_written = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
-        let (stem, extension) = half_written.unwrap_or(name).split_once('.')?;
-        let is_number = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
-        // So that the next one fits, too.
-        let number = stem.parse().ok().filter(|number| is_number && *number < u64::MAX - 1)?;
-        match (extension, half_written) {
-            (PROFILE | DECISION, Some(_)) => Some(Self::Temporary),
-            (PROFILE, None) => Some(Self::Profile(number)),
-            (DECISION, None) => Some(Self::Decision(number)),
-            _ => None,
-        }
+impl Drop for RecordingsDirectory {
+    fn drop(&mut self) {
+        self.remove_unneeded();
     }
 }
 
 /// The directory, durable with those above it that were missing, and its lock as an open file.
 fn create_and_lock(path: &Path) -> Result<(PathBuf, File), DirectoryError> {
-    let missing: Vec<PathBuf> = (path.ancestors().take_while(|ancestor| !ancestor.exists()))
-        .map(Path::to_owned)
-        .collect();
-    if let Some(parent) = path.parent().filter(|_| !missing.is_empty()) {
+    let missing = missing_count(path);
+    if let Some(parent) = path.parent().filter(|_| missing > 0) {
         std::fs::create_dir_all(parent).map_err(io_error(parent))?;
         let mut builder = DirBuilder::new();
         #[cfg(unix)]
@@ -269,7 +280,7 @@ fn create_and_lock(path: &Path) -> Result<(PathBuf, File), DirectoryError> {
         builder.recursive(true).create(path).map_err(io_error(path))?;
     }
     let path = path.canonicalize().map_err(io_error(path))?;
-    for parent in path.ancestors().skip(1).take(missing.len()) {
+    for parent in path.ancestors().skip(1).take(missing) {
         sync(parent).map_err(io_error(parent))?;
     }
     let lock_path = path.join(LOCK);
@@ -279,6 +290,13 @@ fn create_and_lock(path: &Path) -> Result<(PathBuf, File), DirectoryError> {
         Err(TryLockError::WouldBlock) => Err(DirectoryError::Locked { path }),
         Err(TryLockError::Error(source)) => Err(io_error(&lock_path)(source)),
     }
+}
+
+/// How many directories are to be made.
+fn missing_count(path: &Path) -> usize {
+    // The last ancestor of a relative path is empty, and stands for a directory that exists.
+    let named = path.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty());
+    named.take_while(|ancestor| !ancestor.exists()).count()
 }
 
 fn sync(directory: &Path) -> io::Result<()> {

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use spandrel_pipeline::RuntimeProfile;
 
 use super::format::{self, Decision};
-use super::{DECISION, DirectoryError, PROFILE, RecordingsDirectory, io_error};
+use super::{ASIDE, DECISION, DirectoryError, PROFILE, RecordingsDirectory, io_error, sync};
 
-/// A profile on disk. The file outlives this unless the profile was never accepted, or has been let go.
+/// A profile on disk. The file outlives this unless the profile was never accepted, or has been let go; if it does, its
+/// room stays taken.
 #[derive(Debug)]
 pub(in crate::attribution) struct StoredProfile {
-    directory: Arc<RecordingsDirectory>,
-    number: u64,
+    pub(super) directory: Arc<RecordingsDirectory>,
+    pub(super) number: u64,
     bytes: u64,
     /// Whether the file stays when this is dropped.
     is_kept: AtomicBool,
@@ -88,31 +89,41 @@ impl StoredProfile {
         self.is_kept.store(true, Ordering::Release);
     }
 
-    /// Takes note that it is needed no more. Its room is free at once; the file goes when nobody reads it any more.
+    /// Takes note that it is needed no more. Its room is free at once; the file is
+    /// [removed](RecordingsDirectory::remove_unneeded) when nobody reads it any more.
     pub(in crate::attribution) fn let_go(&self) {
         self.is_kept.store(false, Ordering::Release);
-        self.free();
+        if self.is_counted.swap(false, Ordering::AcqRel) {
+            self.directory.lock().used_bytes -= self.bytes;
+        }
     }
 
-    fn free(&self) {
+    /// Gives its file a name under which no start takes it up, and returns that. What was decided of it stays, in case that
+    /// the file gets its old name again. Does I/O.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(in crate::attribution) fn set_aside(&self) -> Result<PathBuf, DirectoryError> {
+        let path = self.directory.file(self.number, ASIDE);
+        std::fs::rename(self.profile_path(), &path).map_err(io_error(&path))?;
         if self.is_counted.swap(false, Ordering::AcqRel) {
-            self.directory.free(self.bytes);
+            self.directory.lock().aside.push_back((self.number, self.bytes));
         }
+        sync(&self.directory.path).map_err(io_error(&path))?;
+        Ok(path)
     }
 }
 
 impl Drop for StoredProfile {
+    /// Quick, because locks may be held that others wait for: files are removed later.
     fn drop(&mut self) {
-        self.free();
-        if self.is_kept.load(Ordering::Acquire) {
-            return;
-        }
-        // The profile first: without its decision it would be decided anew. Either may never have been written.
-        for path in [self.profile_path(), self.decision_path()] {
-            if let Err(error) = std::fs::remove_file(&path)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %path.display(), "a file of recordings_directory is left behind: {error}");
+        let mut state = self.directory.lock();
+        match (*self.is_kept.get_mut(), *self.is_counted.get_mut()) {
+            (true, true) => state.left_alone_bytes += self.bytes,
+            (true, false) => {}
+            (false, is_counted) => {
+                state.used_bytes -= if is_counted { self.bytes } else { 0 };
+                state.unneeded.push(self.number);
             }
         }
     }

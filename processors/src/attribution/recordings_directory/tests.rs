@@ -32,7 +32,7 @@ fn open(path: &Path) -> (Arc<RecordingsDirectory>, Earlier) {
 fn names(path: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(path).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| name != LOCK).collect();
+    let mut names: Vec<String> = names.filter(|name| name != LOCK && name != AT_WORK).collect();
     names.sort_unstable();
     names
 }
@@ -76,11 +76,112 @@ fn accepted_profiles_are_there_again_in_the_order_of_arrival() {
     drop(directory.store(&profile(b"never accepted")).unwrap());
     earlier.profiles[0].let_go();
     drop(earlier);
+    assert!(directory.has_unneeded());
+    directory.remove_unneeded();
+    let left = ["00000000000000000002.profile", "00000000000000000003.profile"];
+    assert_eq!(names(&path), left);
     assert_eq!(
-        names(&path),
-        ["00000000000000000002.profile", "00000000000000000003.profile"]
+        directory.used_bytes(),
+        size(&path, &left),
+        "what is left alone takes room"
     );
-    assert_eq!(directory.used_bytes(), 0, "nothing is held");
+    directory.store(&profile(b"never accepted, either")).unwrap();
+    drop(directory);
+    assert_eq!(names(&path), left);
+}
+
+fn size(path: &Path, names: &[&str]) -> u64 {
+    let sizes = names
+        .iter()
+        .map(|name| std::fs::metadata(path.join(name)).unwrap().len());
+    sizes.sum()
+}
+
+#[test]
+fn files_that_are_left_alone_take_room_and_are_named_when_it_is_wanted() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    directory.store(&profile(b"0123456789")).unwrap().keep();
+    let bytes = directory.used_bytes();
+    drop(directory);
+    let (directory, earlier) = RecordingsDirectory::open(path.path(), 2 * bytes - 1).unwrap();
+    drop(earlier);
+    let full = directory.store(&profile(b"0123456789")).unwrap_err();
+    assert!(
+        matches!(full, DirectoryError::Full { left_alone_bytes, .. } if left_alone_bytes == bytes),
+        "{full}"
+    );
+}
+
+#[test]
+fn what_is_set_aside_stays_with_its_decision_until_its_room_is_needed() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    let stored = directory.store(&profile(b"0123456789")).unwrap();
+    stored.keep();
+    stored.write_decision(&Decision::default()).unwrap();
+    let aside = stored.set_aside().unwrap();
+    let left = ["00000000000000000001.aside", "00000000000000000001.decision"];
+    assert!(aside.ends_with(left[0]));
+    let bytes = directory.used_bytes();
+    drop((stored, directory));
+    assert_eq!(names(path.path()), left);
+
+    let (directory, earlier) = RecordingsDirectory::open(path.path(), 2 * bytes).unwrap();
+    assert!(earlier.profiles.is_empty() && earlier.fatal.is_empty());
+    assert_eq!((earlier.aside, directory.used_bytes()), (vec![aside], bytes));
+    let second = directory.store(&profile(b"0123456789")).unwrap();
+    assert_eq!(names(path.path()).len(), 3, "there is room for both");
+    let third = directory.store(&profile(b"0123456789")).unwrap();
+    let left = ["00000000000000000002.profile", "00000000000000000003.profile"];
+    assert_eq!(names(path.path()), left);
+    assert_eq!(directory.used_bytes(), size(path.path(), &left));
+    drop((second, third));
+    assert_eq!(directory.used_bytes(), 0);
+}
+
+#[test]
+fn a_profile_at_which_the_process_dies_twice_is_set_aside() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    for bytes in [b"one", b"two"] {
+        directory.store(&profile(bytes)).unwrap().keep();
+    }
+    drop(directory);
+    for at_work in [0..2, 1..2] {
+        let (directory, earlier) = open(path.path());
+        assert_eq!(earlier.profiles.len(), 2);
+        drop(AtWork::begin(earlier.profiles.iter()));
+        std::mem::forget(AtWork::begin(earlier.profiles[at_work].iter()));
+        drop((directory, earlier));
+    }
+    for _ in 0..2 {
+        let (directory, earlier) = open(path.path());
+        let left: Vec<_> = earlier
+            .profiles
+            .iter()
+            .map(|stored| stored.read().unwrap().bytes)
+            .collect();
+        assert_eq!(left, [&b"one"[..]]);
+        let aside = earlier.fatal.iter().chain(&earlier.aside);
+        assert_eq!(
+            aside.collect::<Vec<_>>(),
+            [&path.path().join("00000000000000000002.aside")]
+        );
+        drop(directory);
+    }
+}
+
+#[test]
+fn of_a_relative_path_only_what_is_missing_is_made() {
+    for (path, missing) in [
+        ("no-such-directory/below", 2),
+        ("no-such-directory", 1),
+        ("src", 0),
+        ("src/below", 1),
+    ] {
+        assert_eq!(missing_count(Path::new(path)), missing, "{path}");
+    }
 }
 
 #[test]

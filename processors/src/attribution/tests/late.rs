@@ -479,7 +479,9 @@ fn join_interrupted(pending: &mut Pending, at: Instant, interruption: impl FnOnc
     };
     let mut join = join_of(pending, place.clone(), &round);
     let opened = join.open_recordings(&config.state_rules, u64::MAX);
-    let spans = run_join(&join, &opened, &config.rules).spans.into_iter();
+    let spans = run_join(&join, &opened, &join.profiles(), &config.rules)
+        .spans
+        .into_iter();
     let spans = spans.map(|span| {
         let emitted = Emitted::of(&span);
         (span, emitted)

@@ -191,7 +191,7 @@ impl Stream {
             let limit_bytes = self.config.recording_limit_bytes;
             let opened = join.open_recordings(&self.config.state_rules, limit_bytes);
             assert_eq!(opened.left_out, 0);
-            let result = run_join(&join, &opened, &self.config.rules);
+            let result = run_join(&join, &opened, &join.profiles(), &self.config.rules);
             assert_eq!(result.violations, []);
             let spans = result.spans.into_iter().map(|span| {
                 let emitted = Emitted::of(&span);
@@ -222,13 +222,15 @@ impl Stream {
 
     fn send_recordings(&mut self, round: &Round) {
         let settled = self.pending.take_settled(round);
-        for (stored, decision) in self.pending.take_decisions() {
-            stored.write_decision(&decision).unwrap();
+        for unwritten in self.pending.unwritten_decisions() {
+            unwritten.stored.write_decision(&unwritten.decision).unwrap();
+            self.pending.decision_is_written(&unwritten);
         }
         for Settled {
             source,
             process,
             is_again,
+            ..
         } in settled
         {
             let recording = source.open(&self.config.state_rules).unwrap();
