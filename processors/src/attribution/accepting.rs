@@ -13,7 +13,7 @@ use spandrel_pipeline::{Batch, Consumer, OtlpRequest, Payload, ProfileFormat, Re
 use spandrel_profiles::go_execution_trace::Decoded;
 
 use super::connector::{AttributionConnector, State, off_executor};
-use super::cpu_profiles;
+use super::cpu_profiles::{self, CpuProfileLimits};
 use super::decode_queue::Turn;
 use super::recording_source::decode;
 use super::recordings_directory::{DirectoryError, StoredProfile};
@@ -64,11 +64,11 @@ impl AttributionConnector {
     }
 
     async fn accept_cpu_profile(&self, profile: Arc<RuntimeProfile>, digest: u64, turn: Turn) -> Result<(), Refusal> {
-        let (limit_bytes, raw) = (self.config.recording_limit_bytes, profile.clone());
-        let (decoded, _turn) = off_executor(move || (cpu_profiles::decode(&raw, limit_bytes), turn)).await?;
+        let (limits, raw) = (CpuProfileLimits::of(&self.config), profile.clone());
+        let (decoded, _turn) = off_executor(move || (cpu_profiles::decode(&raw, limits), turn)).await?;
         let decoded = decoded.map_err(permanent_chain);
         let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
-        let stored = match decoded.is_useful() {
+        let stored = match decoded.is_useful() && !self.lock().pending.knows_profile(digest) {
             true => self.store(profile).await?,
             false => None,
         };
@@ -78,7 +78,7 @@ impl AttributionConnector {
             return Ok(());
         }
         self.metrics.count_cpu_profile(decoded.samples);
-        let (lateness, evicted) = (state.pending).add_cpu_profile(decoded, stored, limit_bytes, Instant::now());
+        let (lateness, evicted) = (state.pending).add_cpu_profile(decoded, stored, limits, Instant::now());
         self.metrics.count_recording(lateness);
         self.metrics.count_evicted(&evicted);
         Ok(())
@@ -101,6 +101,10 @@ impl AttributionConnector {
         for warning in warnings {
             tracing::warn!(%process, "{warning}");
         }
+        // Before it is written, which takes long; and once more, because others may have come in the meantime.
+        if !self.has_place_for(&decoded, digest)? {
+            return Ok(());
+        }
         let stored = self.store(profile).await?;
         let mut state = self.lock_running()?;
         self.make_room_for(&decoded, &mut state)?;
@@ -115,6 +119,18 @@ impl AttributionConnector {
         }
         self.metrics.accepted_recordings.inc();
         Ok(())
+    }
+
+    /// Makes room in memory for a recording, unless it has arrived in the meantime, by the digest of its profile; then
+    /// returns `false`.
+    fn has_place_for(&self, decoded: &Decoded, digest: u64) -> Result<bool, Refusal> {
+        let mut state = self.lock_running()?;
+        if state.pending.knows_profile(digest) {
+            self.metrics.duplicate_recordings.inc();
+            return Ok(false);
+        }
+        self.make_room_for(decoded, &mut state)?;
+        Ok(true)
     }
 
     /// Makes room in memory for a recording.
@@ -141,6 +157,7 @@ impl AttributionConnector {
         let Some(directory) = &self.directory else {
             return Ok(None);
         };
+        let format = profile.format;
         loop {
             let (directory, profile) = (directory.clone(), profile.clone());
             match off_executor(move || directory.store(&profile)).await? {
@@ -149,7 +166,7 @@ impl AttributionConnector {
                     self.metrics.rejected_recordings.inc();
                     return Err(permanent_chain(error));
                 }
-                Err(error @ DirectoryError::Full { .. }) => match self.lock().pending.evict_from_disk() {
+                Err(error @ DirectoryError::Full { .. }) => match self.lock().pending.evict_from_disk(format) {
                     Some(evicted) => self.metrics.count_evicted(&evicted),
                     None => return Err(self.refuse(format!("recordings wait to be joined, and {error}"))),
                 },

@@ -12,6 +12,7 @@ use spandrel_pipeline::RuntimeProfile;
 use spandrel_profiles::pprof::{self, PprofError};
 use thiserror::Error;
 
+use super::AttributionConfig;
 use super::held_profile::{HeldProfile, Lent, ProfileId};
 use super::held_spans::{HeldSpans, Lateness};
 use super::pending::Evicted;
@@ -19,6 +20,16 @@ use super::slots::{Round, touches};
 
 /// CPU profiles may take one part in so many of the memory for recordings, beside those: they are short.
 const PART_OF_RECORDING_LIMIT: u64 = 8;
+/// And one part in so many of the disk, so that they do not drive out recordings.
+const PART_OF_DIRECTORY_LIMIT: u64 = 4;
+
+/// What all CPU profiles may take together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CpuProfileLimits {
+    memory_bytes: u64,
+    /// In `recordings_directory`, if there is one.
+    disk_bytes: u64,
+}
 
 /// Every CPU profile that spans may still need.
 #[derive(Debug, Default)]
@@ -26,6 +37,7 @@ pub(super) struct CpuProfiles {
     /// In the order of arrival.
     held: VecDeque<HeldCpuProfile>,
     bytes: u64,
+    disk_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -63,19 +75,50 @@ pub(super) enum CpuProfileError {
         /// Memory for all.
         limit_bytes: u64,
     },
+    /// It would take the room of all others on disk.
+    #[error(
+        "CPU profile `{from}` has {bytes} bytes, expected at most {limit_bytes}, a part of \
+         `recordings_directory_limit`; raise that or take shorter profiles"
+    )]
+    TooLargeForDisk {
+        /// Its source.
+        from: Arc<str>,
+        /// As it came.
+        bytes: u64,
+        /// Disk for all.
+        limit_bytes: u64,
+    },
+}
+
+impl CpuProfileLimits {
+    pub(super) fn of(config: &AttributionConfig) -> Self {
+        let on_disk = config.recordings_directory.as_ref();
+        Self {
+            memory_bytes: config.recording_limit_bytes / PART_OF_RECORDING_LIMIT,
+            disk_bytes: on_disk.map_or(u64::MAX, |_| {
+                config.recordings_directory_limit_bytes / PART_OF_DIRECTORY_LIMIT
+            }),
+        }
+    }
 }
 
 /// Decodes a profile. Takes long. Says so in the log if no sample names a span, because then it changes nothing.
-pub(super) fn decode(
-    profile: &RuntimeProfile,
-    recording_limit_bytes: u64,
-) -> Result<DecodedCpuProfile, CpuProfileError> {
+pub(super) fn decode(profile: &RuntimeProfile, limits: CpuProfileLimits) -> Result<DecodedCpuProfile, CpuProfileError> {
+    let (bytes, limit_bytes) = (profile.bytes.len() as u64, limits.disk_bytes);
+    if bytes > limit_bytes {
+        let from = profile.source.clone();
+        return Err(CpuProfileError::TooLargeForDisk {
+            from,
+            bytes,
+            limit_bytes,
+        });
+    }
     let decoded = pprof::decode(
         &profile.bytes,
         Arc::new(profile.process.clone()),
         profile.source.clone(),
     )?;
-    let decoded = DecodedCpuProfile::new(decoded, recording_limit_bytes)?;
+    let decoded = DecodedCpuProfile::new(decoded, limits)?;
     let (source, process, samples) = (&profile.source, &profile.process, decoded.samples);
     if samples.labeled == 0 {
         tracing::warn!(
@@ -91,12 +134,12 @@ pub(super) fn decode(
 impl DecodedCpuProfile {
     /// # Errors
     /// It takes more memory than there is for all.
-    pub(super) fn new(profile: CpuProfile, recording_limit_bytes: u64) -> Result<Self, CpuProfileError> {
+    pub(super) fn new(profile: CpuProfile, limits: CpuProfileLimits) -> Result<Self, CpuProfileError> {
         let decoded = Self {
             samples: profile.sample_counts(),
             profile: profile.labeled(),
         };
-        let (bytes, limit_bytes) = (decoded.held_bytes(), recording_limit_bytes / PART_OF_RECORDING_LIMIT);
+        let (bytes, limit_bytes) = (decoded.held_bytes(), limits.memory_bytes);
         if bytes > limit_bytes {
             let from = decoded.profile.source;
             return Err(CpuProfileError::TooLarge {
@@ -128,28 +171,26 @@ impl DecodedCpuProfile {
 }
 
 impl CpuProfiles {
-    /// Adds a profile, and makes the joined slots due again that it covers. Where profiles take more than their part of
-    /// `recording_limit_bytes`, the oldest go, and what depends on them becomes final.
+    /// Adds a profile, and makes the joined slots due again that it covers. Where profiles take more than `limits`, the
+    /// oldest go, and what depends on them becomes final.
     pub(super) fn add(
         &mut self,
         decoded: DecodedCpuProfile,
         profile: HeldProfile,
         spans: &mut HeldSpans,
-        recording_limit_bytes: u64,
+        limits: CpuProfileLimits,
         now: Instant,
     ) -> (Lateness, Evicted) {
         if !decoded.is_useful() {
             profile.let_go();
             return (Lateness::default(), Evicted::default());
         }
-        let (bytes, mut evicted) = (decoded.held_bytes(), Evicted::default());
-        let limit_bytes = recording_limit_bytes / PART_OF_RECORDING_LIMIT;
-        while self.bytes + bytes > limit_bytes
-            && let Some(held) = self.held.pop_front()
+        let (bytes, disk_bytes, mut evicted) = (decoded.held_bytes(), profile.disk_bytes(), Evicted::default());
+        while (self.bytes + bytes > limits.memory_bytes || self.disk_bytes + disk_bytes > limits.disk_bytes)
+            && let Some(sealed_spans) = self.evict(spans)
         {
-            held.profile.let_go();
             evicted.recordings += 1;
-            evicted.sealed_spans += self.removed(&held, spans);
+            evicted.sealed_spans += sealed_spans;
         }
         let held = HeldCpuProfile {
             profile,
@@ -164,8 +205,16 @@ impl CpuProfiles {
             lateness.is_too_late |= of_process.is_too_late;
         }
         self.bytes += bytes;
+        self.disk_bytes += disk_bytes;
         self.held.push_back(held);
         (lateness, evicted)
+    }
+
+    /// Lets the oldest profile go, and makes final what depends on it. `None` if there is none, else of how many spans.
+    pub(super) fn evict(&mut self, spans: &mut HeldSpans) -> Option<u64> {
+        let held = self.held.pop_front()?;
+        held.profile.let_go();
+        Some(self.removed(&held, spans))
     }
 
     /// The profiles that may be of a process and touch any of `hulls`.
@@ -192,6 +241,7 @@ impl CpuProfiles {
     /// Frees the room of a profile, and makes final what depends on it. Returns of how many spans.
     fn removed(&mut self, held: &HeldCpuProfile, spans: &mut HeldSpans) -> u64 {
         self.bytes -= held.bytes;
+        self.disk_bytes -= held.profile.disk_bytes();
         let mut sealed = 0;
         for process in held.processes(spans) {
             spans.close(&process, held.decoded.window);
@@ -202,7 +252,7 @@ impl CpuProfiles {
 
     /// Lets go of profiles that are older than the retention and that no span needs which may still be corrected.
     pub(super) fn forget(&mut self, spans: &mut HeldSpans, round: &Round) {
-        let bytes = &mut self.bytes;
+        let (bytes, disk_bytes) = (&mut self.bytes, &mut self.disk_bytes);
         self.held.retain(|held| {
             if !round.is_over(held.at) {
                 return true;
@@ -214,6 +264,7 @@ impl CpuProfiles {
             processes.iter().for_each(|process| spans.close(process, window));
             held.profile.let_go();
             *bytes -= held.bytes;
+            *disk_bytes -= held.profile.disk_bytes();
             false
         });
     }

@@ -25,6 +25,11 @@ pub(super) struct Lent<T> {
 }
 
 impl HeldProfile {
+    /// Size of its file; 0 if it has none.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.stored.as_ref().map_or(0, |stored| stored.size_bytes())
+    }
+
     /// Takes note that it is needed no more. See [`StoredProfile::let_go`].
     pub(super) fn let_go(&self) {
         if let Some(stored) = &self.stored {

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use spandrel_attribution::{NotAnchored, SpanAttribution};
 use spandrel_model::{Interval, ProcessIdentity, Span, TaskRecording, UnanchoredRecording};
+use spandrel_pipeline::ProfileFormat;
 
 use super::choosing::Choosing;
-use super::cpu_profiles::{CpuProfiles, DecodedCpuProfile};
+use super::cpu_profiles::{CpuProfileLimits, CpuProfiles, DecodedCpuProfile};
 use super::duplicates::Latest;
 use super::emitted::{Changes, Emitted};
 use super::held_profile::{HeldProfile, ProfileId};
@@ -98,9 +99,19 @@ impl Pending {
         Some(evicted)
     }
 
-    /// Lets the oldest recording on disk go. `None` if there is none of which the rows have been handed out.
-    pub(super) fn evict_from_disk(&mut self) -> Option<Evicted> {
-        let sealed_spans = self.recordings.evict_from_disk(&mut self.spans)?;
+    /// Lets the oldest recording or CPU profile on disk go, one of `format` if possible. `None` if there is none; recordings
+    /// stay whose rows have not been handed out.
+    pub(super) fn evict_from_disk(&mut self, format: ProfileFormat) -> Option<Evicted> {
+        let sealed_spans = match format {
+            ProfileFormat::GoExecutionTrace => {
+                let sealed_spans = self.recordings.evict_from_disk(&mut self.spans);
+                sealed_spans.or_else(|| self.cpu_profiles.evict(&mut self.spans))
+            }
+            ProfileFormat::CpuProfile => {
+                let sealed_spans = self.cpu_profiles.evict(&mut self.spans);
+                sealed_spans.or_else(|| self.recordings.evict_from_disk(&mut self.spans))
+            }
+        }?;
         Some(Evicted {
             recordings: 1,
             sealed_spans,
@@ -160,12 +171,11 @@ impl Pending {
         &mut self,
         decoded: DecodedCpuProfile,
         stored: Option<StoredProfile>,
-        recording_limit_bytes: u64,
+        limits: CpuProfileLimits,
         now: Instant,
     ) -> (Lateness, Evicted) {
         let profile = self.hold(decoded.source().clone(), stored);
-        self.cpu_profiles
-            .add(decoded, profile, &mut self.spans, recording_limit_bytes, now)
+        self.cpu_profiles.add(decoded, profile, &mut self.spans, limits, now)
     }
 
     /// The spans of a process, those that touch `interval` if one is given.

@@ -28,10 +28,18 @@ pub(super) fn recording_rows(
     columns::tables(recording)?.into_iter().map(rows_of).collect()
 }
 
-/// The columns of the rows that tell them from rows of other recordings.
+/// The columns of the rows that tell them from rows of other recordings. Two snapshots of a flight recorder may begin at the
+/// same time, and end at others. Where both saw the same, their rows are the same, and one of these is enough; but a row of
+/// `tasks` tells until when a recording saw a task.
 fn own_keys(table: Table, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns: &[&str] = match table {
-        Table::Tasks => &["service_name", "process_id", "recording_start_ns", "task_id"],
+        Table::Tasks => &[
+            "service_name",
+            "process_id",
+            "recording_start_ns",
+            "recording_end_ns",
+            "task_id",
+        ],
         Table::Stacks => &["stack_id", "recording_start_ns"],
         Table::TaskStates => &["service_name", "process_id", "task_id", "start_ns", "duration_ns"],
         _ => &[

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::AttributionConfig;
 use super::accepting::digest;
 use super::connector::{AttributionConnector, off_executor};
-use super::cpu_profiles::{self, CpuProfileError, DecodedCpuProfile};
+use super::cpu_profiles::{self, CpuProfileError, CpuProfileLimits, DecodedCpuProfile};
 use super::guarded::{Panicked, catching};
 use super::recording_source::decode;
 use super::recordings_directory::{AtWork, Decision, DirectoryError, Earlier, RecordingsDirectory, StoredProfile};
@@ -106,8 +106,8 @@ impl AttributionConnector {
                 pending.add_unanchored(recording, Some(stored), digest, now);
             }
             Restored::CpuProfile(decoded) => {
-                let limit_bytes = self.config.recording_limit_bytes;
-                pending.add_cpu_profile(decoded, Some(stored), limit_bytes, now);
+                let limits = CpuProfileLimits::of(&self.config);
+                pending.add_cpu_profile(decoded, Some(stored), limits, now);
             }
         }
         Ok(())
@@ -118,7 +118,7 @@ impl Restored {
     fn read(profile: &RuntimeProfile, stored: &StoredProfile, config: &AttributionConfig) -> Result<Self, NotTakenUp> {
         match profile.format {
             ProfileFormat::CpuProfile => {
-                let decoded = cpu_profiles::decode(profile, config.recording_limit_bytes)?;
+                let decoded = cpu_profiles::decode(profile, CpuProfileLimits::of(config))?;
                 Ok(Self::CpuProfile(decoded))
             }
             ProfileFormat::GoExecutionTrace => {

@@ -46,6 +46,11 @@ impl StoredProfile {
         self.directory.file(self.number, PROFILE)
     }
 
+    /// Size of the profile's file.
+    pub(in crate::attribution) fn size_bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn decision_path(&self) -> PathBuf {
         self.directory.file(self.number, DECISION)
     }

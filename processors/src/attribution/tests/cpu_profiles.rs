@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use spandrel_model::*;
+use spandrel_pipeline::ProfileFormat;
 
 use super::super::AttributionConfig;
-use super::super::cpu_profiles::DecodedCpuProfile;
+use super::super::cpu_profiles::{CpuProfileLimits, DecodedCpuProfile};
 use super::super::held_spans::Lateness;
 use super::stream::Stream;
 use super::world::{World, WorldState, WorldTask, interval};
@@ -40,7 +41,7 @@ fn request(id: u8, start: i64, end: i64) -> Span {
 }
 
 /// Goroutine 1 runs all the time.
-fn recording(start: i64, end: i64) -> TaskRecording {
+pub(super) fn recording(start: i64, end: i64) -> TaskRecording {
     World {
         process: process(Some("1")),
         tasks: vec![WorldTask {
@@ -217,9 +218,9 @@ fn with_room_for(profile: &CpuProfile) -> Stream {
 
 #[test]
 fn a_profile_that_takes_more_than_the_room_of_all_is_refused() {
-    let recording_limit_bytes = 8 * (profile_of_many(10).size_bytes() + 100);
-    assert!(DecodedCpuProfile::new(profile_of_many(10), recording_limit_bytes).is_ok());
-    let refused = DecodedCpuProfile::new(profile_of_many(20), recording_limit_bytes).unwrap_err();
+    let limits = CpuProfileLimits::of(&with_room_for(&profile_of_many(10)).config);
+    assert!(DecodedCpuProfile::new(profile_of_many(10), limits).is_ok());
+    let refused = DecodedCpuProfile::new(profile_of_many(20), limits).unwrap_err();
     let shown = refused.to_string();
     for part in ["cpu.pprof", "recording_limit"] {
         assert!(shown.contains(part), "{shown}");
@@ -249,4 +250,35 @@ fn the_oldest_profiles_go_for_want_of_room_and_what_they_said_stays() {
     assert_eq!(stream.evicted, 1);
     stream.advance(seconds(60));
     assert_eq!(functions(&stream), ["main.sort 1 900"]);
+}
+
+#[test]
+fn on_disk_profiles_have_a_share_and_the_oldest_go() {
+    let with_share = |bytes: u64| {
+        Stream::with_disk(AttributionConfig {
+            recordings_directory: Some("anywhere".into()),
+            recordings_directory_limit_bytes: 4 * bytes,
+            ..AttributionConfig::default()
+        })
+    };
+    let profiles = || (0..10).map(|number| profile(interval(0, 1_000 + number), &[(1, "main.sort")]));
+    let mut plenty = with_share(1 << 20);
+    profiles().for_each(|profile| plenty.cpu_profile(profile));
+    let bytes = plenty.disk_bytes();
+    assert_eq!(plenty.evicted, 0);
+    // Their files are not quite equally long: of ten, five fit, and not six.
+    let mut scarce = with_share(bytes / 20 * 11);
+    scarce.recording(recording(0, 2_000));
+    profiles().for_each(|profile| scarce.cpu_profile(profile));
+    assert_eq!(scarce.evicted, 5);
+    scarce.advance(seconds(20));
+    let evicts = |stream: &mut Stream, format| stream.pending.evict_from_disk(format).is_some();
+    for _ in 0..5 {
+        assert!(evicts(&mut scarce, ProfileFormat::CpuProfile));
+    }
+    assert!(
+        evicts(&mut scarce, ProfileFormat::CpuProfile),
+        "the recording, when there is no other"
+    );
+    assert!(!evicts(&mut scarce, ProfileFormat::CpuProfile));
 }

@@ -52,6 +52,10 @@ impl Disk {
         directory.store(&raw).unwrap()
     }
 
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.directory.as_ref().expect("it is open").used_bytes()
+    }
+
     /// Opens the directory anew, and returns what is there. Nothing may use it any more.
     pub(super) fn reopen(&mut self) -> Vec<(StoredProfile, Stands, Decision)> {
         self.directory = None;

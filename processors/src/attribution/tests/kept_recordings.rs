@@ -404,6 +404,30 @@ async fn a_full_directory_lets_go_what_is_joined_and_refuses_profiles_if_nothing
 }
 
 #[tokio::test]
+async fn what_has_no_place_is_refused_before_it_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = Running::start(Some(directory.path()), "recordings_directory_limit: 2KiB").await;
+    let large = cpu_profile(&raw(&real_profile()));
+    assert!(raw(&large).bytes.len() > 512, "its share is a quarter");
+    let refusal = running.connector.consume(large).await.unwrap_err();
+    let Refusal::Permanent { reason } = &refusal else {
+        panic!("{refusal:?}");
+    };
+    assert!(reason.contains("recordings_directory_limit"), "{reason}");
+    running.stop().await;
+    // One without a wall clock stays in memory until spans place it.
+    let other = directory.path().join("other");
+    let running = Running::start(Some(&other), "recording_limit: 1KiB").await;
+    running.take([with_bytes(UNPLACED)]).await;
+    std::fs::rename(&other, directory.path().join("aside")).unwrap();
+    let refusal = running.connector.consume(real_profile()).await.unwrap_err();
+    assert!(
+        refusal.to_string().contains("recording_limit"),
+        "the disk was not asked: {refusal}"
+    );
+}
+
+#[tokio::test]
 async fn a_directory_that_fails_makes_senders_wait() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("recordings");

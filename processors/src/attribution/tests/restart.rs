@@ -101,6 +101,26 @@ impl Run {
     }
 }
 
+#[test]
+fn snapshots_that_begin_at_the_same_time_keep_their_rows() {
+    let [short, long] = [2_000, 3_000].map(|end| super::cpu_profiles::recording(0, end));
+    let tables = |restarts: usize| {
+        let mut stream = Stream::with_disk(config());
+        for recording in [&short, &long] {
+            stream.recording(recording.clone());
+        }
+        stream.finish();
+        for _ in 0..restarts {
+            stream.restart();
+            stream.finish();
+        }
+        [Table::Tasks, Table::TaskStates].map(|table| stream.table(table))
+    };
+    let uninterrupted = tables(0);
+    assert_eq!(uninterrupted[0].len(), 2, "the goroutine is in both");
+    assert_eq!(tables(2), uninterrupted);
+}
+
 #[derive(Debug)]
 enum End {
     Stop,

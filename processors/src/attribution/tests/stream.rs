@@ -9,7 +9,7 @@ use spandrel_model::{CpuProfile, Span, Table, TaskRecording, UnixNanos};
 use spandrel_pipeline::{StoredRows, TableRows};
 
 use super::super::AttributionConfig;
-use super::super::cpu_profiles::DecodedCpuProfile;
+use super::super::cpu_profiles::{CpuProfileLimits, DecodedCpuProfile};
 use super::super::emitted::{Changes, Emitted};
 use super::super::held_spans::Restored;
 use super::super::held_spans::{Added, Lateness, Released};
@@ -36,7 +36,7 @@ pub(super) type Row = BTreeMap<String, String>;
 
 /// A connector in slow motion.
 pub(super) struct Stream {
-    config: AttributionConfig,
+    pub(super) config: AttributionConfig,
     start: Instant,
     now: Instant,
     pub(super) pending: Pending,
@@ -104,11 +104,11 @@ impl Stream {
     }
 
     pub(super) fn cpu_profile(&mut self, profile: CpuProfile) {
-        let limit_bytes = self.config.recording_limit_bytes;
+        let limits = CpuProfileLimits::of(&self.config);
         let disk = self.disk.as_mut();
         let stored = disk.map(|disk| disk.store(Stands::CpuProfile(profile.clone())));
-        let decoded = DecodedCpuProfile::new(profile, limit_bytes).expect("it is not too large");
-        let (lateness, evicted) = (self.pending).add_cpu_profile(decoded, stored, limit_bytes, self.now);
+        let decoded = DecodedCpuProfile::new(profile, limits).expect("it is not too large");
+        let (lateness, evicted) = (self.pending).add_cpu_profile(decoded, stored, limits, self.now);
         self.late_recordings.push(lateness);
         self.evicted += evicted.recordings;
     }
@@ -149,9 +149,9 @@ impl Stream {
                     (self.pending).take_up_recording(recording, stored, decision, self.now);
                 }
                 Stands::CpuProfile(profile) => {
-                    let limit_bytes = self.config.recording_limit_bytes;
-                    let decoded = DecodedCpuProfile::new(profile, limit_bytes).expect("it is not too large");
-                    (self.pending).add_cpu_profile(decoded, Some(stored), limit_bytes, self.now);
+                    let limits = CpuProfileLimits::of(&self.config);
+                    let decoded = DecodedCpuProfile::new(profile, limits).expect("it is not too large");
+                    (self.pending).add_cpu_profile(decoded, Some(stored), limits, self.now);
                 }
             }
         }
@@ -161,6 +161,11 @@ impl Stream {
     pub(super) fn kept_profiles(&mut self) -> usize {
         self.pending = Pending::default();
         self.disk.as_mut().map_or(0, |disk| disk.reopen().len())
+    }
+
+    /// Bytes of profiles that are kept.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.disk.as_ref().map_or(0, Disk::used_bytes)
     }
 
     /// Stops the connector.
