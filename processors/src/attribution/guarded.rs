@@ -46,7 +46,38 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use spandrel_model::ProcessIdentity;
+    use spandrel_pipeline::{ProfileFormat, RuntimeProfile};
+
+    use super::super::recordings_directory::RecordingsDirectory;
     use super::*;
+
+    #[test]
+    fn a_directory_knows_what_is_worked_on_only_while_it_is() {
+        let path = tempfile::tempdir().unwrap();
+        let at_work = || std::fs::read_to_string(path.path().join(".at-work")).unwrap();
+        let (directory, _) = RecordingsDirectory::open(path.path(), u64::MAX).unwrap();
+        let held = [1, 2, 3].map(|id| HeldProfile {
+            id,
+            source: "x.trace".into(),
+            stored: (id < 3).then(|| {
+                let profile = RuntimeProfile {
+                    format: ProfileFormat::GoExecutionTrace,
+                    bytes: "x".into(),
+                    process: ProcessIdentity::default(),
+                    source: "x.trace".into(),
+                    fetched: None,
+                };
+                Arc::new(directory.store(&profile).unwrap())
+            }),
+        });
+        assert_eq!(guarded(&held, at_work).unwrap(), "1 2\n");
+        assert_eq!(guarded(&held[1..], at_work).unwrap(), "2\n");
+        assert!(guarded(&held, || panic!("as wanted")).is_err());
+        assert_eq!(at_work(), "");
+    }
 
     #[test]
     fn a_panic_is_an_error_that_says_what_it_said() {

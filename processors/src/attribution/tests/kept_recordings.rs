@@ -1,32 +1,22 @@
 //! A connector that ends without notice, and one that starts on its `recordings_directory`.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus::Registry;
-use prost::Message;
 use spandrel_model::{OffsetEstimate, ProcessIdentity, Table};
-use spandrel_pipeline::{
-    Batch, BuildContext, Connector, Consumer, Payload, ProfileFormat, Refusal, RuntimeProfile, StopSource,
-};
+use spandrel_pipeline::{BuildContext, Consumer, Refusal};
 use spandrel_profiles::go_execution_trace::{self, Decoded, StateRules};
-use tokio::task::JoinHandle;
 
-use super::super::held_profile::HeldProfile;
 use super::super::recordings_directory::{Decision, RecordingsDirectory};
 use super::super::{AttributionConfig, AttributionConnector};
 use super::connector::{
-    Sink, batch, bounds, config, measured_connector, metric, real_profile, sorted_rows, spans_of, spans_within,
-    wait_for, with_bytes,
+    Sink, config, measured_connector, real_profile, sorted_rows, spans_of, spans_within, wait_for, with_bytes,
 };
-use super::join_of;
-use super::pprof;
+use super::running::{Running, UNPLACED, cpu_profile, files, raw};
 use super::stream::Row;
 
 const EARLIER: &[u8] = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.25.trace");
-/// It has no wall clock.
-const UNPLACED: &[u8] = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.22.trace");
 const TABLES: [Table; 7] = [
     Table::Attribution,
     Table::SpanQuality,
@@ -37,98 +27,6 @@ const TABLES: [Table; 7] = [
     Table::RunningFunctions,
 ];
 
-/// A running connector.
-struct Running {
-    connector: Arc<AttributionConnector>,
-    sink: Arc<Sink>,
-    registry: Registry,
-    source: StopSource,
-    worker: JoinHandle<()>,
-}
-
-impl Running {
-    /// One with this directory, if there is to be one, and more settings. It takes up what is there.
-    async fn start(directory: Option<&Path>, yaml: &str) -> Self {
-        let directory = directory.map(|path| format!("recordings_directory: {}\n", path.display()));
-        let yaml = format!("{}{yaml}", directory.unwrap_or_default());
-        let registry = Registry::new();
-        let (connector, sink, source) = (
-            measured_connector(&yaml, &registry),
-            Arc::new(Sink::default()),
-            StopSource::new(),
-        );
-        let outputs = sink.outputs();
-        connector.restore(&outputs).await;
-        let running = connector.clone().run(outputs, source.stop());
-        let worker = tokio::spawn(async move { running.await.unwrap() });
-        Self {
-            connector,
-            sink,
-            registry,
-            source,
-            worker,
-        }
-    }
-
-    async fn take(&self, batches: impl IntoIterator<Item = Batch>) {
-        for batch in batches {
-            self.connector.consume(batch).await.unwrap();
-        }
-    }
-
-    async fn stop(self) -> Arc<Sink> {
-        self.source.request();
-        self.worker.await.unwrap();
-        self.sink
-    }
-
-    /// Ends it in the middle of what it does, as far as a process can do that to itself.
-    async fn kill(self) {
-        self.worker.abort();
-        let _ = self.worker.await;
-        let held = Arc::downgrade(&self.connector);
-        drop(self.connector);
-        wait_for(|| held.strong_count() == 0).await;
-    }
-
-    /// The only profile that it holds, as those know it that ask about it or join spans with it.
-    fn held_profile(&self) -> HeldProfile {
-        let round = self.connector.config.round(Instant::now(), true);
-        let pending = &mut self.connector.lock().pending;
-        let choosings = pending.choosings(&round).into_iter().map(|choosing| choosing.profile);
-        let placings = pending.placings(&round).into_iter().map(|placing| placing.profile);
-        let mut held: Vec<HeldProfile> = choosings.chain(placings).collect();
-        for place in pending.due(&round) {
-            held.extend(join_of(pending, place, &round).profiles());
-        }
-        held.pop().expect("one is held")
-    }
-
-    fn metric(&self, name: &str) -> f64 {
-        metric(&self.registry, &format!("spandrel_attribution_{name}"))
-    }
-}
-
-fn raw(profile: &Batch) -> Arc<RuntimeProfile> {
-    let Payload::Profile(profile) = &profile.payload else {
-        panic!("a profile");
-    };
-    profile.clone()
-}
-
-/// A CPU profile in which every span of [`spans_within`] ran at some time, for 10 ms.
-fn cpu_profile(of: &RuntimeProfile) -> Batch {
-    let (start, end) = bounds(of);
-    let ids: Vec<String> = (super::connector::decoded(of).tasks.iter())
-        .map(|task| format!("{:016x}", start ^ task.id.0))
-        .collect();
-    batch(Payload::Profile(Arc::new(RuntimeProfile {
-        format: ProfileFormat::CpuProfile,
-        bytes: pprof::profile(start..end, &ids).encode_to_vec().into(),
-        ..of.clone()
-    })))
-}
-
 fn tables(sink: &Sink) -> [Vec<Row>; 7] {
     TABLES.map(|table| {
         let mut rows = sorted_rows(sink, table);
@@ -136,14 +34,6 @@ fn tables(sink: &Sink) -> [Vec<Row>; 7] {
         rows.sort();
         rows
     })
-}
-
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let is_of_profile = |path: &PathBuf| !path.ends_with(".lock") && !path.ends_with(".at-work");
-    let mut files: Vec<PathBuf> = paths.filter(is_of_profile).collect();
-    files.sort_unstable();
-    files
 }
 
 #[tokio::test]
@@ -289,80 +179,6 @@ async fn what_is_damaged_or_foreign_is_left_alone_and_all_else_is_taken_up() {
     assert!(again.stop().await.sum(Table::SpanQuality, "exact_ns") > 0);
     assert_eq!(std::fs::read(&damaged).unwrap(), content[..content.len() - 1]);
     assert!(directory.path().join("notes.txt").exists());
-}
-
-/// As a collector leaves the directory that holds one profile, and is killed again and again while it works on that.
-fn die_at_work(directory: &Path, times: usize) {
-    std::fs::write(directory.join(".at-work"), "1\n".repeat(times)).unwrap();
-}
-
-#[tokio::test]
-async fn a_crash_loop_ends_and_the_spans_are_joined_without_the_profile() {
-    let directory = tempfile::tempdir().unwrap();
-    let first = Running::start(Some(directory.path()), "").await;
-    first.take([real_profile()]).await;
-    first.kill().await;
-    die_at_work(directory.path(), 1);
-    let second = Running::start(Some(directory.path()), "").await;
-    assert_eq!(
-        second.metric("restored_recordings"),
-        1.0,
-        "one death may have another reason"
-    );
-    second.kill().await;
-    let journal = std::fs::read_to_string(directory.path().join(".at-work")).unwrap();
-    assert_eq!(journal, "1\n", "the first death is not forgotten");
-    die_at_work(directory.path(), 2);
-    for set_aside in [1.0, 0.0] {
-        let spared = Running::start(Some(directory.path()), "").await;
-        assert_eq!(spared.metric("restored_recordings"), 0.0);
-        assert_eq!(spared.metric("set_aside_profiles"), set_aside);
-        let spans = spans_within(&raw(&real_profile()));
-        spared.take([spans]).await;
-        let sink = spared.stop().await;
-        let (unknown, spans) = (
-            sink.sum(Table::SpanQuality, "unknown_ns"),
-            sink.rows(Table::SpanQuality),
-        );
-        assert!(spans > 0 && unknown > 0);
-        assert_eq!(sink.sum(Table::SpanQuality, "exact_ns"), 0);
-        assert_eq!(
-            files(directory.path()),
-            [directory.path().join("00000000000000000001.aside")]
-        );
-    }
-    // The remedy that the log names.
-    let [aside] = &files(directory.path())[..] else {
-        panic!("it is there");
-    };
-    std::fs::rename(aside, aside.with_extension("profile")).unwrap();
-    let again = Running::start(Some(directory.path()), "").await;
-    assert_eq!(again.metric("restored_recordings"), 1.0);
-    again.take([spans_within(&raw(&real_profile()))]).await;
-    assert!(again.stop().await.sum(Table::SpanQuality, "exact_ns") > 0);
-}
-
-#[tokio::test]
-async fn what_is_set_aside_is_joined_with_nothing_in_this_run_and_the_next() {
-    let directory = tempfile::tempdir().unwrap();
-    for profile in [real_profile(), cpu_profile(&raw(&real_profile())), with_bytes(UNPLACED)] {
-        let running = Running::start(Some(directory.path()), "").await;
-        running.take([spans_within(&raw(&real_profile())), profile]).await;
-        running.connector.set_aside(running.held_profile()).await;
-        assert_eq!(running.metric("set_aside_profiles"), 1.0);
-        let sink = running.stop().await;
-        let rows = [Table::Tasks, Table::RunningFunctions].map(|table| sink.rows(table));
-        assert_eq!((rows, sink.sum(Table::SpanQuality, "exact_ns")), ([0, 0], 0));
-        assert!(sink.rows(Table::SpanQuality) > 0);
-        let next = Running::start(Some(directory.path()), "").await;
-        assert_eq!(next.metric("restored_recordings"), 0.0);
-        next.stop().await;
-    }
-    let files = files(directory.path());
-    assert!(
-        files.len() == 3 && files.iter().all(|path| path.extension().unwrap() == "aside"),
-        "{files:?}"
-    );
 }
 
 #[tokio::test]

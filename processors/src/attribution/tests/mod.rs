@@ -3,6 +3,7 @@
 mod connector;
 mod cpu_profiles;
 mod disk;
+mod harmful_profiles;
 mod kept_recordings;
 mod late;
 mod memory_store;
@@ -14,6 +15,7 @@ mod program;
 #[path = "../../../../attribution/tests/attribution/random.rs"]
 mod random;
 mod restart;
+mod running;
 #[allow(dead_code, reason = "the tests of the attribution crate need the rest")]
 #[path = "../../../../attribution/tests/attribution/simulator.rs"]
 mod simulator;
