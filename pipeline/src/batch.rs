@@ -6,7 +6,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use spandrel_model::{Interval, ProcessIdentity, Table};
 
-use crate::otlp::{self, DecodeError};
+use crate::otlp::{self, DecodeError, Decoded, Rejected};
 
 /// Telemetry of one signal on its way through a pipeline. Cloning shares the data, which never changes.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ pub struct RequestContext {
 pub struct OtlpRequest {
     signal: Signal,
     bytes: Bytes,
-    rows: OnceLock<Result<RecordBatch, DecodeError>>,
+    decoded: OnceLock<Result<Decoded, DecodeError>>,
 }
 
 impl OtlpRequest {
@@ -96,7 +96,7 @@ impl OtlpRequest {
         Self {
             signal: Signal::Traces,
             bytes,
-            rows: OnceLock::new(),
+            decoded: OnceLock::new(),
         }
     }
 
@@ -105,7 +105,7 @@ impl OtlpRequest {
         Self {
             signal: Signal::Metrics,
             bytes,
-            rows: OnceLock::new(),
+            decoded: OnceLock::new(),
         }
     }
 
@@ -114,7 +114,7 @@ impl OtlpRequest {
         Self {
             signal: Signal::Logs,
             bytes,
-            rows: OnceLock::new(),
+            decoded: OnceLock::new(),
         }
     }
 
@@ -137,19 +137,26 @@ impl OtlpRequest {
         }
     }
 
-    /// One row per span, log record or data point, in the schema of [`Self::table`].
+    /// One row per span, log record or data point that is not [`Self::rejected`], in the schema of [`Self::table`].
     ///
     /// # Errors
     /// The bytes are not a request of this signal; every call gives the same answer.
     pub fn rows(&self) -> Result<&RecordBatch, DecodeError> {
-        self.rows
+        self.decoded
             .get_or_init(|| match self.signal {
                 Signal::Metrics => otlp::decode_metrics(&self.bytes),
                 Signal::Logs => otlp::decode_logs(&self.bytes),
                 _ => otlp::decode_traces(&self.bytes),
             })
             .as_ref()
+            .map(|decoded| &decoded.rows)
             .map_err(Clone::clone)
+    }
+
+    /// The items without a row. `None` if there are none, and as long as nobody has asked for [`Self::rows`]: who passes on
+    /// the bytes passes on all of them.
+    pub fn rejected(&self) -> Option<&Rejected> {
+        self.decoded.get()?.as_ref().ok()?.rejected.as_ref()
     }
 }
 

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, FixedSizeBinaryBuilder, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
-/// A time or count of OTLP. Beyond `i64` (for times: after the year 2262) it becomes `i64::MAX`.
+/// A time or count of OTLP. Beyond `i64` it becomes `i64::MAX`; rows of such times are left out ([`super::rejected`]).
 pub(super) fn to_i64(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

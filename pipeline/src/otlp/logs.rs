@@ -11,6 +11,7 @@ use super::attributes::AttributesBuilder;
 use super::columns::{append_id, column_type, non_empty, record_batch, timestamps_us, to_i64, valid_id};
 use super::envelope::Envelope;
 use super::error::DecodeError;
+use super::rejected::{Decoded, Unfit};
 use super::resource::Origins;
 use super::wire::Reader;
 
@@ -22,7 +23,7 @@ pub(super) const ENVELOPE: Envelope = Envelope {
 };
 
 /// Decodes `request`; the rows come in the order of the request.
-pub(super) fn decode(request: &[u8]) -> Result<RecordBatch, DecodeError> {
+pub(super) fn decode(request: &[u8]) -> Result<Decoded, DecodeError> {
     let mut origins = Origins::new();
     let mut logs = LogsBuilder::new();
     ENVELOPE.decode(request, &mut origins, |record, origins| {
@@ -30,7 +31,8 @@ pub(super) fn decode(request: &[u8]) -> Result<RecordBatch, DecodeError> {
         let fields = logs.read(record)?;
         logs.end_row(&fields)
     })?;
-    Ok(logs.finish(origins))
+    let unfit = std::mem::take(&mut logs.unfit);
+    Ok(unfit.without(logs.finish(origins)))
 }
 
 struct LogsBuilder {
@@ -46,6 +48,7 @@ struct LogsBuilder {
     attributes: AttributesBuilder,
     dropped_attributes_count: Int64Builder,
     scratch: String,
+    unfit: Unfit,
 }
 
 /// The fields of one log record that a later part of the message may still change.
@@ -78,6 +81,7 @@ impl LogsBuilder {
             attributes: AttributesBuilder::new(),
             dropped_attributes_count: Int64Builder::new(),
             scratch: String::new(),
+            unfit: Unfit::default(),
         }
     }
 
@@ -112,6 +116,12 @@ impl LogsBuilder {
         } else {
             fields.time
         };
+        let times = [
+            ("LogRecord.time_unix_nano", fields.time),
+            ("LogRecord.observed_time_unix_nano", fields.observed_time),
+        ];
+        let row = self.time_ns.values_slice().len();
+        self.unfit.check_times(row, ("log record", fields.event_name), &times);
         self.time_ns.append_value(to_i64(time));
         self.observed_time_ns.append_value(to_i64(fields.observed_time));
         self.severity_number.append_value(fields.severity_number);

@@ -10,6 +10,7 @@ use super::columns::{column_type, non_empty, record_batch, timestamps_us, to_i64
 use super::envelope::Envelope;
 use super::error::DecodeError;
 use super::metric_points::{Number, Point, PointLists};
+use super::rejected::{Decoded, Unfit};
 use super::resource::Origins;
 use super::wire::Reader;
 
@@ -21,13 +22,14 @@ pub(super) const ENVELOPE: Envelope = Envelope {
 };
 
 /// Decodes `request`; the rows come in the order of the request.
-pub(super) fn decode(request: &[u8]) -> Result<RecordBatch, DecodeError> {
+pub(super) fn decode(request: &[u8]) -> Result<Decoded, DecodeError> {
     let mut origins = Origins::new();
     let mut points = PointsBuilder::new();
     ENVELOPE.decode(request, &mut origins, |metric, origins| {
         points.append_metric(metric, origins)
     })?;
-    Ok(points.finish(origins))
+    let unfit = std::mem::take(&mut points.unfit);
+    Ok(unfit.without(points.finish(origins)))
 }
 
 /// Counts the data points of a `Metric`.
@@ -171,6 +173,7 @@ struct PointsBuilder {
     positive_offset: Int32Builder,
     negative_offset: Int32Builder,
     lists: PointLists,
+    unfit: Unfit,
 }
 
 impl PointsBuilder {
@@ -194,6 +197,7 @@ impl PointsBuilder {
             positive_offset: Int32Builder::new(),
             negative_offset: Int32Builder::new(),
             lists: PointLists::new(&Table::Metrics.schema()),
+            unfit: Unfit::default(),
         }
     }
 
@@ -210,6 +214,7 @@ impl PointsBuilder {
                     MetricKind::Summary => self.lists.read_summary(message)?,
                 };
                 self.lists.end_row(present);
+                self.check_times(metric.name, &point);
                 self.append_metric_columns(&metric, aggregation);
                 self.append_point_columns(&point);
                 Ok(())
@@ -227,6 +232,12 @@ impl PointsBuilder {
             .append_option(temporality_word(aggregation.temporality));
         self.is_monotonic
             .append_option(is_sum.then_some(aggregation.is_monotonic));
+    }
+
+    fn check_times(&mut self, metric_name: &str, point: &Point) {
+        let times = [("time_unix_nano", point.time), ("start_time_unix_nano", point.start)];
+        let row = self.time_ns.values_slice().len();
+        self.unfit.check_times(row, ("data point of", metric_name), &times);
     }
 
     fn append_point_columns(&mut self, point: &Point) {

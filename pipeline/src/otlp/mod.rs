@@ -12,8 +12,9 @@
 //!
 //! Not everything that OTLP can say has a place in the tables, so a few rules decide:
 //!
-//! * A time beyond the year 2262 is the last one that `i64` nanoseconds can hold. A span that ends before it starts
-//!   has duration 0. A log record without a time has the time of its observation.
+//! * A span, data point or log record with a time after the year 2262, where `i64` nanoseconds end, has no row: it is
+//!   [`Rejected`], and the others of the request are not. A count beyond `i64` is the largest one. A span that ends
+//!   before it starts has duration 0. A log record without a time has the time of its observation.
 //! * A string that is not UTF-8 is an error: protobuf says so, and so do other receivers.
 //! * A span whose trace id or span id has a wrong length, or a parent id that is neither empty nor 8 bytes, is an
 //!   error that names the span. A parent id of zeros is no parent. Ids of links and of log records that are not
@@ -30,6 +31,7 @@ mod logs;
 mod metric_points;
 mod metrics;
 mod promoted;
+mod rejected;
 mod resource;
 mod schema;
 mod span_details;
@@ -39,13 +41,12 @@ mod tests;
 mod traces;
 mod wire;
 
-use arrow::record_batch::RecordBatch;
-
 use crate::Signal;
 
 pub use envelope::MAX_REQUEST_BYTES;
 pub use error::{DecodeError, DecodeProblem, FieldName, FieldPath};
 pub use json::{JsonError, json_to_protobuf};
+pub use rejected::{Decoded, Rejected};
 pub use resource::MAX_ROWS_BYTES;
 pub use span_rows::{RowsError, spans_from_rows};
 
@@ -53,7 +54,7 @@ pub use span_rows::{RowsError, spans_from_rows};
 ///
 /// # Errors
 /// The bytes are not such a request, or one of the limits in this module is passed.
-pub fn decode_traces(request: &[u8]) -> Result<RecordBatch, DecodeError> {
+pub fn decode_traces(request: &[u8]) -> Result<Decoded, DecodeError> {
     traces::decode(request)
 }
 
@@ -62,7 +63,7 @@ pub fn decode_traces(request: &[u8]) -> Result<RecordBatch, DecodeError> {
 ///
 /// # Errors
 /// The bytes are not such a request, or one of the limits in this module is passed.
-pub fn decode_metrics(request: &[u8]) -> Result<RecordBatch, DecodeError> {
+pub fn decode_metrics(request: &[u8]) -> Result<Decoded, DecodeError> {
     metrics::decode(request)
 }
 
@@ -71,12 +72,12 @@ pub fn decode_metrics(request: &[u8]) -> Result<RecordBatch, DecodeError> {
 ///
 /// # Errors
 /// The bytes are not such a request, or one of the limits in this module is passed.
-pub fn decode_logs(request: &[u8]) -> Result<RecordBatch, DecodeError> {
+pub fn decode_logs(request: &[u8]) -> Result<Decoded, DecodeError> {
     logs::decode(request)
 }
 
-/// Counts the spans, data points or log records of a request: the rows that decoding would give. Reads the lengths of
-/// messages and not their content, so it is far cheaper, and succeeds on some requests that decoding refuses.
+/// Counts the spans, data points or log records of a request: the rows that decoding would give, and what it would reject. Reads
+/// the lengths of messages and not their content, so it is far cheaper, and succeeds on some requests that decoding refuses.
 ///
 /// # Errors
 /// The bytes are not a request of `signal`, as far as they were read, or the signal has no OTLP request.

@@ -31,8 +31,8 @@ impl EventsBuilder {
         }
     }
 
-    /// Adds an `Event` to the open span.
-    pub(super) fn append(&mut self, mut event: Reader<'_>) -> Result<(), DecodeError> {
+    /// Adds an `Event` to the open span. Returns its time.
+    pub(super) fn append(&mut self, mut event: Reader<'_>) -> Result<u64, DecodeError> {
         let (mut time, mut name) = (0, "");
         while let Some(field) = event.next_field()? {
             match field.number {
@@ -48,7 +48,7 @@ impl EventsBuilder {
         self.time_ns.append_value(to_i64(time));
         self.name.append_value(name);
         self.attributes.end_row();
-        Ok(())
+        Ok(time)
     }
 
     /// Closes the span.

@@ -12,6 +12,7 @@ use super::columns::{append_id, column_type, duration_ns, non_empty, record_batc
 use super::envelope::Envelope;
 use super::error::{DecodeError, DecodeProblem, FieldName};
 use super::promoted::PromotedColumn;
+use super::rejected::{Decoded, Unfit};
 use super::resource::Origins;
 use super::span_details::{EventsBuilder, LinksBuilder};
 use super::wire::Reader;
@@ -27,14 +28,15 @@ pub(super) const ENVELOPE: Envelope = Envelope {
 const MAX_NAME_CHARS: usize = 80;
 
 /// Decodes `request`; the rows come in the order of the request.
-pub(super) fn decode(request: &[u8]) -> Result<RecordBatch, DecodeError> {
+pub(super) fn decode(request: &[u8]) -> Result<Decoded, DecodeError> {
     let mut origins = Origins::new();
     let mut spans = SpansBuilder::new();
     ENVELOPE.decode(request, &mut origins, |span, origins| {
         origins.add_row(&span, 0)?;
         spans.append(span)
     })?;
-    Ok(spans.finish(origins))
+    let unfit = std::mem::take(&mut spans.unfit);
+    Ok(unfit.without(spans.finish(origins)))
 }
 
 struct SpansBuilder {
@@ -56,6 +58,7 @@ struct SpansBuilder {
     dropped_attributes_count: Int64Builder,
     dropped_events_count: Int64Builder,
     dropped_links_count: Int64Builder,
+    unfit: Unfit,
 }
 
 /// The fields of one span that a later part of the message may still change.
@@ -70,6 +73,7 @@ struct SpanFields<'a> {
     kind: i32,
     start: u64,
     end: u64,
+    last_event: u64,
     status_code: i32,
     status_message: &'a str,
     dropped_attributes: u32,
@@ -107,6 +111,7 @@ impl SpansBuilder {
             dropped_attributes_count: Int64Builder::new(),
             dropped_events_count: Int64Builder::new(),
             dropped_links_count: Int64Builder::new(),
+            unfit: Unfit::default(),
         }
     }
 
@@ -174,7 +179,10 @@ impl SpansBuilder {
                     self.attributes.append(key, &value)?;
                 }
                 10 => fields.dropped_attributes = field.uint32("dropped_attributes_count")?,
-                11 => self.events.append(field.message("events", "Event")?)?,
+                11 => {
+                    let time = self.events.append(field.message("events", "Event")?)?;
+                    fields.last_event = fields.last_event.max(time);
+                }
                 12 => fields.dropped_events = field.uint32("dropped_events_count")?,
                 13 => self.links.append(field.message("links", "Link")?)?,
                 14 => fields.dropped_links = field.uint32("dropped_links_count")?,
@@ -195,6 +203,13 @@ impl SpansBuilder {
     }
 
     fn end_row(&mut self, fields: &SpanFields<'_>) {
+        let times = [
+            ("Span.start_time_unix_nano", fields.start),
+            ("Span.end_time_unix_nano", fields.end),
+            ("Event.time_unix_nano", fields.last_event),
+        ];
+        let row = self.start_ns.values_slice().len();
+        self.unfit.check_times(row, ("span", fields.name), &times);
         let start_ns = to_i64(fields.start);
         self.trace_state.append_option(non_empty(fields.trace_state));
         self.flags.append_value(fields.flags.cast_signed());

@@ -169,6 +169,9 @@ fn read_spans(paths: &[PathBuf]) -> anyhow::Result<(Vec<RecordBatch>, Vec<Span>)
             spans.extend(
                 otlp::spans_from_rows(rows).with_context(|| format!("cannot read spans of `{}`", path.display()))?,
             );
+            if let Some(rejected) = request.rejected() {
+                eprintln!("warning: `{}`: {rejected}", path.display());
+            }
             batches.push(rows.clone());
         }
         step.advance();

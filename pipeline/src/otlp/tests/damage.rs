@@ -1,6 +1,5 @@
 //! Cut, flipped and random bytes: never a panic, and never rows that protobuf would read differently.
 
-use arrow::record_batch::RecordBatch;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -8,10 +7,10 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::generate::Dice;
-use super::rows::{Row, assert_rows};
+use super::rows::{Row, assert_rows, items};
 use super::{logs, metrics, traces};
 use crate::Signal;
-use crate::otlp::{DecodeError, DecodeProblem, count_items, decode_logs, decode_metrics, decode_traces};
+use crate::otlp::{DecodeError, DecodeProblem, Decoded, count_items, decode_logs, decode_metrics, decode_traces};
 
 /// Changes up to four bytes, and cuts the end off every other time.
 fn damage(dice: &mut Dice, bytes: &mut Vec<u8>) {
@@ -35,17 +34,17 @@ fn damage(dice: &mut Dice, bytes: &mut Vec<u8>) {
 fn check<Request: Message + Default>(
     bytes: &[u8],
     signal: Signal,
-    decode: fn(&[u8]) -> Result<RecordBatch, DecodeError>,
+    decode: fn(&[u8]) -> Result<Decoded, DecodeError>,
     expected_rows: fn(&Request) -> Vec<Row>,
 ) {
     let count = count_items(signal, bytes);
     match (decode(bytes), Request::decode(bytes)) {
-        (Ok(batch), Ok(request)) => {
-            assert_rows(&batch, &expected_rows(&request));
-            assert_eq!(count, Ok(batch.num_rows()));
+        (Ok(decoded), Ok(request)) => {
+            assert_rows(&decoded.rows, &expected_rows(&request));
+            assert_eq!(count, Ok(items(&decoded)));
         }
         // Fields without a column are skipped unread, so damage inside them goes unseen.
-        (Ok(batch), Err(_)) => assert_eq!(count, Ok(batch.num_rows())),
+        (Ok(decoded), Err(_)) => assert_eq!(count, Ok(items(&decoded))),
         (Err(error), Ok(_)) => {
             let refused = matches!(
                 error.problem,

@@ -77,13 +77,15 @@ fn a_large_resource_with_one_row_costs_the_rows_of_another_nothing() {
     let many = (0..100_000)
         .map(|index| attribute(index.to_string(), String::new()))
         .collect();
-    let batch = decode_logs(&request(vec![(many, 1), (Vec::new(), 200_000)])).unwrap();
+    let batch = decode_logs(&request(vec![(many, 1), (Vec::new(), 200_000)]))
+        .unwrap()
+        .rows;
     assert_eq!(batch.num_rows(), 200_001);
 }
 
 #[test]
 fn values_nest_to_the_limit_and_no_deeper() {
-    let batch = decode_logs(&nested_body(100)).unwrap();
+    let batch = decode_logs(&nested_body(100)).unwrap().rows;
     let body = batch.column_by_name("body").unwrap();
     let body: &arrow::array::StringArray = body.as_any().downcast_ref().unwrap();
     assert_eq!(body.value(0), format!("{}{}", "[".repeat(100), "]".repeat(100)));

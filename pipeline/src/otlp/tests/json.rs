@@ -287,8 +287,11 @@ fn what_json_says_arrives_in_the_rows() {
     let json = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[
         {"name":"a","traceId":"000102030405060708090A0B0C0D0E0F","spanId":"0001020304050607","kind":2}]}],
         "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}}]}}]}"#;
-    let rows =
-        super::rows::rows_of(&decode_traces(&json_to_protobuf(Signal::Traces, json.as_bytes()).unwrap()).unwrap());
+    let rows = super::rows::rows_of(
+        &decode_traces(&json_to_protobuf(Signal::Traces, json.as_bytes()).unwrap())
+            .unwrap()
+            .rows,
+    );
     assert_eq!(rows[0]["service_name"], "shop");
     assert_eq!(rows[0]["kind"], "server");
     assert_eq!(rows[0]["trace_id"], "000102030405060708090a0b0c0d0e0f");

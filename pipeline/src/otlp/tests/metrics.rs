@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use spandrel_model::Table;
 
 use super::generate::Dice;
-use super::rows::{Row, assert_rows, attributes, double, optional_text, origin, time};
+use super::rows::{Row, assert_rows, attributes, double, is_a_time, items, optional_text, origin, time};
 use crate::Signal;
 use crate::otlp::{count_items, decode_metrics};
 
@@ -35,22 +35,22 @@ pub(super) fn expected_rows(request: &ExportMetricsServiceRequest) -> Vec<Row> {
 fn expected_points(metric: &Metric) -> Vec<Row> {
     let (kind, temporality, points): (&str, i32, Vec<Value>) = match metric.data.as_ref() {
         None => ("", 0, Vec::new()),
-        Some(Data::Gauge(gauge)) => ("gauge", 0, gauge.data_points.iter().map(number).collect()),
+        Some(Data::Gauge(gauge)) => ("gauge", 0, gauge.data_points.iter().filter_map(number).collect()),
         Some(Data::Sum(sum)) => (
             "sum",
             sum.aggregation_temporality,
-            sum.data_points.iter().map(number).collect(),
+            sum.data_points.iter().filter_map(number).collect(),
         ),
         Some(Data::Histogram(data)) => (
             "histogram",
             data.aggregation_temporality,
-            data.data_points.iter().map(histogram).collect(),
+            data.data_points.iter().filter_map(histogram).collect(),
         ),
         Some(Data::ExponentialHistogram(data)) => {
-            let points = data.data_points.iter().map(exponential).collect();
+            let points = data.data_points.iter().filter_map(exponential).collect();
             ("exponential_histogram", data.aggregation_temporality, points)
         }
-        Some(Data::Summary(data)) => ("summary", 0, data.data_points.iter().map(summary).collect()),
+        Some(Data::Summary(data)) => ("summary", 0, data.data_points.iter().filter_map(summary).collect()),
     };
     let is_monotonic = match metric.data.as_ref() {
         Some(Data::Sum(sum)) => Value::Bool(sum.is_monotonic),
@@ -80,8 +80,12 @@ fn expected_points(metric: &Metric) -> Vec<Row> {
     points.into_iter().map(complete).collect()
 }
 
+/// What all points have; returns without a point if it has a time that `i64` nanoseconds do not hold.
 macro_rules! common {
     ($point:ident) => {{
+        if ![$point.time_unix_nano, $point.start_time_unix_nano].into_iter().all(is_a_time) {
+            return None;
+        }
         let time_ns = time($point.time_unix_nano);
         let start_ns = time($point.start_time_unix_nano);
         json!({
@@ -93,17 +97,17 @@ macro_rules! common {
     }};
 }
 
-fn number(point: &NumberDataPoint) -> Value {
+fn number(point: &NumberDataPoint) -> Option<Value> {
     let mut row = common!(point);
     match point.value {
         None => {}
         Some(Number::AsDouble(value)) => row["value_double"] = double(value),
         Some(Number::AsInt(value)) => row["value_int"] = value.into(),
     }
-    row
+    Some(row)
 }
 
-fn histogram(point: &HistogramDataPoint) -> Value {
+fn histogram(point: &HistogramDataPoint) -> Option<Value> {
     let mut row = common!(point);
     row["count"] = time(point.count).into();
     row["sum"] = point.sum.map_or(Value::Null, double);
@@ -111,10 +115,10 @@ fn histogram(point: &HistogramDataPoint) -> Value {
     row["max"] = point.max.map_or(Value::Null, double);
     row["explicit_bounds"] = point.explicit_bounds.iter().copied().map(double).collect();
     row["bucket_counts"] = point.bucket_counts.iter().copied().map(time).collect();
-    row
+    Some(row)
 }
 
-fn exponential(point: &ExponentialHistogramDataPoint) -> Value {
+fn exponential(point: &ExponentialHistogramDataPoint) -> Option<Value> {
     let mut row = common!(point);
     row["count"] = time(point.count).into();
     row["sum"] = point.sum.map_or(Value::Null, double);
@@ -130,16 +134,16 @@ fn exponential(point: &ExponentialHistogramDataPoint) -> Value {
         row["negative_offset"] = buckets.offset.into();
         row["negative_bucket_counts"] = buckets.bucket_counts.iter().copied().map(time).collect();
     }
-    row
+    Some(row)
 }
 
-fn summary(point: &SummaryDataPoint) -> Value {
+fn summary(point: &SummaryDataPoint) -> Option<Value> {
     let mut row = common!(point);
     row["count"] = time(point.count).into();
     row["sum"] = double(point.sum);
     row["explicit_bounds"] = point.quantile_values.iter().map(|pair| double(pair.quantile)).collect();
     row["quantile_values"] = point.quantile_values.iter().map(|pair| double(pair.value)).collect();
-    row
+    Some(row)
 }
 
 proptest! {
@@ -148,15 +152,16 @@ proptest! {
         let bytes = Dice::new(seed).metrics().encode_to_vec();
         // Read back, because the encoder takes -0.0 for the default and leaves it out.
         let request = ExportMetricsServiceRequest::decode(&bytes[..]).unwrap();
-        let batch = decode_metrics(&bytes).unwrap();
+        let decoded = decode_metrics(&bytes).unwrap();
+        let batch = &decoded.rows;
         prop_assert_eq!(batch.schema(), Table::Metrics.schema());
-        assert_rows(&batch, &expected_rows(&request));
-        prop_assert_eq!(count_items(Signal::Metrics, &bytes), Ok(batch.num_rows()));
+        assert_rows(batch, &expected_rows(&request));
+        prop_assert_eq!(count_items(Signal::Metrics, &bytes), Ok(items(&decoded)));
     }
 }
 
 #[test]
 fn an_empty_request_has_no_rows() {
-    let batch = decode_metrics(&[]).unwrap();
+    let batch = decode_metrics(&[]).unwrap().rows;
     assert_eq!((batch.num_rows(), batch.schema()), (0, Table::Metrics.schema()));
 }

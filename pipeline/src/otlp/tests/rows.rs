@@ -10,6 +10,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use serde_json::{Map, Value, json};
 
+use crate::otlp::Decoded;
+
 pub(super) type Row = Map<String, Value>;
 
 /// Every column of every row.
@@ -93,6 +95,17 @@ pub(super) fn optional_id(bytes: &[u8], len: usize) -> Value {
     }
 }
 
+/// Whether the tables can hold it.
+pub(super) fn is_a_time(time_unix_nano: u64) -> bool {
+    i64::try_from(time_unix_nano).is_ok()
+}
+
+/// Rows, and items without one.
+pub(super) fn items(decoded: &Decoded) -> usize {
+    decoded.rows.num_rows() + decoded.rejected.as_ref().map_or(0, |rejected| rejected.items)
+}
+
+/// A time, or a count, of which the largest stands for all that are larger.
 pub(super) fn time(time_unix_nano: u64) -> i64 {
     time_unix_nano.min(i64::MAX as u64) as i64
 }

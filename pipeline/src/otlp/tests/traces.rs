@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use spandrel_model::{PROMOTED_ATTRIBUTES, Table};
 
 use super::generate::Dice;
-use super::rows::{Row, assert_rows, attributes, hex, optional_id, optional_text, origin, rows_of, text, time};
+use super::rows::{
+    Row, assert_rows, attributes, hex, is_a_time, items, optional_id, optional_text, origin, rows_of, text, time,
+};
 use crate::Signal;
 use crate::otlp::{DecodeProblem, count_items, decode_traces};
 
@@ -19,7 +21,7 @@ pub(super) fn expected_rows(request: &ExportTraceServiceRequest) -> Vec<Row> {
     let mut rows = Vec::new();
     for group in &request.resource_spans {
         for scope_group in &group.scope_spans {
-            for span in &scope_group.spans {
+            for span in scope_group.spans.iter().filter(|span| fits(span)) {
                 let scope = scope_group.scope.as_ref();
                 let mut row = origin(group.resource.as_ref(), scope);
                 row.insert(
@@ -32,6 +34,13 @@ pub(super) fn expected_rows(request: &ExportTraceServiceRequest) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// Whether `i64` nanoseconds hold all of its times.
+pub(super) fn fits(span: &Span) -> bool {
+    let events = span.events.iter().map(|event| event.time_unix_nano);
+    let own = [span.start_time_unix_nano, span.end_time_unix_nano];
+    own.into_iter().chain(events).all(is_a_time)
 }
 
 fn expected_row(span: &Span) -> Row {
@@ -88,8 +97,12 @@ fn expected_row(span: &Span) -> Row {
 }
 
 fn request_of(span: Span) -> Vec<u8> {
+    request_of_all(vec![span])
+}
+
+fn request_of_all(spans: Vec<Span>) -> Vec<u8> {
     let scope_spans = vec![ScopeSpans {
-        spans: vec![span],
+        spans,
         ..ScopeSpans::default()
     }];
     let resource_spans = vec![ResourceSpans {
@@ -113,16 +126,17 @@ proptest! {
     fn every_column_is_what_the_protobuf_types_say(seed: u64) {
         let request = Dice::new(seed).traces();
         let bytes = request.encode_to_vec();
-        let batch = decode_traces(&bytes).unwrap();
+        let decoded = decode_traces(&bytes).unwrap();
+        let batch = &decoded.rows;
         prop_assert_eq!(batch.schema(), Table::Spans.schema());
-        assert_rows(&batch, &expected_rows(&request));
-        prop_assert_eq!(count_items(Signal::Traces, &bytes), Ok(batch.num_rows()));
+        assert_rows(batch, &expected_rows(&request));
+        prop_assert_eq!(count_items(Signal::Traces, &bytes), Ok(items(&decoded)));
     }
 }
 
 #[test]
 fn an_empty_request_has_no_rows() {
-    let batch = decode_traces(&[]).unwrap();
+    let batch = decode_traces(&[]).unwrap().rows;
     assert_eq!((batch.num_rows(), batch.schema()), (0, Table::Spans.schema()));
     assert_eq!(count_items(Signal::Traces, &[]), Ok(0));
 }
@@ -134,8 +148,46 @@ fn a_span_that_ends_before_it_starts_has_no_duration() {
         end_time_unix_nano: 9,
         ..valid_span()
     };
-    let rows = rows_of(&decode_traces(&request_of(span)).unwrap());
+    let rows = rows_of(&decode_traces(&request_of(span)).unwrap().rows);
     assert_eq!((&rows[0]["start_ns"], &rows[0]["duration_ns"]), (&json!(10), &json!(0)));
+}
+
+#[test]
+fn a_span_with_a_time_after_2262_is_left_out_and_named_and_the_others_are_not() {
+    let last = i64::MAX as u64;
+    let times = |start, end| Span {
+        start_time_unix_nano: start,
+        end_time_unix_nano: end,
+        ..valid_span()
+    };
+    let with_event = Span {
+        events: vec![Event {
+            time_unix_nano: u64::MAX,
+            ..Event::default()
+        }],
+        ..times(5, 6)
+    };
+    let spans = vec![
+        times(1, 2),
+        times(3, last + 1),
+        times(u64::MAX, u64::MAX),
+        times(4, last),
+        with_event,
+    ];
+    let decoded = decode_traces(&request_of_all(spans)).unwrap();
+    let starts: Vec<Value> = rows_of(&decoded.rows)
+        .iter()
+        .map(|row| row["start_ns"].clone())
+        .collect();
+    assert_eq!(starts, [1, 4]);
+    assert_eq!(rows_of(&decoded.rows)[1]["duration_ns"], i64::MAX - 4);
+    let rejected = decoded.rejected.unwrap();
+    assert_eq!(rejected.items, 3);
+    assert_eq!(
+        rejected.to_string(),
+        "3 not taken, the first because `Span.end_time_unix_nano` of the span `GET /cart` is 9223372036854775808, after the \
+         year 2262, where nanoseconds since 1970 end that fit a signed 64-bit integer"
+    );
 }
 
 #[test]
@@ -205,7 +257,7 @@ fn a_promoted_attribute_of_another_type_stays_in_the_map_only() {
         status: Some(Status::default()),
         ..valid_span()
     };
-    let row = &rows_of(&decode_traces(&request_of(span)).unwrap())[0];
+    let row = &rows_of(&decode_traces(&request_of(span)).unwrap().rows)[0];
     assert_eq!(row["attr_http_response_status_code"], Value::Null);
     assert_eq!(row["attributes"][0]["value"], text(attribute.value.as_ref()));
 }

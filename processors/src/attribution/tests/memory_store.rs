@@ -35,7 +35,7 @@ impl MemoryStore {
     pub(super) fn add_spans(&mut self, spans: &[Span]) {
         self.waiting.push(TableRows {
             table: Table::Spans,
-            rows: otlp::decode_traces(&request(spans)).unwrap(),
+            rows: otlp::decode_traces(&request(spans)).unwrap().rows,
             replaces: None,
         });
     }
