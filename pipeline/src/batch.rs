@@ -173,6 +173,8 @@ pub struct RuntimeProfile {
     pub source: Arc<str>,
     /// When it was being recorded, as the collector's clock saw it; `None` for an upload.
     pub fetched: Option<Interval>,
+    /// What of it could not be read, for the answer to the sender. Set by the consumer that decodes it, if there is something.
+    pub warnings: OnceLock<Vec<String>>,
 }
 
 /// Format of a [`RuntimeProfile`].

@@ -85,6 +85,12 @@ fn damaged_traces_give_what_is_readable_and_a_warning_with_the_place() {
     for (name, trace) in partly_readable_traces() {
         let answer = http::post(collector.http, "/v1/runtime-profiles", &[RESOURCE], &trace);
         assert_eq!(answer.status, 200, "{name}: {}", answer.body);
+        let answer: Value = serde_json::from_str(&answer.body).unwrap();
+        let message = answer["partialSuccess"]["errorMessage"].as_str().unwrap();
+        assert!(
+            message.starts_with("read in part: ") && message.contains("byte "),
+            "{name}: {message}"
+        );
     }
     collector.wait_for_log(&["WARN", "shop-2", "byte "], Duration::from_secs(10));
     assert!(collector.stop().number("SELECT count(*) FROM tasks") > 0);

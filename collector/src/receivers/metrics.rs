@@ -68,8 +68,15 @@ pub(super) struct Offer {
 
 impl Offer {
     /// The pipeline took the items.
-    pub(super) fn accepted(mut self) {
-        self.accepted.inc_by(std::mem::take(&mut self.count));
+    pub(super) fn accepted(self) {
+        self.accepted_but(0);
+    }
+
+    /// The pipeline took the items but for `rejected` of them.
+    pub(super) fn accepted_but(mut self, rejected: usize) {
+        let rejected = self.count.min(rejected as u64);
+        self.accepted.inc_by(self.count - rejected);
+        self.count = rejected;
     }
 }
 
@@ -138,8 +145,9 @@ mod tests {
         let (metrics, registry) = metrics();
         metrics.offer(Signal::Traces, "grpc", 3).accepted();
         drop(metrics.offer(Signal::Traces, "grpc", 4));
-        assert_eq!(value(&registry, "otelcol_receiver_accepted_spans"), 3.0);
-        assert_eq!(value(&registry, "otelcol_receiver_refused_spans"), 4.0);
+        metrics.offer(Signal::Traces, "grpc", 5).accepted_but(2);
+        assert_eq!(value(&registry, "otelcol_receiver_accepted_spans"), 6.0);
+        assert_eq!(value(&registry, "otelcol_receiver_refused_spans"), 6.0);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(super) struct Scripted {
     answers: Mutex<Vec<Result<(), Refusal>>>,
     offered: Mutex<Vec<Batch>>,
     gate: Semaphore,
+    /// Whether it asks for the rows of requests, as who stores them does.
+    decodes: bool,
 }
 
 impl Scripted {
@@ -34,6 +36,17 @@ impl Scripted {
             answers: Mutex::new(answers),
             offered: Mutex::default(),
             gate: Semaphore::new(0),
+            decodes: false,
+        })
+    }
+
+    /// Accepts everything, and decodes it.
+    pub(super) fn decoding() -> Arc<Self> {
+        Arc::new(Self {
+            answers: Mutex::default(),
+            offered: Mutex::default(),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS / 2),
+            decodes: true,
         })
     }
 
@@ -73,6 +86,9 @@ impl Scripted {
 #[async_trait]
 impl Consumer for Scripted {
     async fn consume(&self, batch: Batch) -> Result<(), Refusal> {
+        if let (Payload::Otlp(request), true) = (&batch.payload, self.decodes) {
+            request.rows().map_err(Refusal::permanent)?;
+        }
         self.offered.lock().unwrap().push(batch);
         let _pass = self.gate.acquire().await.unwrap();
         self.answers.lock().unwrap().pop().unwrap_or(Ok(()))

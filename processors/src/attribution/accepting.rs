@@ -101,6 +101,10 @@ impl AttributionConnector {
         for warning in warnings {
             tracing::warn!(%process, "{warning}");
         }
+        if !warnings.is_empty() {
+            // Offered again after a refusal, it has the same ones already.
+            let _ = profile.warnings.set(warnings.to_vec());
+        }
         // Before it is written, which takes long; and once more, because others may have come in the meantime.
         if !self.has_place_for(&decoded, digest)? {
             return Ok(());

@@ -46,7 +46,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, OnceLock};
 
     use spandrel_model::ProcessIdentity;
     use spandrel_pipeline::{ProfileFormat, RuntimeProfile};
@@ -69,6 +69,7 @@ mod tests {
                     process: ProcessIdentity::default(),
                     source: "x.trace".into(),
                     fetched: None,
+                    warnings: OnceLock::new(),
                 };
                 Arc::new(directory.store(&profile).unwrap())
             }),

@@ -1,6 +1,6 @@
 //! The worker of one target: pulls on an interval and hands each trace to the pipeline.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounterVec;
@@ -97,6 +97,7 @@ impl Worker {
             process: self.process.clone(),
             source: Arc::clone(&self.target),
             fetched: pulled.fetched,
+            warnings: OnceLock::new(),
         };
         let batch = Batch {
             payload: Payload::Profile(Arc::new(profile)),

@@ -12,7 +12,8 @@ use super::HTTP;
 use super::body::BodyReader;
 use super::compression::{self, Compression};
 use super::in_flight::Slot;
-use super::intake::Intake;
+use super::intake::{Answer, Intake};
+use super::partial_success::PartialSuccess;
 use super::rejection::Rejection;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -79,10 +80,11 @@ impl Exchange {
     }
 
     /// Accounts for the result and puts it into words.
-    pub(super) async fn answer(self, intake: &Intake, format: Format, result: Result<(), Rejection>) -> Response {
-        intake.answered(HTTP, &result);
-        let Err(rejection) = result else {
-            return format.success();
+    pub(super) async fn answer(self, intake: &Intake, format: Format, answer: Answer) -> Response {
+        intake.answered(HTTP, &answer);
+        let rejection = match answer {
+            Ok(partial) => return format.success(partial.as_ref()),
+            Err(rejection) => rejection,
         };
         // A sender that waits for `100 Continue` has not sent the body.
         if !self.head.headers.contains_key(EXPECT) {
@@ -102,11 +104,17 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// An empty `Export*ServiceResponse`.
-    fn success(self) -> Response {
+    /// An `Export*ServiceResponse`, empty if nothing was left out.
+    fn success(self, partial: Option<&PartialSuccess>) -> Response {
         match self {
-            Self::Protobuf | Self::Text => typed(PROTOBUF, Body::empty()),
-            Self::Json => typed(JSON, Body::from("{}")),
+            Self::Protobuf | Self::Text => {
+                let message = partial.map_or_else(Vec::new, PartialSuccess::protobuf);
+                typed(PROTOBUF, Body::from(message))
+            }
+            Self::Json => {
+                let message = partial.map_or_else(|| "{}".to_owned(), PartialSuccess::json);
+                typed(JSON, Body::from(message))
+            }
         }
     }
 

@@ -29,7 +29,8 @@ use super::GRPC;
 use super::body::BodyReader;
 use super::compression::{self, Compression};
 use super::in_flight::Slot;
-use super::intake::Intake;
+use super::intake::{Answer, Intake};
+use super::partial_success::PartialSuccess;
 use super::rejection::Rejection;
 
 const SIGNALS: [(&str, Signal); 3] = [
@@ -90,12 +91,12 @@ impl Service {
         let answer = self.export(request).await;
         self.intake.answered(GRPC, &answer);
         match answer {
-            Ok(()) => success(),
+            Ok(partial) => success(partial.as_ref()),
             Err(rejection) => failure(&rejection),
         }
     }
 
-    async fn export(&self, request: Request) -> Result<(), Rejection> {
+    async fn export(&self, request: Request) -> Answer {
         let Some(signal) = self.signal else {
             return Err(unknown_method(request.uri().path()));
         };
@@ -181,11 +182,16 @@ fn no_grpc(request: &Request) -> Response {
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, message).into_response()
 }
 
-fn success() -> Response {
+/// An `Export*ServiceResponse`, which without fields has no bytes.
+fn success(partial: Option<&PartialSuccess>) -> Response {
     let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
-    // An `Export*ServiceResponse` without fields has no bytes.
-    let empty_message = Full::new(Bytes::from_static(&[0; PREFIX_BYTES]));
-    let mut response = Response::new(Body::new(empty_message.with_trailers(async { Some(Ok(trailers)) })));
+    let message = partial.map_or_else(Vec::new, PartialSuccess::protobuf);
+    let length = u32::try_from(message.len()).expect("a message names one item or a few warnings");
+    let mut frame = vec![0];
+    frame.extend(length.to_be_bytes());
+    frame.extend(message);
+    let frame = Full::new(Bytes::from(frame));
+    let mut response = Response::new(Body::new(frame.with_trailers(async { Some(Ok(trailers)) })));
     response.headers_mut().insert(CONTENT_TYPE, GRPC_TYPE);
     response
 }

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use spandrel_pipeline::{Signal, otlp};
 
 use super::HTTP;
+use super::compression;
 use super::config::HttpConfig;
 use super::exchange::{Exchange, Format};
 use super::in_flight::Slot;
-use super::intake::Intake;
+use super::intake::{Answer, Intake};
 use super::rejection::Rejection;
 use super::runtime_profiles;
 
@@ -71,7 +72,7 @@ async fn export(intake: &Intake, signal: Signal, limit_bytes: usize, request: Re
     exchange.answer(intake, format, result).await
 }
 
-async fn accept(intake: &Intake, signal: Signal, format: Format, exchange: &mut Exchange) -> Result<(), Rejection> {
+async fn accept(intake: &Intake, signal: Signal, format: Format, exchange: &mut Exchange) -> Answer {
     let mut slot = intake.admit(signal)?;
     let body = exchange.receive(&mut slot).await?;
     let (protobuf, _slot) = match format {
@@ -85,8 +86,10 @@ async fn accept(intake: &Intake, signal: Signal, format: Format, exchange: &mut 
 ///
 /// The slot goes along: the work is not over when its sender goes away.
 async fn to_protobuf(signal: Signal, json: Bytes, mut slot: Slot) -> Result<(Bytes, Slot), Rejection> {
-    let malformed =
-        |error: &dyn std::fmt::Display| Rejection::Malformed(format!("cannot decode the {signal} request: {error}"));
+    let hint = compression::hint(&json);
+    let malformed = |error: &dyn std::fmt::Display| {
+        Rejection::Malformed(format!("cannot decode the {signal} request: {error}{hint}"))
+    };
     let json_bytes = json.len();
     slot.reserve(json_bytes)?;
     let conversion = tokio::task::spawn_blocking(move || (otlp::json_to_protobuf(signal, &json), slot));

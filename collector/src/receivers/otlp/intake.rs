@@ -10,7 +10,9 @@ use spandrel_pipeline::{
     Batch, BuildContext, BuildError, Consumer, OtlpRequest, Outputs, Payload, RequestContext, Signal, otlp,
 };
 
+use super::compression;
 use super::in_flight::{InFlight, Slot};
+use super::partial_success::PartialSuccess;
 use super::rejection::Rejection;
 use super::{EMITS, GRPC, HTTP};
 use crate::receivers::log_limit::LogLimit;
@@ -24,6 +26,7 @@ pub(super) struct Accounts {
     items: ReceiverMetrics,
     requests: IntCounterVec,
     rejected: IntCounterVec,
+    rejected_items: IntCounterVec,
     in_flight: InFlight,
 }
 
@@ -42,6 +45,11 @@ impl Accounts {
                 "Requests that were not accepted, by reason.",
                 &["transport", "reason"],
             )?,
+            rejected_items: counter(
+                "spandrel_receiver_rejected_items",
+                "Items of accepted requests that were not taken, because their rows would be wrong. They count as refused, too.",
+                &["transport", "signal"],
+            )?,
             in_flight: InFlight::register(max_requests, max_bytes, context)?,
         })
     }
@@ -53,7 +61,11 @@ pub(super) struct Intake {
     outputs: Outputs,
     accounts: Accounts,
     rejection_log: LogLimit,
+    partial_log: LogLimit,
 }
+
+/// How a request was answered: accepted, as a whole or in part, or not.
+pub(super) type Answer = Result<Option<PartialSuccess>, Rejection>;
 
 impl Intake {
     pub(super) fn new(receiver: Arc<str>, outputs: Outputs, accounts: Accounts) -> Self {
@@ -62,6 +74,7 @@ impl Intake {
             outputs,
             accounts,
             rejection_log: LogLimit::new(LOG_PERIOD),
+            partial_log: LogLimit::new(LOG_PERIOD),
         }
     }
 
@@ -72,16 +85,13 @@ impl Intake {
     }
 
     /// Offers an OTLP request in protobuf. One without items is a success that no pipeline hears of.
-    pub(super) async fn offer_otlp(
-        &self,
-        transport: &'static str,
-        signal: Signal,
-        bytes: Bytes,
-    ) -> Result<(), Rejection> {
-        let items = otlp::count_items(signal, &bytes)
-            .map_err(|error| Rejection::Malformed(format!("cannot decode the {signal} request: {error}")))?;
+    pub(super) async fn offer_otlp(&self, transport: &'static str, signal: Signal, bytes: Bytes) -> Answer {
+        let items = otlp::count_items(signal, &bytes).map_err(|error| {
+            let hint = compression::hint(&bytes);
+            Rejection::Malformed(format!("cannot decode the {signal} request: {error}{hint}"))
+        })?;
         if items == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let request = match signal {
             Signal::Metrics => OtlpRequest::metrics(bytes),
@@ -91,35 +101,61 @@ impl Intake {
         self.offer(transport, Payload::Otlp(Arc::new(request)), items).await
     }
 
-    /// Offers a payload of `items` items and returns when a pipeline has taken responsibility for it.
-    pub(super) async fn offer(&self, transport: &'static str, payload: Payload, items: usize) -> Result<(), Rejection> {
+    /// Offers a payload of `items` items and returns when a pipeline has taken responsibility for it, or for a part of it.
+    /// One of which nothing was taken is malformed.
+    pub(super) async fn offer(&self, transport: &'static str, payload: Payload, items: usize) -> Answer {
         let context = Arc::new(RequestContext {
             receiver: Arc::clone(&self.receiver),
             transport,
         });
-        let batch = Batch { payload, context };
+        let batch = Batch {
+            payload: payload.clone(),
+            context,
+        };
         let signal = batch.signal();
         let account = self.accounts.items.offer(signal, transport, items);
         self.output(signal)?.consume(batch).await?;
-        account.accepted();
-        Ok(())
+        let partial = PartialSuccess::of(&payload);
+        let rejected_items = partial.as_ref().map_or(0, |partial| partial.rejected_items);
+        if let Some(partial) = partial.as_ref().filter(|_| rejected_items == items) {
+            return Err(Rejection::Malformed(partial.message.clone()));
+        }
+        account.accepted_but(rejected_items);
+        Ok(partial)
     }
 
     /// Accounts for the answer to a request.
-    pub(super) fn answered(&self, transport: &'static str, answer: &Result<(), Rejection>) {
+    pub(super) fn answered(&self, transport: &'static str, answer: &Answer) {
         let outcome = match answer {
-            Ok(()) => "success",
+            Ok(_) => "success",
             Err(rejection) if rejection.is_temporary() => "refused",
             Err(_) => "failure",
         };
         self.accounts.requests.with_label_values(&[transport, outcome]).inc();
-        let Err(rejection) = answer else { return };
+        let rejection = match answer {
+            Ok(partial) => {
+                let rejecting = partial.as_ref().filter(|partial| partial.rejected_items > 0);
+                return rejecting.map_or((), |partial| self.accepted_in_part(transport, partial));
+            }
+            Err(rejection) => rejection,
+        };
         self.accounts
             .rejected
             .with_label_values(&[transport, rejection.reason()])
             .inc();
         if let Some(suppressed) = self.rejection_log.admit(Instant::now()) {
             tracing::warn!(receiver = %self.receiver, transport, suppressed, "request not accepted: {rejection}");
+        }
+    }
+
+    fn accepted_in_part(&self, transport: &'static str, partial: &PartialSuccess) {
+        let counter = &self.accounts.rejected_items;
+        counter
+            .with_label_values(&[transport, partial.signal.as_str()])
+            .inc_by(partial.rejected_items as u64);
+        if let Some(suppressed) = self.partial_log.admit(Instant::now()) {
+            let (receiver, signal, message) = (&self.receiver, partial.signal, &partial.message);
+            tracing::warn!(%receiver, transport, %signal, suppressed, "request accepted in part: {message}");
         }
     }
 

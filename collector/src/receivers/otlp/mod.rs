@@ -2,7 +2,8 @@
 //!
 //! One request, file by file: `serve` takes the connection; `grpc` or `http` (with `exchange`) knows path and content type; `in_flight`
 //! admits it or not; `body` and `compression` read it within the budget; `intake` counts its items and offers it to the
-//! pipeline; `rejection` is the answer if any of them says no. Messages stay protobuf bytes.
+//! pipeline; `rejection` is the answer if any of them says no, `partial_success` if something was left out. Messages stay
+//! protobuf bytes.
 
 mod body;
 mod compression;
@@ -12,6 +13,7 @@ mod grpc;
 mod http;
 mod in_flight;
 mod intake;
+mod partial_success;
 mod rejection;
 mod rpc_status;
 mod runtime_profiles;

@@ -9,7 +9,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -21,8 +21,9 @@ use spandrel_pipeline::{Payload, ProfileFormat, RuntimeProfile, Signal};
 use spandrel_profiles::pprof;
 
 use super::HTTP;
+use super::compression;
 use super::exchange::{Exchange, Format};
-use super::intake::Intake;
+use super::intake::{Answer, Intake};
 use super::rejection::Rejection;
 use super::serve::Peer;
 use crate::receivers::resource;
@@ -41,7 +42,7 @@ pub(super) async fn upload(intake: &Intake, limit_bytes: usize, request: Request
     exchange.answer(intake, Format::Json, result).await
 }
 
-async fn accept(intake: &Intake, exchange: &mut Exchange) -> Result<(), Rejection> {
+async fn accept(intake: &Intake, exchange: &mut Exchange) -> Answer {
     exchange.check_method()?;
     let process = process_of(&exchange.head().headers)?;
     let mut slot = intake.admit(Signal::Profiles)?;
@@ -52,6 +53,7 @@ async fn accept(intake: &Intake, exchange: &mut Exchange) -> Result<(), Rejectio
         process,
         source: source_of(exchange.head()),
         fetched: None,
+        warnings: OnceLock::new(),
     };
     intake.offer(HTTP, Payload::Profile(Arc::new(profile)), 1).await
 }
@@ -63,7 +65,8 @@ fn format_of(bytes: &[u8]) -> Result<ProfileFormat, Rejection> {
     }
     let opened = gotrace::ExecTrace::open(bytes).map_err(|error| {
         Rejection::Malformed(format!(
-            "{error}; this takes Go execution traces, and CPU profiles in the format of pprof"
+            "{error}; this takes Go execution traces, and CPU profiles in the format of pprof{}",
+            compression::hint(bytes)
         ))
     });
     opened.map(|_| ProfileFormat::GoExecutionTrace)

@@ -1,6 +1,6 @@
 //! What stands in the files: a line of JSON and the profile, or a text of JSON.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use spandrel_model::{Interval, OffsetEstimate, ProcessIdentity, UnixNanos};
@@ -155,6 +155,7 @@ pub(super) fn profile(mut content: Vec<u8>) -> Result<RuntimeProfile, FormatErro
         process: header.process.into(),
         source: header.source.into(),
         fetched: header.fetched_ns.and_then(interval),
+        warnings: OnceLock::new(),
     })
 }
 

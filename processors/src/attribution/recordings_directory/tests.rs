@@ -21,6 +21,7 @@ fn profile(bytes: &'static [u8]) -> RuntimeProfile {
         },
         source: "upload from\n\"x\"".into(),
         fetched: None,
+        warnings: std::sync::OnceLock::new(),
     }
 }
 

@@ -171,6 +171,7 @@ fn profile(bytes: &'static [u8]) -> Batch {
         process: ProcessIdentity::default(),
         source: "test.trace".into(),
         fetched: None,
+        warnings: std::sync::OnceLock::new(),
     })))
 }
 
@@ -324,6 +325,7 @@ pub(super) fn real_profile() -> Batch {
         },
         source: "mix.trace".into(),
         fetched: None,
+        warnings: std::sync::OnceLock::new(),
     })))
 }
 

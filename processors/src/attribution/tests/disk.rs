@@ -46,6 +46,7 @@ impl Disk {
             process: ProcessIdentity::clone(process),
             source: "simulated".into(),
             fetched: None,
+            warnings: std::sync::OnceLock::new(),
         };
         self.decoded.push(profile);
         let directory = self.directory.as_ref().expect("it is open");

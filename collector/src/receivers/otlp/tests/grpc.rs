@@ -128,6 +128,27 @@ async fn hands_over_the_bytes_of_every_signal_and_answers_with_an_empty_message(
 }
 
 #[tokio::test]
+async fn spans_that_are_not_taken_are_counted_in_the_answer() {
+    let running = Running::start(Limits::default(), &Scripted::decoding()).await;
+    let answer = export_traces(&running, traces_in_part()).await.unwrap();
+    let partial = answer.partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 1);
+    assert!(
+        partial
+            .error_message
+            .contains("`Span.end_time_unix_nano` of the span `GET /`"),
+        "{}",
+        partial.error_message
+    );
+    assert_eq!(export_traces(&running, traces()).await.unwrap().partial_success, None);
+    let labels = [("transport", "grpc")];
+    assert_eq!(running.metric("otelcol_receiver_accepted_spans", &labels), 3.0);
+    assert_eq!(running.metric("otelcol_receiver_refused_spans", &labels), 1.0);
+    assert_eq!(running.metric("spandrel_receiver_rejected_items", &labels), 1.0);
+    running.shut_down().await;
+}
+
+#[tokio::test]
 async fn decompresses_gzip_and_zstd() {
     let consumer = Scripted::accepting();
     let running = Running::start(Limits::default(), &consumer).await;

@@ -5,6 +5,7 @@ use std::io::{Error, Write};
 use flate2::write::{GzEncoder, ZlibEncoder};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use reqwest::{Client, Response};
 use serde_json::{Value as Json, json};
@@ -96,6 +97,56 @@ async fn json_becomes_protobuf_at_the_door() {
 }
 
 #[tokio::test]
+async fn spans_that_are_not_taken_are_counted_in_the_answer_in_either_encoding() {
+    let running = Running::start(Limits::default(), &Scripted::decoding()).await;
+    let protobuf = traces_in_part().encode_to_vec();
+    let response = post(&running, "/v1/traces", &[("content-type", PROTOBUF)], protobuf).await;
+    assert_eq!(response.status(), 200);
+    let answer = ExportTraceServiceResponse::decode(response.bytes().await.unwrap()).unwrap();
+    let partial = answer.partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 1);
+    assert!(partial.error_message.contains("2262"), "{}", partial.error_message);
+
+    let span = |end: &str| {
+        json!({"traceId": "0102030405060708090a0b0c0d0e0f10", "spanId": "0102030405060708",
+        "name": "GET /", "startTimeUnixNano": "1", "endTimeUnixNano": end})
+    };
+    let late = span("18446744073709551615");
+    let body = |spans: &[&Json]| json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).to_string();
+    let in_json = [("content-type", JSON)];
+    let response = post(&running, "/v1/traces", &in_json, body(&[&span("2"), &late])).await;
+    assert_eq!(response.status(), 200);
+    let answer: Json = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    assert_eq!(answer["partialSuccess"]["rejectedSpans"], "1");
+    assert_eq!(answer["partialSuccess"]["errorMessage"], partial.error_message);
+
+    let response = post(&running, "/v1/traces", &in_json, body(&[&late])).await;
+    assert_eq!(response.status(), 400, "nothing of it was taken");
+    assert!(response.text().await.unwrap().contains("2262"));
+    let labels = [("transport", "http")];
+    assert_eq!(running.metric("otelcol_receiver_accepted_spans", &labels), 2.0);
+    assert_eq!(running.metric("otelcol_receiver_refused_spans", &labels), 3.0);
+    assert_eq!(running.metric("spandrel_receiver_rejected_items", &labels), 2.0);
+    running.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_is_passed_on_as_it_came_is_accepted_as_a_whole() {
+    let running = Running::start(Limits::default(), &Scripted::accepting()).await;
+    let protobuf = traces_in_part().encode_to_vec();
+    let response = post(&running, "/v1/traces", &[("content-type", PROTOBUF)], protobuf).await;
+    assert_eq!(
+        (response.status().as_u16(), response.bytes().await.unwrap().len()),
+        (200, 0)
+    );
+    assert_eq!(
+        running.metric("otelcol_receiver_accepted_spans", &[("transport", "http")]),
+        2.0
+    );
+    running.shut_down().await;
+}
+
+#[tokio::test]
 async fn decompresses_every_supported_compression() {
     let consumer = Scripted::accepting();
     let running = Running::start(Limits::default(), &consumer).await;
@@ -112,6 +163,41 @@ async fn decompresses_every_supported_compression() {
         let response = post(&running, "/v1/traces", &headers, body).await;
         assert_eq!(response.status(), 200, "{encoding}");
         assert_eq!(bytes_of(consumer.offered().last().unwrap()), plain, "{encoding}");
+    }
+    running.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_compressed_body_that_does_not_say_so_is_told_how() {
+    let running = Running::start(Limits::default(), &Scripted::accepting()).await;
+    let plain = large_traces(1000).encode_to_vec();
+    for (name, body) in [
+        ("zstd", zstd::encode_all(&plain[..], 3).unwrap()),
+        ("gzip", gzip(&plain)),
+    ] {
+        let complaint = format!(
+            "; it looks compressed with {name}: send it with `Content-Encoding: {name}` (supported are gzip, deflate, zstd, \
+             identity)"
+        );
+        for (path, content_type) in [
+            ("/v1/traces", PROTOBUF),
+            ("/v1/traces", JSON),
+            ("/v1/runtime-profiles", "application/octet-stream"),
+        ] {
+            // In the format of pprof, gzip is part of the format.
+            if (path, name) == ("/v1/runtime-profiles", "gzip") {
+                continue;
+            }
+            let headers = [
+                ("content-type", content_type),
+                ("x-spandrel-resource", "service.name=shop"),
+            ];
+            let response = post(&running, path, &headers, body.clone()).await;
+            assert_eq!(response.status(), 400, "{path}");
+            let answer = response.bytes().await.unwrap();
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.contains(&complaint), "{path}: {answer}");
+        }
     }
     running.shut_down().await;
 }

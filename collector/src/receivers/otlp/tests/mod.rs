@@ -167,6 +167,13 @@ fn traces() -> ExportTraceServiceRequest {
     }
 }
 
+/// Two spans, of which one ends after the year 2262.
+fn traces_in_part() -> ExportTraceServiceRequest {
+    let mut request = traces();
+    request.resource_spans[0].scope_spans[0].spans[1].end_time_unix_nano = u64::MAX;
+    request
+}
+
 /// A request of about `bytes` bytes that compresses well.
 fn large_traces(bytes: usize) -> ExportTraceServiceRequest {
     let mut request = traces();
