@@ -11,7 +11,7 @@ use super::windows::Windows;
 
 impl AttributionConnector {
     /// Asks the consumer of the rows what it has of earlier runs, and takes that up. Where that is not possible the
-    /// connector starts with nothing, and says so.
+    /// connector begins without, and says so.
     pub(super) async fn take_up(&self, outputs: &Outputs) {
         // The recordings first: whether spans can be corrected depends on them.
         self.take_up_recordings().await;
@@ -22,11 +22,11 @@ impl AttributionConnector {
             Ok(Some(rows)) => self.take_up_rows(rows).await,
             Ok(None) => tracing::info!(
                 connector = %self.id,
-                "attribution starts with nothing: no rows of an earlier run can be had where it sends its own"
+                "attribution begins afresh: where its rows go, no earlier run has left any"
             ),
             Err(refusal) => tracing::error!(
                 connector = %self.id,
-                "attribution starts with nothing, and what was sent before may count twice: {refusal}"
+                "attribution cannot take up what an earlier run left, and what is sent again may count twice: {refusal}"
             ),
         }
     }
@@ -39,12 +39,15 @@ impl AttributionConnector {
             Ok(Err(error)) => {
                 tracing::error!(
                     connector = %self.id,
-                    "attribution starts with nothing, and what was sent before may count twice: {error}"
+                    "attribution cannot take up what an earlier run left, and what is sent again may count twice: {error}"
                 );
                 return;
             }
             Err(panic) => {
-                tracing::error!(connector = %self.id, "attribution starts with nothing: {panic}");
+                tracing::error!(
+                    connector = %self.id,
+                    "attribution cannot take up what an earlier run left, and what is sent again may count twice: {panic}"
+                );
                 return;
             }
         };
