@@ -4,13 +4,15 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustyline::error::ReadlineError;
 use spandrel_query::{Format, Limits, QueryResult, SessionContext, SessionOptions};
 use spandrel_store::StoreReader;
 use tokio::runtime::Runtime;
 
 use crate::report::number::counted;
+
+const SHOW_TABLES: &str = "SHOW TABLES";
 
 /// Options of `spandrel sql`.
 #[derive(Debug, clap::Args)]
@@ -64,7 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     io::stdin()
         .read_to_string(&mut sql)
         .context("failed to read standard input")?;
-    statements(&sql).try_for_each(|statement| shell.execute(statement))
+    shell.script(&sql)
 }
 
 /// A session in which each statement sees the newest snapshot.
@@ -91,6 +93,24 @@ impl Shell {
         Ok(())
     }
 
+    /// Runs what comes through a pipe: statements, and between them the words that the prompt takes.
+    fn script(&self, sql: &str) -> anyhow::Result<()> {
+        for mut statement in statements(sql) {
+            while let Some((word, rest)) = leading_word(statement) {
+                match word {
+                    Word::Leave => return Ok(()),
+                    Word::Tables => self.execute(SHOW_TABLES)?,
+                    Word::Unknown(word) => bail!(unknown(word)),
+                }
+                statement = rest.trim();
+            }
+            if !statement.is_empty() {
+                self.execute(statement)?;
+            }
+        }
+        Ok(())
+    }
+
     fn prompt(&self) -> anyhow::Result<()> {
         println!(
             "Tables of {}. End statements with `;`. `\\d` lists tables, `exit` or `\\q` leaves.",
@@ -110,18 +130,21 @@ impl Shell {
                 "     ...> "
             };
             match editor.readline(prompt) {
-                Ok(line) if leaves(&line, statement.is_empty()) => break,
-                Ok(line) if statement.is_empty() && line.trim() == "\\d" => self.show("SHOW TABLES"),
-                Ok(line) => {
-                    statement.push_str(&line);
-                    statement.push('\n');
-                    if line.trim_end().ends_with(';') {
-                        let complete = std::mem::take(&mut statement);
-                        // Losing a line of history is no reason to stop.
-                        let _ = editor.add_history_entry(complete.trim());
-                        self.show(&complete);
+                Ok(line) => match word(&line, statement.is_empty()) {
+                    Some(Word::Leave) => break,
+                    Some(Word::Tables) => self.show(SHOW_TABLES),
+                    Some(Word::Unknown(word)) => println!("{}", unknown(word)),
+                    None => {
+                        statement.push_str(&line);
+                        statement.push('\n');
+                        if line.trim_end().ends_with(';') {
+                            let complete = std::mem::take(&mut statement);
+                            // Losing a line of history is no reason to stop.
+                            let _ = editor.add_history_entry(complete.trim());
+                            self.show(&complete);
+                        }
                     }
-                }
+                },
                 Err(ReadlineError::Interrupted) => statement.clear(),
                 Err(ReadlineError::Eof) => break,
                 Err(error) => return Err(error).context("failed to read the terminal"),
@@ -146,12 +169,49 @@ impl Shell {
     }
 }
 
-/// Whether a line leaves the prompt: `\q` anywhere, `exit` and `quit` where a statement would begin.
-fn leaves(line: &str, begins: bool) -> bool {
+/// A line that is no SQL.
+#[derive(Debug, PartialEq, Eq)]
+enum Word<'l> {
+    /// `\q`, `exit`, `quit`.
+    Leave,
+    /// `\d`.
+    Tables,
+    /// Another one with a backslash.
+    Unknown(&'l str),
+}
+
+/// What a line says that is no SQL: `\q` anywhere, the others where a statement would begin.
+fn word(line: &str, begins: bool) -> Option<Word<'_>> {
     match line.trim().trim_end_matches(';').trim_end() {
-        "\\q" => true,
-        word => begins && ["exit", "quit"].iter().any(|known| word.eq_ignore_ascii_case(known)),
+        "\\q" => Some(Word::Leave),
+        _ if !begins => None,
+        "\\d" => Some(Word::Tables),
+        word if word.starts_with('\\') => Some(Word::Unknown(word)),
+        word => ["exit", "quit"]
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+            .then_some(Word::Leave),
     }
+}
+
+/// The word in the first line that is not empty and no comment, and what follows that line.
+fn leading_word(statement: &str) -> Option<(Word<'_>, &str)> {
+    let mut rest = statement;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with("--") {
+            return word(line, true).map(|word| (word, after));
+        }
+        rest = after;
+    }
+    None
+}
+
+fn unknown(word: &str) -> String {
+    format!(
+        "`{word}` is no SQL; of the words with a backslash there are `\\d`, which lists tables, and `\\q`, which leaves"
+    )
 }
 
 /// Statements between semicolons outside of quotes and comments.
@@ -210,18 +270,35 @@ fn history_file() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{leaves, statements};
+    use super::{Word, leading_word, statements, word};
 
     #[test]
     fn exit_quit_and_backslash_q_leave_the_prompt() {
         for line in ["exit", "quit", "\\q", " EXIT; ", "Quit ;"] {
-            assert!(leaves(line, true), "{line}");
+            assert_eq!(word(line, true), Some(Word::Leave), "{line}");
         }
-        assert!(leaves("\\q", false));
-        for line in ["exit", "SELECT quit;", ""] {
-            assert!(!leaves(line, false), "{line}");
+        assert_eq!(word("\\q", false), Some(Word::Leave));
+        for line in ["exit", "SELECT quit;", "", "\\d"] {
+            assert_eq!(word(line, false), None, "{line}");
         }
-        assert!(!leaves("SELECT 1", true));
+        assert_eq!(word("SELECT 1", true), None);
+    }
+
+    #[test]
+    fn other_words_with_a_backslash_are_told_apart_from_sql() {
+        assert_eq!(word("\\d", true), Some(Word::Tables));
+        assert_eq!(word("\\dt spans;", true), Some(Word::Unknown("\\dt spans")));
+    }
+
+    #[test]
+    fn words_stand_on_lines_of_their_own_before_a_statement() {
+        assert_eq!(
+            leading_word("-- tables\n\n\\d\nSELECT 1"),
+            Some((Word::Tables, "SELECT 1"))
+        );
+        assert_eq!(leading_word("exit"), Some((Word::Leave, "")));
+        assert_eq!(leading_word("SELECT 1\n\\q"), None);
+        assert_eq!(leading_word("-- only a comment"), None);
     }
 
     #[test]
