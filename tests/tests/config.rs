@@ -154,3 +154,38 @@ fn output_that_cannot_be_written_is_an_error_and_no_panic() {
         assert!(error.contains("failed to write to standard output"), "{error}");
     }
 }
+
+#[test]
+fn a_delay_that_is_too_short_for_the_recordings_is_a_warning_that_names_both_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("early.yaml");
+    let early = "\
+receivers:
+  go_runtime:
+    trace_duration: 30s
+    targets:
+      - {endpoint: http://localhost:6060, resource: {service.name: shop}}
+exporters:
+  parquet:
+connectors:
+  attribution:
+    join_delay: 20s
+service:
+  pipelines:
+    profiles: {receivers: [go_runtime], exporters: [attribution]}
+    attribution: {receivers: [attribution], exporters: [parquet]}
+";
+    fs::write(&file, early).unwrap();
+    let ended = binary::run(&["validate", "--config", file.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("the configuration is valid"), "{}", ended.stdout);
+    for part in [
+        "early.yaml:10:",
+        "connectors::attribution::join_delay",
+        "receivers::go_runtime::trace_duration of 30s",
+        "early.yaml:3:",
+        "33s",
+    ] {
+        assert!(ended.stderr.contains(part), "no `{part}` in\n{}", ended.stderr);
+    }
+}

@@ -7,6 +7,7 @@ use spandrel_config::{
 };
 use spandrel_pipeline::{ConnectorConfig, ExporterConfig, ReceiverConfig, Signal};
 
+use super::join_delay;
 use crate::components::{CONNECTORS, EXPORTERS, EXTENSIONS, RECEIVERS};
 use crate::extensions::ExtensionConfig;
 
@@ -97,6 +98,7 @@ pub fn plan(config: &CollectorConfig, sections: Sections, problems: &mut Problem
         used.extend(pipeline.receivers.iter().chain(&pipeline.exporters));
     }
     let connector_order = order_connectors(config, &routes, problems);
+    join_delay::warn(config, &routes, problems);
     let Sections {
         mut receivers,
         mut connectors,

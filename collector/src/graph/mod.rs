@@ -7,6 +7,7 @@
 
 mod build;
 mod check;
+mod join_delay;
 mod run;
 #[cfg(test)]
 mod tests;

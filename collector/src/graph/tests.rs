@@ -76,6 +76,55 @@ fn problems_of_sections_and_of_pipelines_are_reported_together() {
     }
 }
 
+/// Both components in one pipeline, and their settings in lines of their own.
+fn with_times(trace_duration: &str, join_delay: &str) -> String {
+    format!(
+        "receivers:\n  go_runtime:\n    {trace_duration}\n    targets: [{{endpoint: 'http://localhost:6060', resource: {{service.name: a}}}}]\n\
+         connectors:\n  attribution:\n    {join_delay}\nexporters: {{parquet: }}\n\
+         service: {{pipelines: {{profiles: {{receivers: [go_runtime], exporters: [attribution]}}, \
+         attribution: {{receivers: [attribution], exporters: [parquet]}}}}}}"
+    )
+}
+
+fn warnings(yaml: &str) -> Vec<String> {
+    let sources = [ConfigSource::Text {
+        name: "test.yaml".into(),
+        text: yaml.into(),
+    }];
+    let mut sections = Sections::default();
+    let mut check = |kind, id: &_, section: &_, problems: &mut _| sections.check(kind, id, section, problems);
+    let attempt = spandrel_config::load_with(&sources, &[], &ProcessEnvironment, &mut check);
+    let mut problems = attempt.problems;
+    let plan = plan(&attempt.config.unwrap(), sections, &mut problems);
+    assert!(plan.is_some(), "{problems}");
+    problems.sorted().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn spans_that_are_joined_before_their_recordings_come_are_worth_a_warning() {
+    assert_eq!(
+        warnings(&with_times("trace_duration: 30s", "join_delay: 10s")),
+        [
+            "test.yaml:7:17: warning: connectors::attribution::join_delay: 10s is not longer than \
+             receivers::go_runtime::trace_duration of 30s (test.yaml:3:21): a recording comes when it ends, so spans are joined \
+             without it first, and again when it comes (set join_delay to 33s or more)"
+        ]
+    );
+    let by_default = warnings(&with_times("", "join_delay: 5s"));
+    assert!(
+        by_default[0].contains("trace_duration of 5s (test.yaml:2:"),
+        "{by_default:?}"
+    );
+    let lost = warnings(&with_times("trace_duration: 80s\n    collection_interval: 90s", ""));
+    assert!(lost[0].contains("final by then"), "{lost:?}");
+    assert!(
+        lost[0].contains("join_delay to 83s or more, and retention to no less"),
+        "{lost:?}"
+    );
+    assert_eq!(warnings(&with_times("trace_duration: 9s", "join_delay: 10s")), [""; 0]);
+    assert_eq!(warnings(&with_times("", "")), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_graph_stops_when_asked_and_frees_what_it_opened() {
     let dir = tempfile::tempdir().unwrap();

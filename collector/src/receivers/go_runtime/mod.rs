@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use prometheus::{IntCounterVec, Opts};
 use reqwest::{Client, Url};
+use spandrel_config::{Problems, Section};
 use spandrel_pipeline::{
     BuildContext, BuildError, Consumer, Outputs, Receiver, ReceiverFactory, RequestContext, RunError, Signal, Stop,
 };
@@ -35,6 +36,11 @@ pub static FACTORY: ReceiverFactory = ReceiverFactory {
 };
 
 const EMITS: &[Signal] = &[Signal::Profiles];
+
+/// How long the recordings of a section last; `None` if the section is not valid.
+pub fn trace_duration(section: &Section) -> Option<Duration> {
+    GoRuntimeConfig::check(section, &mut Problems::new()).map(|config| config.trace_duration)
+}
 
 /// As the metrics and the request context name it.
 const TRANSPORT: &str = "http";
