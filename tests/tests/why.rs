@@ -2,12 +2,12 @@
 
 use std::path::Path;
 use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
-use spandrel_tests::binary;
+use serde_json::{Value, json};
 use spandrel_tests::collector::{Collector, QUICK};
-use spandrel_tests::scratch;
 use spandrel_tests::sql::{Tables, text};
+use spandrel_tests::{binary, http, process, scratch};
 
 static REPLAYED: LazyLock<Tables> = LazyLock::new(|| {
     let dir = scratch::shared(Path::new(env!("CARGO_TARGET_TMPDIR")), "why");
@@ -21,7 +21,7 @@ fn why(arguments: &[&str]) -> spandrel_tests::process::Ended {
     binary::run(&[&["why", "--data", dir], arguments].concat())
 }
 
-fn json(arguments: &[&str]) -> Value {
+fn answer_of(arguments: &[&str]) -> Value {
     serde_json::from_str(&why(&[arguments, &["--format", "json"]].concat()).success()).expect("it is JSON")
 }
 
@@ -36,7 +36,7 @@ fn the_causes_of_a_tail_sum_to_its_gap() {
     for row in &views {
         let view = text(row, "view");
         for quantile in ["--p95", "--p99"] {
-            let answer = json(&["--operation", "GET /catalog", quantile, "--view", view]);
+            let answer = answer_of(&["--operation", "GET /catalog", quantile, "--view", view]);
             let causes = &answer["causes"];
             assert_eq!(
                 sum(causes, |cause| &cause["gap_ns"]),
@@ -54,7 +54,7 @@ fn the_causes_of_a_tail_sum_to_its_gap() {
 
 #[test]
 fn the_quantiles_are_those_of_the_requests() {
-    let answer = json(&["--operation", "GET /catalog"]);
+    let answer = answer_of(&["--operation", "GET /catalog"]);
     let recorded = "FROM span_quality WHERE is_request AND operation = 'GET /catalog' AND recorded_ns = duration_ns";
     let requests = REPLAYED.number(&format!("SELECT count(*) {recorded}"));
     assert_eq!(answer["requests"].as_i64(), Some(requests));
@@ -75,7 +75,7 @@ fn a_trace_shows_all_its_spans_under_their_parents_and_all_their_time() {
                    AND binding = 'user_task' ORDER BY duration_ns DESC, trace_id LIMIT 1";
     let row = REPLAYED.row(slowest);
     let trace = text(&row, "trace");
-    let answer = json(&[trace]);
+    let answer = answer_of(&[trace]);
     let spans = answer["spans"].as_array().unwrap();
     let stored = REPLAYED.number(&format!("SELECT count(*) FROM spans WHERE trace_id = '{trace}'"));
     assert_eq!(spans.len() as i64, stored);
@@ -104,7 +104,7 @@ fn a_trace_shows_all_its_spans_under_their_parents_and_all_their_time() {
 
 #[test]
 fn the_verdict_names_causes_whose_intervals_exclude_zero() {
-    let answer = json(&["--operation", "GET /catalog"]);
+    let answer = answer_of(&["--operation", "GET /catalog"]);
     let (verdict, causes) = (&answer["verdict"], answer["causes"].as_array().unwrap());
     assert!(verdict["refusal"].is_null(), "{verdict}");
     let named = verdict["causes"].as_array().unwrap();
@@ -125,7 +125,7 @@ fn the_verdict_names_causes_whose_intervals_exclude_zero() {
     let page = why(&["--operation", "GET /catalog"]).success();
     assert!(page.replace('\n', " ").contains(sentence), "{page}");
 
-    let few = json(&["--operation", "POST /reservations"]);
+    let few = answer_of(&["--operation", "POST /reservations"]);
     assert_eq!(few["verdict"]["refusal"], "few_requests");
     assert!(
         few["causes"]
@@ -138,7 +138,7 @@ fn the_verdict_names_causes_whose_intervals_exclude_zero() {
 
 #[test]
 fn the_examples_are_slow_requests_of_the_operation_and_can_be_asked_for() {
-    let answer = json(&["--operation", "GET /catalog"]);
+    let answer = answer_of(&["--operation", "GET /catalog"]);
     let [from_ns, to_ns] = ["from_ns", "to_ns"].map(|end| answer["bands"][2][end].as_i64().unwrap());
     let examples = answer["examples"].as_array().unwrap();
     assert_eq!(examples.len(), 3);
@@ -165,7 +165,7 @@ fn waits_have_the_place_in_the_code_at_which_the_request_stood() {
     let slowest = "SELECT hex(trace_id) AS trace FROM span_quality WHERE is_request AND operation = 'POST /reservations' \
                    AND unknown_ns = 0 ORDER BY duration_ns DESC, trace_id LIMIT 1";
     let row = REPLAYED.row(slowest);
-    let answer = json(&[text(&row, "trace")]);
+    let answer = answer_of(&[text(&row, "trace")]);
     for span in answer["spans"].as_array().unwrap() {
         for cell in span["self"].as_array().unwrap() {
             let at = &cell["at"];
@@ -201,7 +201,7 @@ fn waits_have_the_place_in_the_code_at_which_the_request_stood() {
 
 #[test]
 fn running_on_other_goroutines_than_the_requests_own_is_told_apart() {
-    let answer = json(&["--operation", "POST /thumbnails", "--view", "root"]);
+    let answer = answer_of(&["--operation", "POST /thumbnails", "--view", "root"]);
     let band = &answer["bands"][2];
     let [from_ns, to_ns, requests] = ["from_ns", "to_ns", "requests"].map(|field| band[field].as_i64().unwrap());
     let running = |view: &str| {
@@ -226,7 +226,7 @@ fn running_on_other_goroutines_than_the_requests_own_is_told_apart() {
         page.contains("Running on other goroutines, as children and helpers: "),
         "{page}"
     );
-    let own = json(&["--operation", "POST /thumbnails", "--view", "self"]);
+    let own = answer_of(&["--operation", "POST /thumbnails", "--view", "self"]);
     assert_eq!(own["other_goroutines_running_ns"], 0);
 }
 
@@ -249,6 +249,91 @@ fn the_matrix_counts_the_same_requests_and_is_plain_text_in_a_pipe() {
 }
 
 #[test]
+fn a_trace_can_be_shown_in_one_view() {
+    let slowest = "SELECT hex(trace_id) AS trace FROM span_quality WHERE is_request AND operation = 'POST /reservations' \
+                   AND unknown_ns = 0 ORDER BY duration_ns DESC, trace_id LIMIT 1";
+    let row = REPLAYED.row(slowest);
+    let trace = text(&row, "trace");
+    let both = answer_of(&[trace]);
+    for (view, other) in [("self", "root"), ("root", "self")] {
+        let one = answer_of(&[trace, "--view", view]);
+        for (span, whole) in one["spans"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(both["spans"].as_array().unwrap())
+        {
+            let cells = span[view].as_array().unwrap();
+            assert_eq!(
+                sum(&span[view], |cell| &cell["ns"]),
+                span["duration_ns"].as_i64().unwrap()
+            );
+            assert_eq!(cells.len(), whole[view].as_array().unwrap().len());
+            assert_eq!(span[other].as_array().unwrap().len(), 0);
+        }
+        let page = why(&[trace, "--view", view]).success();
+        assert!(
+            page.contains(&format!("\n  {view} ")) && page.contains(&format!("\n{view}: ")),
+            "{page}"
+        );
+        assert!(
+            !page.contains(&format!("\n  {other} ")) && !page.contains("both"),
+            "{page}"
+        );
+    }
+}
+
+#[test]
+fn options_of_operations_are_refused_with_a_trace() {
+    let trace = "0".repeat(32);
+    for option in [&["--p95"][..], &["--p99"], &["--service", "shop"]] {
+        let refused = why(&[&[trace.as_str()][..], option].concat());
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        let told = format!("{} belongs to --operation <NAME>", option[0]);
+        assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+        assert!(refused.stderr.contains("Usage: spandrel why "), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_trace_that_is_not_joined_yet_is_told_from_one_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing is joined before the collector stops, and that is not waited for.
+    let patient = [
+        "connectors.attribution.join_delay=10m",
+        "connectors.attribution.retention=10m",
+        "exporters.parquet.flush_interval=1s",
+    ];
+    let collector = Collector::start(dir.path(), &[], &patient);
+    let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let trace = "5b8efff798038103d269b633813fc60c";
+    let span = json!({
+        "traceId": trace, "spanId": "0000000000000001", "name": "GET /",
+        "startTimeUnixNano": now_ns.to_string(), "endTimeUnixNano": (now_ns + 5).to_string(),
+    });
+    let request = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string();
+    let headers = [("Content-Type", "application/json")];
+    let answer = http::post(collector.http, "/v1/traces", &headers, request.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let data = dir.path().join("data");
+    let page = process::wait_for("the span to be stored", Duration::from_secs(30), || {
+        let ended = binary::run(&["why", "--data", data.to_str().unwrap(), trace]);
+        (ended.code == Some(0)).then_some(ended.stdout)
+    });
+    let told = page.replace('\n', " ");
+    assert!(told.contains("no attribution stored"), "{page}");
+    assert!(
+        told.contains("No span of this trace has been joined with runtime profiles"),
+        "{page}"
+    );
+    assert!(told.contains("Try again in about "), "{page}");
+    assert!(
+        !told.contains("self:"),
+        "what is not on the page is not explained: {page}"
+    );
+}
+
+#[test]
 fn what_is_not_there_is_said() {
     let unknown = why(&["--operation", "GET /nothing"]).failure();
     assert!(
@@ -259,6 +344,10 @@ fn what_is_not_there_is_said() {
     assert!(no_id.contains("32 hexadecimal digits"), "{no_id}");
     let absent = why(&[&"0".repeat(32)]).failure();
     assert!(absent.contains("no span of trace"), "{absent}");
+    assert!(
+        absent.contains("--data") && absent.contains("flush_interval"),
+        "{absent}"
+    );
     let nothing = why(&[]);
     assert_eq!(nothing.code, Some(2));
     assert!(

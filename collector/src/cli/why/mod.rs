@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Command;
+use clap::error::ErrorKind;
 use serde::Serialize;
 use spandrel_query::{Limits, SessionContext};
 
@@ -38,17 +40,17 @@ pub struct Args {
     /// The operation: span name of requests.
     #[arg(long, value_name = "NAME")]
     pub operation: Option<String>,
-    /// The service, if several have an operation of this name.
-    #[arg(long, value_name = "NAME", requires = "operation")]
+    /// With --operation: the service, if several have an operation of this name.
+    #[arg(long, value_name = "NAME")]
     pub service: Option<String>,
-    /// Explain the 99th percentile (if nothing else is said).
-    #[arg(long, requires = "operation")]
+    /// With --operation: explain the 99th percentile (if nothing else is said).
+    #[arg(long)]
     pub p99: bool,
-    /// Explain the 95th percentile.
-    #[arg(long, requires = "operation", conflicts_with = "p99")]
+    /// With --operation: explain the 95th percentile.
+    #[arg(long, conflicts_with = "p99")]
     pub p95: bool,
-    /// The view of an operation: root, or self. Without it root, if the tables have it.
-    #[arg(long, value_enum, requires = "operation")]
+    /// The view: root, or self. Without it both of a trace, and of an operation root, if the tables have it.
+    #[arg(long, value_enum)]
     pub view: Option<Shown>,
     /// Output: text or json.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -70,8 +72,9 @@ pub enum Format {
 /// Prints the explanation.
 ///
 /// # Errors
-/// The directory holds no tables, or nothing of that trace or operation.
+/// The directory holds no tables, or nothing of that trace or operation; a [`clap::Error`] if options do not fit the question.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    args.check()?;
     let runtime = tokio::runtime::Runtime::new().context("failed to start threads")?;
     let terminal = Terminal::of_output();
     let page = runtime.block_on(async {
@@ -81,7 +84,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         };
         match (&args.trace, &args.operation) {
             (Some(trace), _) => {
-                let explained = trace::explain(&tables, trace).await?;
+                let explained = trace::explain(&tables, trace, args.view.map(Shown::view)).await?;
                 written(&explained, args.format, || trace::render(&explained, terminal))
             }
             (None, operation) => {
@@ -99,6 +102,27 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     })?;
     output::write(&page)
+}
+
+impl Args {
+    /// What only operations have does not go with a trace. Clap itself does not see that: of two arguments of which only one
+    /// may be there, it takes none for required.
+    fn check(&self) -> Result<(), clap::Error> {
+        let of_operations = [
+            ("--service", self.service.is_some()),
+            ("--p99", self.p99),
+            ("--p95", self.p95),
+        ];
+        match of_operations.iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) if self.trace.is_some() => {
+                let mut command = <Self as clap::Args>::augment_args(Command::new("why").bin_name("spandrel why"));
+                let message =
+                    format!("{option} belongs to --operation <NAME> and says nothing of a trace: leave it out");
+                Err(command.error(ErrorKind::ArgumentConflict, message))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn written<T: Serialize>(explained: &T, format: Format, text: impl FnOnce() -> String) -> anyhow::Result<String> {

@@ -3,6 +3,8 @@
 //! The table `running_functions` divides the running time of all requests of an operation and window by samples. It says
 //! nothing of a single request, so what is told here is always of all of them, and says by how many samples.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::super::answers::Value;
@@ -45,27 +47,32 @@ pub(super) struct Function {
     pub(super) samples: i64,
 }
 
-/// By layer, of all windows, or of those in which a request began that starts in `[from_ns, to_ns]`.
+/// Service and operation, by which requests are summed up.
+pub(super) type Group = (String, String);
+
+/// What each of `groups` ran, by layer: in all windows, or in those in which a request began that starts in
+/// `[from_ns, to_ns]`.
 ///
 /// # Errors
 /// The table cannot be read.
 pub(super) async fn load(
     tables: &Tables<'_>,
-    (service, operation): (&str, &str),
-    starts: Option<(i64, i64)>,
-) -> anyhow::Result<Vec<Ran>> {
-    let windows = starts.map_or_else(String::new, |(from_ns, to_ns)| {
-        format!("AND window_start_ns <= {to_ns} AND window_start_ns + window_ns > {from_ns}")
-    });
+    groups: &BTreeMap<Group, Option<(i64, i64)>>,
+) -> anyhow::Result<BTreeMap<Group, Vec<Ran>>> {
+    let mut found: BTreeMap<Group, Vec<Ran>> = groups.keys().map(|group| (group.clone(), Vec::new())).collect();
+    if groups.is_empty() {
+        return Ok(found);
+    }
+    let conditions: Vec<String> = groups.iter().map(condition).collect();
     let sql = format!(
-        "SELECT layer, function_layer, function, sum(n_samples), sum(ns) FROM running_functions \
-         WHERE service_name = {} AND operation = {} {windows} GROUP BY 1, 2, 3 ORDER BY 1, 5 DESC, 2, 3",
-        literal(service),
-        literal(operation)
+        "SELECT service_name, operation, layer, function_layer, function, sum(n_samples), sum(ns) FROM running_functions \
+         WHERE {} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 7 DESC, 4, 5",
+        conditions.join(" OR ")
     );
-    let mut layers: Vec<Ran> = Vec::new();
     for row in tables.rows(&sql).await? {
         let [
+            Value::Text(service),
+            Value::Text(operation),
             Value::Text(layer),
             Value::Text(function_layer),
             Value::Text(function),
@@ -75,38 +82,39 @@ pub(super) async fn load(
         else {
             return Err(other_types());
         };
-        if layers.last().is_none_or(|last| last.layer != *layer) {
-            layers.push(Ran {
-                layer: layer.clone(),
-                ns: 0,
-                samples: 0,
-                functions: Vec::new(),
-            });
-        }
-        let Some(ran) = layers.last_mut() else { continue };
-        ran.ns += ns;
-        ran.samples += samples;
-        ran.functions.push(Function {
+        let layers = found.entry((service.clone(), operation.clone())).or_default();
+        let function = Function {
             function: function.clone(),
             function_layer: function_layer.clone(),
             ns: *ns,
             samples: *samples,
-        });
+        };
+        match layers.last_mut().filter(|last| last.layer == *layer) {
+            Some(ran) => ran.add(function),
+            None => layers.push(Ran::of(layer, function)),
+        }
     }
-    Ok(layers)
+    Ok(found)
 }
 
-/// Gives each cause what was run in its layer. What is known of all layers together goes to the first one without more.
+fn condition(((service, operation), starts): (&Group, &Option<(i64, i64)>)) -> String {
+    let windows = starts.map_or_else(String::new, |(from_ns, to_ns)| {
+        format!(" AND window_start_ns <= {to_ns} AND window_start_ns + window_ns > {from_ns}")
+    });
+    let (service, operation) = (literal(service), literal(operation));
+    format!("(service_name = {service} AND operation = {operation}{windows})")
+}
+
+/// Gives each cause what was run in its layer.
 pub(super) fn by_cause<'a>(layers: &[Ran], causes: impl Iterator<Item = &'a Cause>) -> Vec<Option<Ran>> {
-    let mut of_all = layers.iter().find(|ran| ran.layer.is_empty());
-    let ran = |cause: &Cause| {
-        if !is_own_running(cause) {
-            return None;
-        }
-        let of_layer = layers.iter().find(|ran| ran.layer == cause.layer);
-        of_layer.or_else(|| of_all.take()).cloned()
-    };
+    let of_layer = |cause: &Cause| layers.iter().find(|ran| ran.layer == cause.layer);
+    let ran = |cause: &Cause| of_layer(cause).filter(|_| is_own_running(cause)).cloned();
     causes.map(ran).collect()
+}
+
+/// What was run by samples that tell requests apart and not their layers.
+pub(super) fn in_all_layers(layers: &[Ran]) -> Option<Ran> {
+    layers.iter().find(|ran| ran.layer.is_empty()).cloned()
 }
 
 /// Whether the request itself ran, or a goroutine of its trace.
@@ -125,11 +133,25 @@ pub(super) fn is_large(running_ns: i64, of_ns: i64) -> bool {
 }
 
 impl Ran {
-    /// `96 CPU samples of all GET /report`: what divides the time. Without a layer it says that, too.
+    fn of(layer: &str, function: Function) -> Self {
+        Self {
+            layer: layer.to_owned(),
+            ns: function.ns,
+            samples: function.samples,
+            functions: vec![function],
+        }
+    }
+
+    fn add(&mut self, function: Function) {
+        self.ns += function.ns;
+        self.samples += function.samples;
+        self.functions.push(function);
+    }
+
+    /// `96 CPU samples of all GET /report`: what divides the time.
     pub(super) fn evidence(&self, operation: &str) -> String {
-        let layers = if self.layer.is_empty() { ", in all layers" } else { "" };
         let samples = counted(self.samples.unsigned_abs(), "CPU sample");
-        format!("{samples} of all {operation}{layers}")
+        format!("{samples} of all {operation}")
     }
 
     /// The functions with the most time, and one entry for the rest: name, time.
@@ -257,8 +279,16 @@ mod tests {
         let functions: Vec<Option<&str>> = (found.iter())
             .map(|ran| ran.as_ref().map(|ran| ran.functions[0].function.as_str()))
             .collect();
-        assert_eq!(functions, [None, None, Some("main.old"), None, Some("main.query")]);
-        assert_eq!(layers[0].evidence("GET /"), "9 CPU samples of all GET /, in all layers");
+        assert_eq!(functions, [None, None, None, None, Some("main.query")]);
+    }
+
+    #[test]
+    fn functions_of_unknown_layers_go_to_no_cause() {
+        let layers = [ran("", &[("main.old", "", 90), ("pgx.Query", "db", 10)])];
+        assert_eq!(by_cause(&layers, [cause("handler", "running", "same")].iter()), [None]);
+        let ran = in_all_layers(&layers).unwrap();
+        assert_eq!(ran.listed(), "main.old 90 ns (90.0 %), pgx.Query [db] 10 ns (10.0 %)");
+        assert_eq!(in_all_layers(&layers[1..]), None);
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(super) struct Explained {
     bands: [ShownBand; 3],
     /// Sorted by their part of the gap, which sum to it.
     causes: Vec<Part>,
+    /// What all requests ran, slow or not, by samples that do not tell layers apart.
+    ran_in_all_layers: Option<Ran>,
     /// Slow requests that are most like the mean of the slow ones.
     examples: Vec<Example>,
     /// For how long other goroutines than their own ran for the requests near the percentile, mean of them. In the root view
@@ -88,7 +90,7 @@ struct Part {
     interval: Option<Interval>,
     /// Mean time in it of the requests of each band.
     mean_ns: [i64; 3],
-    /// Of running time what all requests ran, slow or not, if samples say so.
+    /// Of running time what all requests ran in its layer, slow or not, if samples say so.
     ran: Option<Ran>,
 }
 

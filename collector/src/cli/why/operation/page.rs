@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::super::DEFAULT_DATA;
+use super::super::ran::{Ran, is_own_running};
 use super::{Explained, Interval, Part};
 use crate::report::columns::Columns;
 use crate::report::duration::human;
@@ -44,36 +45,40 @@ pub(in super::super) fn render(explained: &Explained, data: &Path, terminal: Ter
     page
 }
 
-/// Under each cause that is much running time the functions that were seen to run.
+/// Of each cause that is much running time, and of all running time together, the functions that were seen to run.
 fn functions(explained: &Explained, terminal: Terminal) -> String {
     let of_ns = i128::from(explained.high().mean_ns);
-    let is_much = |part: &&Part| {
-        let longest_ns = part.mean_ns.into_iter().max().unwrap_or(0);
-        is_shown(explained, part) && 100 * i128::from(longest_ns) >= RAN_PERCENT_MIN * of_ns
+    let is_much = |ns: &i64| 100 * i128::from(*ns) >= RAN_PERCENT_MIN * of_ns;
+    let mut page = String::new();
+    for part in explained.causes.iter().filter(|part| is_shown(explained, part)) {
+        if let Some(ran) = part.ran.as_ref().filter(|_| part.mean_ns.iter().any(is_much)) {
+            page.push_str(&functions_of(ran, &part.cause.shown(), explained, terminal));
+        }
+    }
+    let running = |band: usize| {
+        let own = explained.causes.iter().filter(|part| is_own_running(&part.cause));
+        own.map(|part| part.mean_ns[band]).sum()
     };
+    let is_running_much = [0, 1, 2].map(running).iter().any(is_much);
+    if let Some(ran) = explained.ran_in_all_layers.as_ref().filter(|_| is_running_much) {
+        page.push_str(&functions_of(ran, "running in all layers", explained, terminal));
+    }
+    page
+}
+
+fn functions_of(ran: &Ran, what: &str, explained: &Explained, terminal: Terminal) -> String {
     let columns = Columns {
         text: 0,
         ends_in_text: true,
     };
-    let mut page = String::new();
-    for part in explained.causes.iter().filter(is_much) {
-        let Some(ran) = &part.ran else { continue };
-        let row = |(name, ns): (String, i64)| vec![share(ns, ran.ns), human(ns), name];
-        let rows: Vec<Vec<String>> = ran.told().into_iter().map(row).collect();
-        let heading = format!(
-            "What {} was, sampled: {}, slow and fast, divide the {} that those ran:",
-            part.cause.shown(),
-            ran.evidence(&explained.operation),
-            human(ran.ns)
-        );
-        let _ = write!(
-            page,
-            "\n{}\n{}",
-            wrapped(&heading, terminal.width, 0),
-            columns.render(&rows)
-        );
-    }
-    page
+    let row = |(name, ns): (String, i64)| vec![share(ns, ran.ns), human(ns), name];
+    let rows: Vec<Vec<String>> = ran.told().into_iter().map(row).collect();
+    let heading = format!(
+        "What {what} was, sampled: {}, slow and fast, divide the {} that those ran:",
+        ran.evidence(&explained.operation),
+        human(ran.ns)
+    );
+    format!("\n{}\n{}", wrapped(&heading, terminal.width, 0), columns.render(&rows))
 }
 
 /// What the columns are of.

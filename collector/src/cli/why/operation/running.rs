@@ -1,10 +1,12 @@
 //! What the running time of an operation's requests was spent on.
 
+use std::collections::BTreeMap;
+
 use spandrel_attribution::Band;
 use spandrel_model::View;
 
 use super::super::Tables;
-use super::super::ran::{self, by_cause, is_large, is_own_running, is_running};
+use super::super::ran::{self, by_cause, in_all_layers, is_large, is_own_running, is_running};
 use super::Explained;
 use super::load::Sums;
 use crate::report::duration::human;
@@ -20,11 +22,14 @@ pub(super) async fn add(
     high: &Band,
     explained: &mut Explained,
 ) -> anyhow::Result<()> {
-    let layers = ran::load(tables, (&explained.service, &explained.operation), None).await?;
+    let group = (explained.service.clone(), explained.operation.clone());
+    let mut found = ran::load(tables, &BTreeMap::from([(group.clone(), None)])).await?;
+    let layers = found.remove(&group).unwrap_or_default();
     let found = by_cause(&layers, explained.causes.iter().map(|part| &part.cause));
     for (part, ran) in explained.causes.iter_mut().zip(found) {
         part.ran = ran;
     }
+    explained.ran_in_all_layers = in_all_layers(&layers);
     let at = super::PERCENTS.iter().position(|percent| *percent == explained.percent);
     let mean_ns = |part: &super::Part| at.map_or(0, |at| part.mean_ns[at]);
     let running = explained.causes.iter().filter(|part| is_running(&part.cause));

@@ -20,7 +20,11 @@ type Spans = BTreeMap<(String, String), Span>;
 pub(super) async fn spans(tables: &Tables<'_>, trace_id: &str) -> anyhow::Result<Vec<Span>> {
     let mut spans = load_spans(tables, trace_id).await?;
     if spans.is_empty() {
-        bail!("no span of trace {trace_id} is in `{}`", tables.data.display());
+        bail!(
+            "no span of trace {trace_id} is in `{}`; of one that was sent just now there is in some seconds, when the collector has \
+             flushed it (`flush_interval`); --data names another directory of tables",
+            tables.data.display()
+        );
     }
     load_qualities(tables, trace_id, &mut spans).await?;
     load_cells(tables, trace_id, &mut spans).await?;

@@ -5,6 +5,7 @@
 //!    `---states--> states of their goroutines --places----> cells with places ---^
 //!           `----> and of those who woke them --culprits--> traces of those that held them up
 //!           `---running--> functions that requests like these ran
+//!           `--unjoined--> when those without cells will have some
 //! ```
 
 mod culprits;
@@ -14,9 +15,13 @@ mod page;
 mod places;
 mod running;
 mod states;
+mod unjoined;
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 use serde::Serialize;
+use spandrel_model::View;
 
 use super::Tables;
 use super::cause::Cause;
@@ -63,7 +68,9 @@ struct Span {
     exact_ns: i64,
     /// Of a request for how long other goroutines than its own ran for it.
     other_goroutines_running_ns: i64,
-    /// What its own goroutine did.
+    /// Of a request what all requests of its operation and window ran, by samples that do not tell layers apart.
+    ran_in_all_layers: Option<Ran>,
+    /// What its own goroutine did. Empty without attribution, or if another view was asked for; so is `root`.
     #[serde(rename = "self")]
     self_cells: Vec<Cell>,
     /// What it really waited for.
@@ -82,7 +89,7 @@ struct Cell {
     at: Option<Place>,
     /// The other request's trace, if that is known.
     by: Option<Blocker>,
-    /// Of running time of a request what all requests of its operation and window ran, if samples say so.
+    /// Of running time of a request what all requests of its operation and window ran in its layer, if samples say so.
     ran: Option<Ran>,
 }
 
@@ -101,11 +108,11 @@ struct Place {
     ns: i64,
 }
 
-/// Loads a trace.
+/// Loads a trace, with one of the views or both.
 ///
 /// # Errors
 /// The id is none, or no span of the trace is stored.
-pub(super) async fn explain(tables: &Tables<'_>, trace_id: &str) -> anyhow::Result<Explained> {
+pub(super) async fn explain(tables: &Tables<'_>, trace_id: &str, view: Option<View>) -> anyhow::Result<Explained> {
     ensure!(
         trace_id.len() == TRACE_ID_DIGITS && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()),
         "`{trace_id}` is no trace id: expected {TRACE_ID_DIGITS} hexadecimal digits; --operation takes the name of an operation"
@@ -117,6 +124,18 @@ pub(super) async fn explain(tables: &Tables<'_>, trace_id: &str) -> anyhow::Resu
         notes: Vec::new(),
     };
     places::locate(tables, &mut explained).await?;
-    running::add(tables, &mut explained).await?;
+    running::add(tables, &mut explained, view).await?;
+    explained.notes.extend(unjoined::note(&explained.spans, now_ns()));
+    match view {
+        Some(View::SelfView) => explained.spans.iter_mut().for_each(|span| span.root.clear()),
+        Some(View::Root) => explained.spans.iter_mut().for_each(|span| span.self_cells.clear()),
+        None => {}
+    }
     Ok(explained)
+}
+
+/// Nanoseconds since 1970.
+fn now_ns() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::super::ran::{Ran, is_own_running};
 use super::{Blocker, Cell, Explained, Place, Span};
 use crate::report::duration::human;
 use crate::report::meaning::legend;
@@ -22,8 +23,11 @@ const WHOLE_PERCENT: i32 = 95;
 const RAN_PERCENT_MIN: i128 = 5;
 
 /// What the rows of a span are.
-const VIEWS: &str = "self: what the span's own goroutine did, also in spans inside it; root: what it was really waiting \
-                     for; both: the two are the same";
+const VIEWS: [(&str, &str); 3] = [
+    ("self", "what the span's own goroutine did, also in spans inside it"),
+    ("root", "what it was really waiting for"),
+    ("both", "the two are the same"),
+];
 
 /// What functions are told of.
 const SAMPLES: &str = "CPU samples say what all requests of an operation ran in the same time, not what this one did";
@@ -38,35 +42,97 @@ pub(in super::super) fn render(explained: &Explained, terminal: Terminal) -> Str
         let indent = "  ".repeat(span.depth.min(DEPTH_SHOWN_MAX));
         page.push('\n');
         page.push_str(&heading(span, start_ns, &indent, terminal));
-        let views: &[(&str, &[Cell])] = match are_same(&span.self_cells, &span.root) {
-            true => &[("both", &span.self_cells)],
-            false => &[("self", &span.self_cells), ("root", &span.root)],
-        };
-        for (view, cells) in views {
+        for (view, cells) in views(span) {
             page.push_str(&lines(view, cells, span, &indent, terminal));
         }
+        if let Some(ran) = span.shown_in_all_layers() {
+            let (evidence, functions) = (ran.evidence(&span.operation), ran.listed());
+            let text = format!("running in all layers, by {evidence}: {functions}");
+            let text = wrapped(&text, terminal.width.saturating_sub(indent.len() + 2), 2);
+            text.lines()
+                .for_each(|line| page.push_str(&format!("{indent}  {line}\n")));
+        }
     }
-    let cells = spans.iter().flat_map(|span| span.self_cells.iter().chain(&span.root));
-    let legend = legend(cells.flat_map(|cell| cell.cause.states()));
-    if !legend.is_empty() {
-        let _ = writeln!(
-            page,
-            "\n{}\n{}",
-            wrapped(VIEWS, terminal.width, 0),
-            wrapped(&legend, terminal.width, 0)
-        );
+    let key = key(spans);
+    if !key.is_empty() {
+        page.push('\n');
     }
-    if spans
-        .iter()
-        .flat_map(|span| &span.self_cells)
-        .any(|cell| cell.ran.is_some())
-    {
-        let _ = writeln!(page, "{}", wrapped(SAMPLES, terminal.width, 0));
+    for line in key {
+        let _ = writeln!(page, "{}", wrapped(&line, terminal.width, 0));
     }
     for note in &explained.notes {
         let _ = writeln!(page, "\n{}", wrapped(note, terminal.width, 0));
     }
     page
+}
+
+/// What the words on the page mean, and only those.
+fn key(spans: &[Span]) -> Vec<String> {
+    let shown: Vec<(&str, &Span, &Cell)> = (spans.iter())
+        .flat_map(|span| views(span).into_iter().map(move |(view, cells)| (view, span, cells)))
+        .flat_map(|(view, span, cells)| shown_and_rest(cells, span).0.iter().map(move |cell| (view, span, cell)))
+        .collect();
+    if shown.is_empty() {
+        return Vec::new();
+    }
+    let is_shown = |view: &str| shown.iter().any(|(shown, ..)| *shown == view);
+    let views = VIEWS.iter().filter(|(view, _)| is_shown(view));
+    let views: Vec<String> = views.map(|(view, meaning)| format!("{view}: {meaning}")).collect();
+    let mut lines = vec![
+        views.join("; "),
+        legend(shown.iter().flat_map(|(_, _, cell)| cell.words())),
+    ];
+    let is_sampled = shown.iter().any(|(_, span, cell)| shown_ran(cell, span).is_some());
+    if is_sampled || spans.iter().any(|span| span.shown_in_all_layers().is_some()) {
+        lines.push(SAMPLES.to_owned());
+    }
+    lines
+}
+
+/// The views of a span that are shown: one if they say the same.
+fn views(span: &Span) -> Vec<(&'static str, &[Cell])> {
+    if are_same(&span.self_cells, &span.root) && !span.root.is_empty() {
+        return vec![("both", &span.self_cells)];
+    }
+    let views = [("self", span.self_cells.as_slice()), ("root", &span.root)];
+    views.into_iter().filter(|(_, cells)| !cells.is_empty()).collect()
+}
+
+/// The cells that have a line of their own, and the others.
+fn shown_and_rest<'a>(cells: &'a [Cell], span: &Span) -> (&'a [Cell], &'a [Cell]) {
+    let duration_ns = i128::from(span.duration_ns.max(1));
+    let is_large = |cell: &&Cell| 1_000 * i128::from(cell.ns) >= i128::from(SHOWN_PER_MILLE_MIN) * duration_ns;
+    let large = cells.iter().take_while(is_large).count();
+    cells.split_at(large.clamp(1, CELLS_SHOWN_MAX).min(cells.len()))
+}
+
+/// What was run in a cell, if that is much of the span.
+fn shown_ran<'a>(cell: &'a Cell, span: &Span) -> Option<&'a Ran> {
+    cell.ran.as_ref().filter(|_| is_much(cell.ns, span))
+}
+
+fn is_much(ns: i64, span: &Span) -> bool {
+    100 * i128::from(ns) >= RAN_PERCENT_MIN * i128::from(span.duration_ns)
+}
+
+impl Span {
+    /// What was run in all layers, if running is much of the span.
+    fn shown_in_all_layers(&self) -> Option<&Ran> {
+        let of_view = [&self.self_cells, &self.root]
+            .into_iter()
+            .find(|cells| !cells.is_empty())?;
+        let own = of_view.iter().filter(|cell| is_own_running(&cell.cause));
+        let running_ns = own.map(|cell| cell.ns).sum();
+        self.ran_in_all_layers.as_ref().filter(|_| is_much(running_ns, self))
+    }
+}
+
+impl Cell {
+    /// Words of states in what is told of it.
+    fn words(&self) -> impl Iterator<Item = &str> {
+        let behind_in = self.cause.culprit.as_ref().map(|_| self.sub_state.as_str());
+        self.cause.states().chain(behind_in)
+    }
 }
 
 /// What the span is, and what is known of its goroutine: on a line of its own if there is no room.
@@ -110,10 +176,7 @@ fn known(span: &Span) -> String {
 /// A line for each of the largest cells, and one for the rest; together the duration of the span.
 fn lines(view: &str, cells: &[Cell], span: &Span, indent: &str, terminal: Terminal) -> String {
     let duration_ns = span.duration_ns;
-    let is_large =
-        |cell: &Cell| 1_000 * i128::from(cell.ns) >= i128::from(SHOWN_PER_MILLE_MIN) * i128::from(duration_ns.max(1));
-    let large = cells.iter().take_while(|cell| is_large(cell)).count();
-    let (shown, rest) = cells.split_at(large.clamp(1, CELLS_SHOWN_MAX).min(cells.len()));
+    let (shown, rest) = shown_and_rest(cells, span);
     let columns = terminal.width / 12;
     let numbers = |label: &str, ns: i64, bar: String| {
         let gap = " ".repeat(columns - bar.chars().count());
@@ -149,9 +212,7 @@ fn told(cell: &Cell, span: &Span, width: usize) -> String {
     let by = |blocker: &Blocker| format!("{}by trace {}", part(blocker.ns, cell.ns), blocker.trace_id);
     let at = |place: &Place| format!("{}at {}", part(place.ns, cell.ns), place.frame.shown());
     let name = cell.cause.shown_with(&cell.sub_state);
-    let is_much = 100 * i128::from(cell.ns) >= RAN_PERCENT_MIN * i128::from(span.duration_ns);
-    let ran = cell.ran.as_ref().filter(|_| is_much);
-    let ran = ran.map(|ran| format!("by {}: {}", ran.evidence(&span.operation), ran.listed()));
+    let ran = shown_ran(cell, span).map(|ran| format!("by {}: {}", ran.evidence(&span.operation), ran.listed()));
     let parts: Vec<String> = [Some(name), cell.by.as_ref().map(by), cell.at.as_ref().map(at), ran]
         .into_iter()
         .flatten()
@@ -293,11 +354,45 @@ POST /reservations   shop   server   1.00 ms at +0   goroutine 7 (by user_task),
 
 self: what the span's own goroutine did, also in spans inside it; root: what it was really waiting
 for; both: the two are the same
-running: on a processor; runnable: ready, waits for a processor; mutex: waits for a sync.Mutex;
-network: waits for the network; unknown: nothing is recorded of the time
+running: on a processor; mutex: waits for a sync.Mutex; network: waits for the network; unknown:
+nothing is recorded of the time
 CPU samples say what all requests of an operation ran in the same time, not what this one did
 "
         );
+    }
+
+    #[test]
+    fn a_view_that_is_not_on_the_page_is_not_explained() {
+        let mut explained = explained();
+        explained.spans.iter_mut().for_each(|span| span.self_cells.clear());
+        let page = render(&explained, Terminal::PLAIN);
+        assert!(
+            page.contains("\n  root  900 us") && !page.contains("\n  self"),
+            "{page}"
+        );
+        assert!(
+            page.ends_with(
+                "\nroot: what it was really waiting for\n\
+                 running: on a processor; mutex: waits for a sync.Mutex; network: waits for the network; unknown:\n\
+                 nothing is recorded of the time\n"
+            ),
+            "{page}"
+        );
+        explained.spans.iter_mut().for_each(|span| span.root.clear());
+        let page = render(&explained, Terminal::PLAIN);
+        assert!(page.ends_with("not bound to a goroutine: not_recorded\n"), "{page}");
+    }
+
+    #[test]
+    fn functions_of_unknown_layers_stand_below_the_cells_of_their_request() {
+        let mut explained = explained();
+        let span = &mut explained.spans[0];
+        span.ran_in_all_layers = span.self_cells[1].ran.take();
+        let page = render(&explained, Terminal::PLAIN);
+        let line =
+            "\n  running in all layers, by 9 CPU samples of all POST /reservations: store.Query 900 ms (100.0 %)\n";
+        assert!(page.contains(line), "{page}");
+        assert!(page.ends_with("not what this one did\n"), "{page}");
     }
 
     #[test]
