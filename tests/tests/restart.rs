@@ -170,8 +170,8 @@ fn a_stopped_collector_recognizes_all_that_is_sent_again_and_changes_no_row() {
 }
 
 #[test]
-fn a_restart_that_takes_up_nothing_says_so() {
+fn a_first_start_says_that_there_is_nothing_to_take_up() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = start(dir.path(), "1s");
-    first.wait_for_log(&["attribution starts with nothing"], LIMIT);
+    first.wait_for_log(&["INFO", "attribution begins afresh"], LIMIT);
 }
