@@ -21,8 +21,8 @@ pub(super) async fn spans(tables: &Tables<'_>, trace_id: &str) -> anyhow::Result
     let mut spans = load_spans(tables, trace_id).await?;
     if spans.is_empty() {
         bail!(
-            "no span of trace {trace_id} is in `{}`; of one that was sent just now there is in some seconds, when the collector has \
-             flushed it (`flush_interval`); --data names another directory of tables",
+            "no span of trace {trace_id} is in `{}`: if it was sent just now, try again in some seconds, when the collector has \
+             flushed it (`flush_interval`); else --data names another directory of tables",
             tables.data.display()
         );
     }
