@@ -5,6 +5,7 @@ use foldhash::HashMap;
 use spandrel_model::Layer;
 
 use crate::Rules;
+use crate::layer_finder::LayerFinder;
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stack_layers::may_refine;
 
@@ -26,28 +27,22 @@ pub(crate) struct Layering {
 
 impl Layering {
     pub(crate) fn new(spans: &SpanSet<'_>, rules: &Rules) -> Self {
-        let mut layers = rules.stack_layers.layers().to_vec();
-        let numbered = layers.iter().cloned().zip(0..);
-        let mut numbers: HashMap<Layer, LayerNumber> = numbered.collect();
-        let limit = numbers.len() + LAYERS_MAX;
-        let (of_span, refined) = (0..spans.len())
-            .map(|span| {
-                let span = spans.span(span);
-                let said = rules.layers.layer_of(span);
-                let layer = match numbers.len() < limit || numbers.contains_key(&said) {
-                    true => said,
-                    false => rules.layers.named_layer_of(span),
-                };
-                let number = *numbers.entry(layer).or_insert_with_key(|layer| {
-                    layers.push(layer.clone());
-                    layers.len() - 1
-                });
-                (number, may_refine(span, &layers[number]))
-            })
-            .unzip();
+        let said = Said::by(spans, rules);
+        let mut layers = Layers::new(rules.stack_layers.layers());
+        let limit = layers.names.len() + LAYERS_MAX;
+        let mut refined = said.refined;
+        let of_span = (0..spans.len()).map(|span| {
+            let said = &said.layers.names[said.of_span[span]];
+            if layers.names.len() < limit || layers.numbers.contains_key(said) {
+                return layers.number(said);
+            }
+            let layer = rules.layers.named_layer_of(spans.span(span));
+            refined[span] = may_refine(spans.span(span), &layer);
+            layers.number(&layer)
+        });
         Self {
-            layers,
-            of_span,
+            of_span: of_span.collect(),
+            layers: layers.names,
             refined,
         }
     }
@@ -70,5 +65,54 @@ impl Layering {
     /// `stack_layer`, if stacks may name the layer of time that `span` owns.
     pub(crate) fn refinement(&self, span: SpanIndex, stack_layer: Option<LayerNumber>) -> Option<LayerNumber> {
         stack_layer.filter(|_| self.refined[span])
+    }
+}
+
+/// Layers, each with a number.
+struct Layers {
+    names: Vec<Layer>,
+    numbers: HashMap<Layer, LayerNumber>,
+}
+
+impl Layers {
+    fn new(layers: &[Layer]) -> Self {
+        Self {
+            names: layers.to_vec(),
+            numbers: layers.iter().cloned().zip(0..).collect(),
+        }
+    }
+
+    fn number(&mut self, layer: &Layer) -> LayerNumber {
+        if let Some(number) = self.numbers.get(layer) {
+            return *number;
+        }
+        self.numbers.insert(layer.clone(), self.names.len());
+        self.names.push(layer.clone());
+        self.names.len() - 1
+    }
+}
+
+/// The layers of the spans by the rules, however many there are.
+struct Said {
+    layers: Layers,
+    of_span: Vec<LayerNumber>,
+    refined: Vec<bool>,
+}
+
+impl Said {
+    fn by(spans: &SpanSet<'_>, rules: &Rules) -> Self {
+        let mut said = Self {
+            layers: Layers::new(&[]),
+            of_span: vec![0; spans.len()],
+            refined: vec![false; spans.len()],
+        };
+        let mut finder = LayerFinder::new(&rules.layers);
+        for index in spans.as_given() {
+            let span = spans.span(index);
+            let layer = finder.layer_of(span);
+            said.of_span[index] = said.layers.number(&layer);
+            said.refined[index] = may_refine(span, &layer);
+        }
+        said
     }
 }

@@ -94,7 +94,20 @@ impl LayerRules {
 
 impl LayerRule {
     fn layer_of(&self, span: &Span) -> Option<Layer> {
-        if !self.when.iter().all(|condition| condition.holds(span)) {
+        self.is_open_to(span).then(|| self.layer_by_attributes(span))?
+    }
+
+    /// Whether the rule fits the span but for its attributes. That is so for all spans of its kind, scope and name, or for
+    /// none.
+    pub(crate) fn is_open_to(&self, span: &Span) -> bool {
+        let mut of_name = self.when.iter().filter(|condition| !condition.is_of_attributes());
+        of_name.all(|condition| condition.holds(span))
+    }
+
+    /// The layer, if the rule fits the attributes of the span, to which it [is open](Self::is_open_to).
+    pub(crate) fn layer_by_attributes(&self, span: &Span) -> Option<Layer> {
+        let mut of_attributes = self.when.iter().filter(|condition| condition.is_of_attributes());
+        if !of_attributes.all(|condition| condition.holds(span)) {
             return None;
         }
         match &self.layer {
@@ -111,6 +124,10 @@ pub(crate) fn said_layer(span: &Span, key: &str) -> Option<Layer> {
 }
 
 impl Condition {
+    fn is_of_attributes(&self) -> bool {
+        matches!(self, Self::Attribute { .. })
+    }
+
     fn holds(&self, span: &Span) -> bool {
         match self {
             Self::Kind(kinds) => kinds.contains(&span.kind),
