@@ -133,14 +133,14 @@ impl<'a> Analysis<'a> {
     /// its creator, else none.
     pub fn owner_at(&self, task: TaskId, at: UnixNanos) -> Option<SpanKey> {
         let owner = self.owners.at(&self.spans, &self.timeline, task, at)?;
-        Some(SpanKey::of(self.spans.span(owner)))
+        Some(self.spans.key(owner))
     }
 
     /// The stretches in which a span bound to `task` owns it, in the order of time, without overlap. A stretch may be
     /// followed by another one of the same span.
     pub fn owned(&self, task: TaskId) -> Vec<(Interval, SpanKey)> {
         let pieces = self.owners.find(task).map_or(&[][..], |task| self.owners.pieces(task));
-        let key = |span: SpanIndex| SpanKey::of(self.spans.span(span));
+        let key = |span: SpanIndex| self.spans.key(span);
         pieces.iter().map(|piece| (piece.interval, key(piece.span))).collect()
     }
 
@@ -160,8 +160,8 @@ impl<'a> Analysis<'a> {
     pub fn self_cells(&self) -> Vec<(SpanKey, Vec<Cell>)> {
         let cells = self.evidences().cells().into_iter().enumerate();
         cells
-            .filter(|(span, _)| self.spans.node(*span).emits)
-            .map(|(span, cells)| (SpanKey::of(self.spans.span(span)), cells))
+            .filter(|(span, _)| self.spans.emits(*span))
+            .map(|(span, cells)| (self.spans.key(span), cells))
             .collect()
     }
 
@@ -176,7 +176,7 @@ impl<'a> Analysis<'a> {
             ..Attributed::default()
         };
         for (span, (mut cells, root_cells)) in self.evidences().cells().into_iter().zip(root_cells).enumerate() {
-            if !self.spans.node(span).emits {
+            if !self.spans.emits(span) {
                 continue;
             }
             cells.extend(root_cells);

@@ -1,11 +1,10 @@
 //! The layers of the spans of one process, by number, so that they compare fast; and the layer of an instant, which is
 //! that of the span that owns the task, or that of the library in which the task stands.
 
-use foldhash::HashMap;
 use spandrel_model::Layer;
 
 use crate::Rules;
-use crate::layer_finder::LayerFinder;
+use crate::layer_finder::{LayerFinder, Layers};
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stack_layers::may_refine;
 
@@ -20,6 +19,8 @@ const LAYERS_MAX: usize = 256;
 /// Layers by number. Those of [`StackLayers`](crate::StackLayers) come first, under the numbers that they have there.
 pub(crate) struct Layering {
     layers: Vec<Layer>,
+    // By layer: how many have a name that comes before.
+    places: Vec<usize>,
     of_span: Vec<LayerNumber>,
     // By span: whether stacks may name the layer of its time.
     refined: Vec<bool>,
@@ -27,29 +28,39 @@ pub(crate) struct Layering {
 
 impl Layering {
     pub(crate) fn new(spans: &SpanSet<'_>, rules: &Rules) -> Self {
-        let said = Said::by(spans, rules);
+        let mut said = Said::by(spans, rules);
         let mut layers = Layers::new(rules.stack_layers.layers());
         let limit = layers.names.len() + LAYERS_MAX;
-        let mut refined = said.refined;
+        let mut numbers = vec![None; said.layers.names.len()];
         let of_span = (0..spans.len()).map(|span| {
-            let said = &said.layers.names[said.of_span[span]];
-            if layers.names.len() < limit || layers.numbers.contains_key(said) {
-                return layers.number(said);
+            let (known, layer) = (&mut numbers[said.of_span[span]], &said.layers.names[said.of_span[span]]);
+            *known = known.or_else(|| layers.find(layer));
+            if known.is_none() && layers.names.len() < limit {
+                *known = Some(layers.number(layer));
             }
-            let layer = rules.layers.named_layer_of(spans.span(span));
-            refined[span] = may_refine(spans.span(span), &layer);
-            layers.number(&layer)
+            known.unwrap_or_else(|| {
+                let layer = rules.layers.named_layer_of(spans.span(span));
+                said.refined[span] = may_refine(spans.span(span), &layer);
+                layers.number(&layer)
+            })
         });
+        let of_span = of_span.collect();
         Self {
-            of_span: of_span.collect(),
+            places: places(&layers.names),
             layers: layers.names,
-            refined,
+            of_span,
+            refined: said.refined,
         }
     }
 
     /// The layer with this number.
     pub(crate) fn layer(&self, number: LayerNumber) -> &Layer {
         &self.layers[number]
+    }
+
+    /// Place of the layer in the order of names.
+    pub(crate) fn place(&self, number: LayerNumber) -> usize {
+        self.places[number]
     }
 
     /// The layer of the span itself.
@@ -68,28 +79,14 @@ impl Layering {
     }
 }
 
-/// Layers, each with a number.
-struct Layers {
-    names: Vec<Layer>,
-    numbers: HashMap<Layer, LayerNumber>,
-}
-
-impl Layers {
-    fn new(layers: &[Layer]) -> Self {
-        Self {
-            names: layers.to_vec(),
-            numbers: layers.iter().cloned().zip(0..).collect(),
-        }
+fn places(layers: &[Layer]) -> Vec<usize> {
+    let mut sorted: Vec<LayerNumber> = (0..layers.len()).collect();
+    sorted.sort_unstable_by_key(|number| &layers[*number]);
+    let mut places = vec![0; layers.len()];
+    for (place, number) in sorted.into_iter().enumerate() {
+        places[number] = place;
     }
-
-    fn number(&mut self, layer: &Layer) -> LayerNumber {
-        if let Some(number) = self.numbers.get(layer) {
-            return *number;
-        }
-        self.numbers.insert(layer.clone(), self.names.len());
-        self.names.push(layer.clone());
-        self.names.len() - 1
-    }
+    places
 }
 
 /// The layers of the spans by the rules, however many there are.
@@ -101,18 +98,18 @@ struct Said {
 
 impl Said {
     fn by(spans: &SpanSet<'_>, rules: &Rules) -> Self {
-        let mut said = Self {
-            layers: Layers::new(&[]),
-            of_span: vec![0; spans.len()],
-            refined: vec![false; spans.len()],
-        };
         let mut finder = LayerFinder::new(&rules.layers);
+        let mut of_span = vec![0; spans.len()];
+        let mut refined = vec![false; spans.len()];
         for index in spans.as_given() {
             let span = spans.span(index);
-            let layer = finder.layer_of(span);
-            said.of_span[index] = said.layers.number(&layer);
-            said.refined[index] = may_refine(span, &layer);
+            of_span[index] = finder.layer_of(span);
+            refined[index] = may_refine(span, &finder.layers.names[of_span[index]]);
         }
-        said
+        Self {
+            layers: finder.layers,
+            of_span,
+            refined,
+        }
     }
 }

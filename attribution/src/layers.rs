@@ -94,7 +94,8 @@ impl LayerRules {
 
 impl LayerRule {
     fn layer_of(&self, span: &Span) -> Option<Layer> {
-        self.is_open_to(span).then(|| self.layer_by_attributes(span))?
+        let fits = self.is_open_to(span) && self.fits_attributes(span);
+        fits.then(|| self.layer.of(span))?
     }
 
     /// Whether the rule fits the span but for its attributes. That is so for all spans of its kind, scope and name, or for
@@ -104,15 +105,19 @@ impl LayerRule {
         of_name.all(|condition| condition.holds(span))
     }
 
-    /// The layer, if the rule fits the attributes of the span, to which it [is open](Self::is_open_to).
-    pub(crate) fn layer_by_attributes(&self, span: &Span) -> Option<Layer> {
+    /// Whether the rule fits the attributes of the span.
+    pub(crate) fn fits_attributes(&self, span: &Span) -> bool {
         let mut of_attributes = self.when.iter().filter(|condition| condition.is_of_attributes());
-        if !of_attributes.all(|condition| condition.holds(span)) {
-            return None;
-        }
-        match &self.layer {
-            LayerSource::Named(layer) => Some(layer.clone()),
-            LayerSource::Attribute(key) => said_layer(span, key),
+        of_attributes.all(|condition| condition.holds(span))
+    }
+}
+
+impl LayerSource {
+    /// The layer for `span`; `None` if the span does not name one.
+    pub(crate) fn of(&self, span: &Span) -> Option<Layer> {
+        match self {
+            Self::Named(layer) => Some(layer.clone()),
+            Self::Attribute(key) => said_layer(span, key),
         }
     }
 }

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use spandrel_model::{Interval, TaskId, TaskKind, UnixNanos};
 
-use crate::spans::{SpanIndex, SpanKey, SpanSet};
+use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
 use crate::timeline::{LineIndex, Timeline};
 
@@ -252,7 +252,7 @@ fn by_rank(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
     let start = |span: &SpanIndex| spans.span(*span).interval.start();
     let mut ranked: Vec<SpanIndex> = (0..spans.len()).collect();
     for together in ranked.chunk_by_mut(|left, right| start(left) == start(right)) {
-        together.sort_unstable_by_key(|span| (spans.node(*span).depth, SpanKey::of(spans.span(*span))));
+        together.sort_unstable_by_key(|span| (spans.node(*span).depth, spans.key(*span)));
     }
     ranked
 }

@@ -43,6 +43,8 @@ pub(crate) type SpanIndex = usize;
 /// arrival.
 pub(crate) struct SpanSet<'a> {
     nodes: Vec<SpanNode<'a>>,
+    // By span: whether it yields rows.
+    emits: Vec<bool>,
     by_key: HashMap<SpanKey, SpanIndex>,
     as_given: Vec<SpanIndex>,
     // Children of node n: children[first_child[n]..first_child[n + 1]].
@@ -54,13 +56,11 @@ pub(crate) struct SpanSet<'a> {
 pub(crate) struct SpanNode<'a> {
     pub(crate) span: &'a Span,
     interval: Interval,
-    trace_id: TraceId,
+    key: SpanKey,
     /// Parent in the same process.
     pub(crate) parent: Option<SpanIndex>,
     /// Distance from its root in the process.
     pub(crate) depth: u32,
-    /// Whether it yields rows.
-    pub(crate) emits: bool,
     /// Whether work enters the process with it.
     pub(crate) is_request: bool,
 }
@@ -79,41 +79,42 @@ impl SpanNode<'_> {
 
 impl<'a> SpanSet<'a> {
     pub(crate) fn new(spans: &ProcessSpans<'a>) -> Self {
-        let yielding = spans.spans.iter().map(|span| (*span, true));
-        let context = spans.context.iter().map(|span| (*span, false));
-        let given: Vec<(&'a Span, bool)> = yielding.chain(context).collect();
-        let keys: Vec<SpanKey> = given.iter().map(|(span, _)| SpanKey::of(span)).collect();
-        let mut sorted: Vec<(Interval, u32)> = (given.iter().zip(0..))
-            .map(|((span, _), place)| (span.interval, place))
-            .collect();
+        let all = || spans.spans.iter().chain(&spans.context);
+        let emits = |place: u32| (place as usize) < spans.spans.len();
+        let keys: Vec<SpanKey> = all().map(|span| SpanKey::of(span)).collect();
+        let intervals = all().map(|span| span.interval);
+        let mut sorted: Vec<(Interval, u32)> = intervals.zip(0..).collect();
         sorted.sort_unstable_by(|left, right| {
-            let key = |place: u32| (keys[place as usize], given[place as usize].1);
+            let key = |place: u32| (keys[place as usize], emits(place));
             left.0.cmp(&right.0).then_with(|| key(left.1).cmp(&key(right.1)))
         });
 
         let mut set = Self {
-            nodes: Vec::with_capacity(given.len()),
-            by_key: HashMap::with_capacity(given.len()),
+            nodes: Vec::with_capacity(keys.len()),
+            emits: Vec::with_capacity(keys.len()),
+            by_key: HashMap::with_capacity(keys.len()),
             as_given: Vec::new(),
             first_child: Vec::new(),
             children: Vec::new(),
         };
-        let mut index_of = vec![None; given.len()];
+        let mut index_of = vec![None; keys.len()];
         for (interval, place) in sorted {
-            let (place, next) = (place as usize, set.nodes.len());
-            let (span, emits) = given[place];
+            let (emits, place, next) = (emits(place), place as usize, set.nodes.len());
             let index = *set.by_key.entry(keys[place]).or_insert(next);
-            match set.nodes.get_mut(index) {
-                Some(known) => known.emits &= emits,
+            match set.emits.get_mut(index) {
+                Some(known) => *known &= emits,
                 None => {
                     index_of[place] = Some(index);
+                    set.emits.push(emits);
                     set.nodes.push(SpanNode {
-                        span,
+                        span: match emits {
+                            true => spans.spans[place],
+                            false => spans.context[place - spans.spans.len()],
+                        },
                         interval,
-                        trace_id: keys[place].trace_id,
+                        key: keys[place],
                         parent: None,
                         depth: 0,
-                        emits,
                         is_request: false,
                     });
                 }
@@ -149,7 +150,17 @@ impl<'a> SpanSet<'a> {
 
     /// The trace of the span.
     pub(crate) fn trace_id(&self, index: SpanIndex) -> TraceId {
-        self.nodes[index].trace_id
+        self.nodes[index].key.trace_id
+    }
+
+    /// The identity of the span.
+    pub(crate) fn key(&self, index: SpanIndex) -> SpanKey {
+        self.nodes[index].key
+    }
+
+    /// Whether the span yields rows.
+    pub(crate) fn emits(&self, index: SpanIndex) -> bool {
+        self.emits[index]
     }
 
     pub(crate) fn find(&self, key: SpanKey) -> Option<SpanIndex> {

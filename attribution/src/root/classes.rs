@@ -90,7 +90,7 @@ impl OwnerClasses {
 
     /// Whether the class is of trace `trace_id`, that of a span that asked.
     pub(super) fn is_of(&self, spans: &SpanSet<'_>, owner: Owner, trace_id: TraceId) -> bool {
-        matches!(owner, Owner::OfTrace(_)) && spans.span(self.example(owner)).trace_id == trace_id
+        matches!(owner, Owner::OfTrace(_)) && spans.trace_id(self.example(owner)) == trace_id
     }
 }
 
