@@ -200,8 +200,7 @@ impl<'a> SpanSet<'a> {
     /// Finds parents, depths and children. A cycle of parents, which only corrupt input has, is cut where the walk
     /// closes it.
     fn link(&mut self) {
-        for place in 0..self.as_given.len() {
-            let index = self.as_given[place];
+        for index in 0..self.nodes.len() {
             let span = self.nodes[index].span;
             self.nodes[index].parent = span.parent_span_id.and_then(|span_id| {
                 self.find(SpanKey {
@@ -211,8 +210,8 @@ impl<'a> SpanSet<'a> {
             });
         }
         self.measure_depths();
-        for index in &self.as_given {
-            self.nodes[*index].is_request = self.nodes[*index].takes_request();
+        for node in &mut self.nodes {
+            node.is_request = node.takes_request();
         }
         let mut count = vec![0; self.nodes.len() + 1];
         for parent in self.nodes.iter().filter_map(|node| node.parent) {
