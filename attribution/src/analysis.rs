@@ -1,5 +1,7 @@
 //! The steps of attribution in order: merge the recordings, bind the spans, find the owners, give out the time.
 
+use std::sync::OnceLock;
+
 use spandrel_model::{
     Binding, BindingKind, Cell, CpuProfile, Evidence, Interval, State, TaskId, TaskRecording, UnixNanos, UnknownReason,
     View,
@@ -53,8 +55,8 @@ pub struct Analysis<'a> {
     owners: Owners,
     layers: Layering,
     calls: Calls,
-    classes: OwnerClasses,
-    helper_running_ns: Vec<i64>,
+    // Of the root view alone, made when that is asked for.
+    classes: OnceLock<OwnerClasses>,
     labeled_samples: LabeledSamples,
     chain_limit: u32,
 }
@@ -82,9 +84,7 @@ impl<'a> Analysis<'a> {
         let owners = Owners::new(&spans, &timeline, &bindings);
         done(Step::Owners);
         let layers = Layering::new(&spans, rules);
-        let helper_running_ns = helper_time(&spans, &timeline, &bindings, &owners);
         let calls = Calls::unknown(&spans);
-        let classes = OwnerClasses::new(&spans, &layers, &calls);
         done(Step::Layers);
         Self {
             spans,
@@ -93,8 +93,7 @@ impl<'a> Analysis<'a> {
             owners,
             layers,
             calls,
-            classes,
-            helper_running_ns,
+            classes: OnceLock::new(),
             labeled_samples: LabeledSamples::default(),
             chain_limit: rules.chain_limit,
         }
@@ -134,14 +133,14 @@ impl<'a> Analysis<'a> {
     /// its creator, else none.
     pub fn owner_at(&self, task: TaskId, at: UnixNanos) -> Option<SpanKey> {
         let owner = self.owners.at(&self.spans, &self.timeline, task, at)?;
-        Some(SpanKey::of(self.spans.span(owner)))
+        Some(self.spans.key(owner))
     }
 
     /// The stretches in which a span bound to `task` owns it, in the order of time, without overlap. A stretch may be
     /// followed by another one of the same span.
     pub fn owned(&self, task: TaskId) -> Vec<(Interval, SpanKey)> {
         let pieces = self.owners.find(task).map_or(&[][..], |task| self.owners.pieces(task));
-        let key = |span: SpanIndex| SpanKey::of(self.spans.span(span));
+        let key = |span: SpanIndex| self.spans.key(span);
         pieces.iter().map(|piece| (piece.interval, key(piece.span))).collect()
     }
 
@@ -161,14 +160,15 @@ impl<'a> Analysis<'a> {
     pub fn self_cells(&self) -> Vec<(SpanKey, Vec<Cell>)> {
         let cells = self.evidences().cells().into_iter().enumerate();
         cells
-            .filter(|(span, _)| self.spans.node(*span).emits)
-            .map(|(span, cells)| (SpanKey::of(self.spans.span(span)), cells))
+            .filter(|(span, _)| self.spans.emits(*span))
+            .map(|(span, cells)| (self.spans.key(span), cells))
             .collect()
     }
 
     /// The result for every span that yields rows.
     pub fn attributed(&self) -> Attributed {
         let (root_cells, walks) = self.root_view().cells();
+        let helper_running_ns = helper_time(&self.spans, &self.timeline, &self.bindings, &self.owners);
         let mut result = Attributed {
             spans: Vec::with_capacity(self.spans.len()),
             walks,
@@ -176,11 +176,11 @@ impl<'a> Analysis<'a> {
             ..Attributed::default()
         };
         for (span, (mut cells, root_cells)) in self.evidences().cells().into_iter().zip(root_cells).enumerate() {
-            if !self.spans.node(span).emits {
+            if !self.spans.emits(span) {
                 continue;
             }
             cells.extend(root_cells);
-            let attribution = self.attribution(span, cells);
+            let attribution = self.attribution(span, cells, helper_running_ns[span]);
             match conserved(&attribution) {
                 Ok(()) => result.spans.push(attribution),
                 Err(violation) => result.violations.push(violation),
@@ -203,7 +203,7 @@ impl<'a> Analysis<'a> {
 
     pub(crate) fn set_calls(&mut self, calls: Calls) {
         self.calls = calls;
-        self.classes = OwnerClasses::new(&self.spans, &self.layers, &self.calls);
+        self.classes = OnceLock::new();
     }
 
     fn evidences(&self) -> Evidences<'_> {
@@ -219,14 +219,14 @@ impl<'a> Analysis<'a> {
     pub(crate) fn root_view(&self) -> RootView<'_> {
         RootView {
             evidences: self.evidences(),
-            classes: &self.classes,
+            classes: (self.classes).get_or_init(|| OwnerClasses::new(&self.spans, &self.layers, &self.calls)),
             calls: &self.calls,
             chain_limit: self.chain_limit,
             culprits: Culprits::default(),
         }
     }
 
-    fn attribution(&self, index: SpanIndex, cells: Vec<Cell>) -> SpanAttribution {
+    fn attribution(&self, index: SpanIndex, cells: Vec<Cell>, helper_running_ns: i64) -> SpanAttribution {
         let node = self.spans.node(index);
         let span = node.span;
         let total = |view, wanted: &dyn Fn(&Cell) -> bool| {
@@ -258,7 +258,7 @@ impl<'a> Analysis<'a> {
             on_task: on_tasks.next(),
             handed_over: on_tasks.collect(),
             functions: self.functions(index),
-            helper_running_ns: self.helper_running_ns[index],
+            helper_running_ns,
             cells,
         }
     }

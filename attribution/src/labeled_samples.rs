@@ -123,7 +123,7 @@ fn in_order<'p>(profiles: &[&'p CpuProfile]) -> Vec<&'p CpuProfile> {
 /// Whether all of an emitted request lies in the window of a profile.
 fn covers(profile: &CpuProfile, spans: &SpanSet<'_>, request: SpanIndex) -> bool {
     let (interval, window) = (spans.interval(request), profile.window);
-    spans.node(request).emits && window.start() <= interval.start() && interval.end() <= window.end()
+    spans.emits(request) && window.start() <= interval.start() && interval.end() <= window.end()
 }
 
 /// Spans by the ids that labels have.

@@ -1,10 +1,10 @@
 //! The layers of the spans of one process, by number, so that they compare fast; and the layer of an instant, which is
 //! that of the span that owns the task, or that of the library in which the task stands.
 
-use foldhash::HashMap;
 use spandrel_model::Layer;
 
 use crate::Rules;
+use crate::layer_finder::{LayerFinder, Layers};
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stack_layers::may_refine;
 
@@ -19,6 +19,8 @@ const LAYERS_MAX: usize = 256;
 /// Layers by number. Those of [`StackLayers`](crate::StackLayers) come first, under the numbers that they have there.
 pub(crate) struct Layering {
     layers: Vec<Layer>,
+    // By layer: how many have a name that comes before.
+    places: Vec<usize>,
     of_span: Vec<LayerNumber>,
     // By span: whether stacks may name the layer of its time.
     refined: Vec<bool>,
@@ -26,35 +28,39 @@ pub(crate) struct Layering {
 
 impl Layering {
     pub(crate) fn new(spans: &SpanSet<'_>, rules: &Rules) -> Self {
-        let mut layers = rules.stack_layers.layers().to_vec();
-        let numbered = layers.iter().cloned().zip(0..);
-        let mut numbers: HashMap<Layer, LayerNumber> = numbered.collect();
-        let limit = numbers.len() + LAYERS_MAX;
-        let (of_span, refined) = (0..spans.len())
-            .map(|span| {
-                let span = spans.span(span);
-                let said = rules.layers.layer_of(span);
-                let layer = match numbers.len() < limit || numbers.contains_key(&said) {
-                    true => said,
-                    false => rules.layers.named_layer_of(span),
-                };
-                let number = *numbers.entry(layer).or_insert_with_key(|layer| {
-                    layers.push(layer.clone());
-                    layers.len() - 1
-                });
-                (number, may_refine(span, &layers[number]))
+        let mut said = Said::by(spans, rules);
+        let mut layers = Layers::new(rules.stack_layers.layers());
+        let limit = layers.names.len() + LAYERS_MAX;
+        let mut numbers = vec![None; said.layers.names.len()];
+        let of_span = (0..spans.len()).map(|span| {
+            let (known, layer) = (&mut numbers[said.of_span[span]], &said.layers.names[said.of_span[span]]);
+            *known = known.or_else(|| layers.find(layer));
+            if known.is_none() && layers.names.len() < limit {
+                *known = Some(layers.number(layer));
+            }
+            known.unwrap_or_else(|| {
+                let layer = rules.layers.named_layer_of(spans.span(span));
+                said.refined[span] = may_refine(spans.span(span), &layer);
+                layers.number(&layer)
             })
-            .unzip();
+        });
+        let of_span = of_span.collect();
         Self {
-            layers,
+            places: places(&layers.names),
+            layers: layers.names,
             of_span,
-            refined,
+            refined: said.refined,
         }
     }
 
     /// The layer with this number.
     pub(crate) fn layer(&self, number: LayerNumber) -> &Layer {
         &self.layers[number]
+    }
+
+    /// Place of the layer in the order of names.
+    pub(crate) fn place(&self, number: LayerNumber) -> usize {
+        self.places[number]
     }
 
     /// The layer of the span itself.
@@ -70,5 +76,40 @@ impl Layering {
     /// `stack_layer`, if stacks may name the layer of time that `span` owns.
     pub(crate) fn refinement(&self, span: SpanIndex, stack_layer: Option<LayerNumber>) -> Option<LayerNumber> {
         stack_layer.filter(|_| self.refined[span])
+    }
+}
+
+fn places(layers: &[Layer]) -> Vec<usize> {
+    let mut sorted: Vec<LayerNumber> = (0..layers.len()).collect();
+    sorted.sort_unstable_by_key(|number| &layers[*number]);
+    let mut places = vec![0; layers.len()];
+    for (place, number) in sorted.into_iter().enumerate() {
+        places[number] = place;
+    }
+    places
+}
+
+/// The layers of the spans by the rules, however many there are.
+struct Said {
+    layers: Layers,
+    of_span: Vec<LayerNumber>,
+    refined: Vec<bool>,
+}
+
+impl Said {
+    fn by(spans: &SpanSet<'_>, rules: &Rules) -> Self {
+        let mut finder = LayerFinder::new(&rules.layers);
+        let mut of_span = vec![0; spans.len()];
+        let mut refined = vec![false; spans.len()];
+        for index in spans.as_given() {
+            let span = spans.span(index);
+            of_span[index] = finder.layer_of(span);
+            refined[index] = may_refine(span, &finder.layers.names[of_span[index]]);
+        }
+        Self {
+            layers: finder.layers,
+            of_span,
+            refined,
+        }
     }
 }

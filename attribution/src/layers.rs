@@ -94,12 +94,30 @@ impl LayerRules {
 
 impl LayerRule {
     fn layer_of(&self, span: &Span) -> Option<Layer> {
-        if !self.when.iter().all(|condition| condition.holds(span)) {
-            return None;
-        }
-        match &self.layer {
-            LayerSource::Named(layer) => Some(layer.clone()),
-            LayerSource::Attribute(key) => said_layer(span, key),
+        let fits = self.is_open_to(span) && self.fits_attributes(span);
+        fits.then(|| self.layer.of(span))?
+    }
+
+    /// Whether the rule fits the span but for its attributes. That is so for all spans of its kind, scope and name, or for
+    /// none.
+    pub(crate) fn is_open_to(&self, span: &Span) -> bool {
+        let mut of_name = self.when.iter().filter(|condition| !condition.is_of_attributes());
+        of_name.all(|condition| condition.holds(span))
+    }
+
+    /// Whether the rule fits the attributes of the span.
+    pub(crate) fn fits_attributes(&self, span: &Span) -> bool {
+        let mut of_attributes = self.when.iter().filter(|condition| condition.is_of_attributes());
+        of_attributes.all(|condition| condition.holds(span))
+    }
+}
+
+impl LayerSource {
+    /// The layer for `span`; `None` if the span does not name one.
+    pub(crate) fn of(&self, span: &Span) -> Option<Layer> {
+        match self {
+            Self::Named(layer) => Some(layer.clone()),
+            Self::Attribute(key) => said_layer(span, key),
         }
     }
 }
@@ -111,6 +129,10 @@ pub(crate) fn said_layer(span: &Span, key: &str) -> Option<Layer> {
 }
 
 impl Condition {
+    fn is_of_attributes(&self) -> bool {
+        matches!(self, Self::Attribute { .. })
+    }
+
     fn holds(&self, span: &Span) -> bool {
         match self {
             Self::Kind(kinds) => kinds.contains(&span.kind),

@@ -113,6 +113,7 @@ mod glob;
 mod helper_time;
 mod inferred;
 mod labeled_samples;
+mod layer_finder;
 mod layering;
 mod layers;
 mod ledger;

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use spandrel_model::{Interval, TaskId, TaskKind, UnixNanos};
 
-use crate::spans::{SpanIndex, SpanKey, SpanSet};
+use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
 use crate::timeline::{LineIndex, Timeline};
 
@@ -83,24 +83,27 @@ pub(crate) struct OwnedTask {
 
 impl Owners {
     pub(crate) fn new(spans: &SpanSet<'_>, timeline: &Timeline, bindings: &Bindings) -> Self {
-        let stretches = |span: SpanIndex| {
-            let stretches = bindings.stretches(spans, span);
-            stretches.map(move |Stretch { task, interval }| (task, BoundSpan { span, interval }))
-        };
-        let mut bound: Vec<(TaskId, BoundSpan)> = by_rank(spans).into_iter().flat_map(stretches).collect();
-        bound.sort_by_key(|(task, _)| *task);
+        let (mut stretches, mut by_task) = (Vec::new(), Vec::new());
+        for span in by_rank(spans) {
+            for Stretch { task, interval } in bindings.stretches(spans, span) {
+                by_task.push((task, stretches.len()));
+                stretches.push(BoundSpan { span, interval });
+            }
+        }
+        by_task.sort_unstable();
         let mut owners = Self {
             tasks: Vec::new(),
-            pieces: Vec::new(),
-            bound: bound.iter().map(|(_, bound)| *bound).collect(),
+            pieces: Vec::with_capacity(stretches.len()),
+            bound: by_task.iter().map(|(_, stretch)| stretches[*stretch]).collect(),
             on_line: Vec::new(),
         };
-        let mut first = 0;
-        for same in bound.chunk_by(|left, right| left.0 == right.0) {
+        drop(stretches);
+        let (mut first, mut sweep) = (0, Sweep::default());
+        for same in by_task.chunk_by(|left, right| left.0 == right.0) {
             let range = first..first + same.len();
             first = range.end;
             let pieces = owners.pieces.len();
-            sweep(&owners.bound[range.clone()], &mut owners.pieces);
+            sweep.sweep(&owners.bound[range.clone()], &mut owners.pieces);
             owners.tasks.push(OwnedTask {
                 task: same[0].0,
                 line: None,
@@ -249,36 +252,51 @@ fn by_rank(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
     let start = |span: &SpanIndex| spans.span(*span).interval.start();
     let mut ranked: Vec<SpanIndex> = (0..spans.len()).collect();
     for together in ranked.chunk_by_mut(|left, right| start(left) == start(right)) {
-        together.sort_unstable_by_key(|span| (spans.node(*span).depth, SpanKey::of(spans.span(*span))));
+        together.sort_unstable_by_key(|span| (spans.node(*span).depth, spans.key(*span)));
     }
     ranked
 }
 
-/// Appends the owned pieces of one task, whose stretches come sorted by rank.
-fn sweep(bound: &[BoundSpan], pieces: &mut Vec<OwnedPiece>) {
-    let interval = |rank: usize| bound[rank].interval;
-    let mut boundaries: Vec<UnixNanos> = (0..bound.len())
-        .flat_map(|rank| [interval(rank).start(), interval(rank).end()])
-        .collect();
-    boundaries.sort_unstable();
-    boundaries.dedup();
-    // In the order of rank already, but for spans that come from another task.
-    let mut opening: Vec<usize> = (0..bound.len()).collect();
-    opening.sort_by_key(|rank| interval(*rank).start());
-    let mut opening = opening.into_iter().peekable();
-    let mut open: BinaryHeap<usize> = BinaryHeap::new();
-    for pair in boundaries.windows(2) {
-        while let Some(rank) = opening.next_if(|rank| interval(*rank).start() <= pair[0]) {
-            open.push(rank);
-        }
-        while open.peek().is_some_and(|rank| interval(*rank).end() <= pair[0]) {
-            open.pop();
-        }
-        if let (Some(rank), Some(interval)) = (open.peek(), Interval::new(pair[0], pair[1])) {
-            pieces.push(OwnedPiece {
-                interval,
-                span: bound[*rank].span,
-            });
+/// Finds the owned pieces of one task after the other.
+#[derive(Default)]
+struct Sweep {
+    boundaries: Vec<UnixNanos>,
+    // Positions among the stretches of the task, by start.
+    opening: Vec<usize>,
+    // The same of those that are open, or have ended without having been looked at.
+    open: BinaryHeap<usize>,
+}
+
+impl Sweep {
+    /// Appends the owned pieces of one task, whose stretches come sorted by rank.
+    fn sweep(&mut self, bound: &[BoundSpan], pieces: &mut Vec<OwnedPiece>) {
+        let interval = |rank: usize| bound[rank].interval;
+        self.boundaries.clear();
+        let borders = bound
+            .iter()
+            .flat_map(|bound| [bound.interval.start(), bound.interval.end()]);
+        self.boundaries.extend(borders);
+        self.boundaries.sort_unstable();
+        self.boundaries.dedup();
+        // In the order of rank already, but for spans that come from another task.
+        self.opening.clear();
+        self.opening.extend(0..bound.len());
+        self.opening.sort_by_key(|rank| interval(*rank).start());
+        self.open.clear();
+        let mut opening = self.opening.iter().copied().peekable();
+        for pair in self.boundaries.windows(2) {
+            while let Some(rank) = opening.next_if(|rank| interval(*rank).start() <= pair[0]) {
+                self.open.push(rank);
+            }
+            while self.open.peek().is_some_and(|rank| interval(*rank).end() <= pair[0]) {
+                self.open.pop();
+            }
+            if let (Some(rank), Some(interval)) = (self.open.peek(), Interval::new(pair[0], pair[1])) {
+                pieces.push(OwnedPiece {
+                    interval,
+                    span: bound[*rank].span,
+                });
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::ledger::Ledger;
 use crate::owner::{OwnedPiece, Owners};
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
-use crate::sweep::{Asked, HandedOver};
+use crate::sweep::{Asked, HandedOver, Sweeping};
 use crate::timeline::{Standing, TaskLine, Timeline};
 
 /// A stretch of a span in which its cell does not change.
@@ -46,7 +46,7 @@ impl Evidences<'_> {
     /// The cells of every span that yields rows, by span; no cells for a span without length.
     pub(crate) fn cells(&self) -> Vec<Vec<Cell>> {
         let mut cells = vec![Vec::new(); self.spans.len()];
-        let mut ledger = Ledger::new();
+        let mut sweeping = Sweeping::new();
         let mut handed_over = HandedOver::new();
         for task in self.owners.tasks() {
             let line = task.line.map(|line| &self.timeline.tasks()[line]);
@@ -58,7 +58,7 @@ impl Evidences<'_> {
             self.sweep(
                 task,
                 &[],
-                &mut ledger,
+                &mut sweeping,
                 charge,
                 |Asked { by: span, .. }, charged| match self.bindings.is_handed_over(span) {
                     true => handed_over.add(span, charged),
@@ -66,8 +66,8 @@ impl Evidences<'_> {
                 },
             );
         }
-        for (span, charged) in handed_over.totals() {
-            cells[span] = self.sorted_cells(&charged);
+        for (span, mut charged) in handed_over.totals() {
+            cells[span] = self.sorted_cells(&mut charged);
         }
         for (span, cells) in cells.iter_mut().enumerate() {
             let duration_ns = self.spans.interval(span).duration_ns();
@@ -128,12 +128,21 @@ impl Evidences<'_> {
         })
     }
 
-    fn sorted_cells(&self, charged: &[(Account, i64)]) -> Vec<Cell> {
-        let mut cells: Vec<Cell> = charged.iter().map(|(account, ns)| self.cell(*account, *ns)).collect();
-        cells.sort_unstable_by(|left, right| {
-            (&left.layer, left.state, &left.sub_state).cmp(&(&right.layer, right.state, &right.sub_state))
+    /// One cell an account, in the order of layer, state and finer kind.
+    fn sorted_cells(&self, charged: &mut [(Account, i64)]) -> Vec<Cell> {
+        charged.sort_unstable_by(|((layer, standing), _), ((other_layer, other_standing), _)| {
+            let place = |layer: &LayerNumber, standing: &Standing| (self.layers.place(*layer), standing.state());
+            let by_layer = place(layer, standing).cmp(&place(other_layer, other_standing));
+            by_layer.then_with(|| self.sub_state(*standing).cmp(self.sub_state(*other_standing)))
         });
-        cells
+        charged.iter().map(|(account, ns)| self.cell(*account, *ns)).collect()
+    }
+
+    fn sub_state(&self, standing: Standing) -> &str {
+        match standing {
+            Standing::Known(_, sub_state) => self.timeline.name(sub_state),
+            Standing::Unknown(reason) => reason.as_str(),
+        }
     }
 
     fn cell(&self, account: Account, ns: i64) -> Cell {

@@ -43,7 +43,10 @@ pub(crate) type SpanIndex = usize;
 /// arrival.
 pub(crate) struct SpanSet<'a> {
     nodes: Vec<SpanNode<'a>>,
+    // By span: whether it yields rows.
+    emits: Vec<bool>,
     by_key: HashMap<SpanKey, SpanIndex>,
+    as_given: Vec<SpanIndex>,
     // Children of node n: children[first_child[n]..first_child[n + 1]].
     first_child: Vec<usize>,
     children: Vec<SpanIndex>,
@@ -53,13 +56,11 @@ pub(crate) struct SpanSet<'a> {
 pub(crate) struct SpanNode<'a> {
     pub(crate) span: &'a Span,
     interval: Interval,
-    trace_id: TraceId,
+    key: SpanKey,
     /// Parent in the same process.
     pub(crate) parent: Option<SpanIndex>,
     /// Distance from its root in the process.
     pub(crate) depth: u32,
-    /// Whether it yields rows.
-    pub(crate) emits: bool,
     /// Whether work enters the process with it.
     pub(crate) is_request: bool,
 }
@@ -78,36 +79,48 @@ impl SpanNode<'_> {
 
 impl<'a> SpanSet<'a> {
     pub(crate) fn new(spans: &ProcessSpans<'a>) -> Self {
-        let yielding = spans.spans.iter().map(|span| (span.interval, *span, true));
-        let context = spans.context.iter().map(|span| (span.interval, *span, false));
-        let mut all: Vec<(Interval, &'a Span, bool)> = yielding.chain(context).collect();
-        all.sort_unstable_by(|left, right| {
-            let key = |(_, span, emits): &(Interval, &'a Span, bool)| (SpanKey::of(span), *emits);
-            left.0.cmp(&right.0).then_with(|| key(left).cmp(&key(right)))
+        let all = || spans.spans.iter().chain(&spans.context);
+        let emits = |place: u32| (place as usize) < spans.spans.len();
+        let keys: Vec<SpanKey> = all().map(|span| SpanKey::of(span)).collect();
+        let intervals = all().map(|span| span.interval);
+        let mut sorted: Vec<(Interval, u32)> = intervals.zip(0..).collect();
+        sorted.sort_unstable_by(|left, right| {
+            let key = |place: u32| (keys[place as usize], emits(place));
+            left.0.cmp(&right.0).then_with(|| key(left.1).cmp(&key(right.1)))
         });
 
         let mut set = Self {
-            nodes: Vec::with_capacity(all.len()),
-            by_key: HashMap::with_capacity(all.len()),
+            nodes: Vec::with_capacity(keys.len()),
+            emits: Vec::with_capacity(keys.len()),
+            by_key: HashMap::with_capacity(keys.len()),
+            as_given: Vec::new(),
             first_child: Vec::new(),
             children: Vec::new(),
         };
-        for (interval, span, emits) in all {
-            let next = set.nodes.len();
-            let index = *set.by_key.entry(SpanKey::of(span)).or_insert(next);
-            match set.nodes.get_mut(index) {
-                Some(known) => known.emits &= emits,
-                None => set.nodes.push(SpanNode {
-                    span,
-                    interval,
-                    trace_id: span.trace_id,
-                    parent: None,
-                    depth: 0,
-                    emits,
-                    is_request: false,
-                }),
+        let mut index_of = vec![None; keys.len()];
+        for (interval, place) in sorted {
+            let (emits, place, next) = (emits(place), place as usize, set.nodes.len());
+            let index = *set.by_key.entry(keys[place]).or_insert(next);
+            match set.emits.get_mut(index) {
+                Some(known) => *known &= emits,
+                None => {
+                    index_of[place] = Some(index);
+                    set.emits.push(emits);
+                    set.nodes.push(SpanNode {
+                        span: match emits {
+                            true => spans.spans[place],
+                            false => spans.context[place - spans.spans.len()],
+                        },
+                        interval,
+                        key: keys[place],
+                        parent: None,
+                        depth: 0,
+                        is_request: false,
+                    });
+                }
             }
         }
+        set.as_given.extend(index_of.into_iter().flatten());
         set.link();
         set
     }
@@ -124,6 +137,12 @@ impl<'a> SpanSet<'a> {
         self.nodes[index].span
     }
 
+    /// The spans in the order in which they were given. Often that is their order in memory, in which many are read
+    /// several times as fast as in the order of time.
+    pub(crate) fn as_given(&self) -> impl Iterator<Item = SpanIndex> {
+        self.as_given.iter().copied()
+    }
+
     /// The time of the span.
     pub(crate) fn interval(&self, index: SpanIndex) -> Interval {
         self.nodes[index].interval
@@ -131,7 +150,17 @@ impl<'a> SpanSet<'a> {
 
     /// The trace of the span.
     pub(crate) fn trace_id(&self, index: SpanIndex) -> TraceId {
-        self.nodes[index].trace_id
+        self.nodes[index].key.trace_id
+    }
+
+    /// The identity of the span.
+    pub(crate) fn key(&self, index: SpanIndex) -> SpanKey {
+        self.nodes[index].key
+    }
+
+    /// Whether the span yields rows.
+    pub(crate) fn emits(&self, index: SpanIndex) -> bool {
+        self.emits[index]
     }
 
     pub(crate) fn find(&self, key: SpanKey) -> Option<SpanIndex> {

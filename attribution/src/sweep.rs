@@ -46,6 +46,23 @@ pub(crate) struct Asked {
     pub(crate) by: SpanIndex,
 }
 
+/// What sweeping one task after the other needs, kept because tasks are many and short.
+pub(crate) struct Sweeping<K> {
+    pub(crate) ledger: Ledger<K>,
+    ending: Vec<Asked>,
+    charged: Vec<(K, i64)>,
+}
+
+impl<K: Copy + Eq + Hash> Sweeping<K> {
+    pub(crate) fn new() -> Self {
+        Self {
+            ledger: Ledger::new(),
+            ending: Vec::new(),
+            charged: Vec::new(),
+        }
+    }
+}
+
 impl Evidences<'_> {
     /// Charges the owned time of `task` with `charge`, and calls `done` with what a stretch on it gets of each account: for
     /// those of spans that yield rows, and for `others`, as far as they have a length. The time is cut where `others` begin
@@ -54,24 +71,29 @@ impl Evidences<'_> {
         &self,
         task: &OwnedTask,
         others: &[Asked],
-        ledger: &mut Ledger<K>,
+        sweeping: &mut Sweeping<K>,
         mut charge: impl FnMut(OwnedPiece, &mut Ledger<K>),
-        mut done: impl FnMut(Asked, &[(K, i64)]),
+        mut done: impl FnMut(Asked, &mut [(K, i64)]),
     ) {
+        let Sweeping {
+            ledger,
+            ending,
+            charged,
+        } = sweeping;
         let of_span = |bound: &BoundSpan| Asked {
             bound: *bound,
             by: bound.span,
         };
         let yielding = self.owners.bound(task).iter().map(of_span);
-        let yielding = yielding.filter(|asked| self.spans.node(asked.by).emits);
-        let mut ending: Vec<Asked> = yielding.chain(others.iter().copied()).collect();
-        ending.retain(|asked| !asked.bound.interval.is_empty());
+        let yielding = yielding.filter(|asked| self.spans.emits(asked.by));
+        let asked = yielding.chain(others.iter().copied());
+        ending.clear();
+        ending.extend(asked.filter(|asked| !asked.bound.interval.is_empty()));
         if ending.is_empty() {
             return;
         }
         ending.sort_unstable_by_key(|asked| asked.bound.interval.end());
-        let mut ending = ending.into_iter().peekable();
-        let mut charged = Vec::new();
+        let mut ending = ending.iter().copied().peekable();
         let mut reached = None;
         for piece in cut(self.owners.pieces(task), others) {
             if reached != Some(piece.interval.start()) {
@@ -81,8 +103,8 @@ impl Evidences<'_> {
             reached = Some(piece.interval.end());
             while let Some(asked) = ending.next_if(|asked| asked.bound.interval.end() == piece.interval.end()) {
                 charged.clear();
-                ledger.since(asked.bound.interval.start(), &mut charged);
-                done(asked, &charged);
+                ledger.since(asked.bound.interval.start(), charged);
+                done(asked, charged);
             }
         }
         ledger.close();

@@ -192,7 +192,7 @@ mod tests {
                 user_task: None,
                 at: UnixNanos(9),
                 category: Names::EMPTY,
-                message: Box::default(),
+                message: Arc::default(),
             }],
             stacks: vec![],
             runtime_events: vec![RuntimeEvent::new(RuntimeEventKind::Gc, Names::EMPTY, interval(10, 12))],

@@ -140,7 +140,7 @@ pub struct UserLog {
     /// Category.
     pub category: NameId,
     /// Message; Datadog's tracer logs 8 raw bytes.
-    pub message: Box<[u8]>,
+    pub message: Arc<[u8]>,
 }
 
 /// A call stack, innermost frame first.

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
 use spandrel_model::TraceId;
 
 use crate::layering::Layering;
@@ -37,11 +37,8 @@ impl OwnerClasses {
     pub(crate) fn new(spans: &SpanSet<'_>, layers: &Layering, calls: &Calls) -> Self {
         let request_of = requests(spans);
         let operations = operations(spans, &request_of);
-        let traces = traces(spans);
-        let other = Classes::new(spans, 0, |index| (operations[request_of[index]], layers.of_span(index)));
-        let of_trace = Classes::new(spans, spans.len(), |index| {
-            (traces[index], other.of_span[index], calls.of_span(index))
-        });
+        let other = Classes::few(spans, |index| (operations[request_of[index]], layers.of_span(index)));
+        let of_trace = Classes::of_each_trace(spans, |index| (other.of_span[index], calls.of_span(index)));
         Self {
             of_trace,
             other,
@@ -93,7 +90,7 @@ impl OwnerClasses {
 
     /// Whether the class is of trace `trace_id`, that of a span that asked.
     pub(super) fn is_of(&self, spans: &SpanSet<'_>, owner: Owner, trace_id: TraceId) -> bool {
-        matches!(owner, Owner::OfTrace(_)) && spans.span(self.example(owner)).trace_id == trace_id
+        matches!(owner, Owner::OfTrace(_)) && spans.trace_id(self.example(owner)) == trace_id
     }
 }
 
@@ -109,8 +106,8 @@ fn requests(spans: &SpanSet<'_>) -> Vec<SpanIndex> {
     request_of
 }
 
-/// By span: the number of its trace, which that of its parent is, too.
-fn traces(spans: &SpanSet<'_>) -> Vec<usize> {
+/// By span: the number of its trace, which that of its parent is, too; and how many traces there are.
+fn traces(spans: &SpanSet<'_>) -> (Vec<usize>, usize) {
     let mut numbers: HashMap<TraceId, usize> = HashMap::default();
     let mut traces = vec![0; spans.len()];
     for span in spans.downwards() {
@@ -122,7 +119,26 @@ fn traces(spans: &SpanSet<'_>) -> Vec<usize> {
             }
         };
     }
-    traces
+    (traces, numbers.len())
+}
+
+/// All spans, those of a trace together, in the order of time.
+fn trace_by_trace(spans: &SpanSet<'_>) -> (Vec<SpanIndex>, Vec<usize>) {
+    let (traces, count) = traces(spans);
+    let mut next = vec![0; count + 1];
+    for trace in &traces {
+        next[trace + 1] += 1;
+    }
+    for trace in 0..count {
+        next[trace + 1] += next[trace];
+    }
+    let mut together = vec![0; spans.len()];
+    for (span, trace) in traces.iter().enumerate() {
+        together[next[*trace]] = span;
+        next[*trace] += 1;
+    }
+    // Each has moved to where the next one began.
+    (together, next)
 }
 
 /// By span that is a request of others: the number of its name.
@@ -139,9 +155,9 @@ fn operations(spans: &SpanSet<'_>, request_of: &[SpanIndex]) -> Vec<usize> {
 }
 
 impl Classes {
-    /// Spans of the same key are of one class; there are hardly more than `most`.
-    fn new<K: Eq + Hash>(spans: &SpanSet<'_>, most: usize, key: impl Fn(SpanIndex) -> K) -> Self {
-        let mut numbers: HashMap<K, usize> = HashMap::with_capacity(most);
+    /// Spans of the same key are of one class; there are few.
+    fn few<K: Eq + Hash>(spans: &SpanSet<'_>, key: impl Fn(SpanIndex) -> K) -> Self {
+        let mut numbers: HashMap<K, usize> = HashMap::default();
         let mut examples = Vec::new();
         let of_span = (0..spans.len())
             .map(|span| {
@@ -152,5 +168,28 @@ impl Classes {
             })
             .collect();
         Self { of_span, examples }
+    }
+
+    /// Spans of the same trace and key are of one class. There may be as many as spans, but few of a trace, so each trace
+    /// is sorted by itself.
+    fn of_each_trace<K: Ord>(spans: &SpanSet<'_>, key: impl Fn(SpanIndex) -> K) -> Self {
+        let (mut together, ends) = trace_by_trace(spans);
+        let mut classes = Self {
+            of_span: vec![0; spans.len()],
+            examples: Vec::new(),
+        };
+        let mut start = 0;
+        for end in ends {
+            let trace = &mut together[start..end];
+            trace.sort_unstable_by_key(|span| (key(*span), *span));
+            for same in trace.chunk_by(|left, right| key(*left) == key(*right)) {
+                for span in same {
+                    classes.of_span[*span] = classes.examples.len();
+                }
+                classes.examples.push(same[0]);
+            }
+            start = end;
+        }
+        classes
     }
 }

@@ -38,7 +38,7 @@ use crate::owner::{BoundSpan, OwnedPiece};
 use crate::remote::{CallId, Calls};
 use crate::self_view::Evidences;
 use crate::spans::SpanIndex;
-use crate::sweep::{Asked, HandedOver};
+use crate::sweep::{Asked, HandedOver, Sweeping};
 use crate::timeline::Standing;
 
 /// A ledger that has seen many other traces is not worth keeping for the next task.
@@ -93,7 +93,7 @@ impl RootView<'_> {
         // By span without a task: what spans on tasks give it of which only a part counts.
         let mut partial: HashMap<SpanIndex, Vec<Cell>> = HashMap::default();
         let mut walker = self.walker();
-        let mut ledger = Ledger::new();
+        let mut sweeping = Sweeping::new();
         let mut handed_over = HandedOver::new();
         for task in owners.tasks() {
             let mut stays = self.stays(owners.bound(task)).into_iter().peekable();
@@ -108,15 +108,15 @@ impl RootView<'_> {
                 };
                 walker.walk(task.task, piece, &mut each);
             };
-            let done = |Asked { bound, by }: Asked, charged: &[(Account, i64)]| match bound.span {
+            let done = |Asked { bound, by }: Asked, charged: &mut [(Account, i64)]| match bound.span {
                 span if span != by => partial.entry(by).or_default().extend(self.sorted_cells(span, charged)),
                 span if bindings.is_handed_over(span) => handed_over.add(span, charged),
                 span => cells[span] = self.sorted_cells(span, charged),
             };
             let others = parts_on_tasks.get(&task.task).map_or(&[][..], Vec::as_slice);
-            self.evidences.sweep(task, others, &mut ledger, charge, done);
-            if ledger.len() > ACCOUNTS_KEPT {
-                ledger = Ledger::new();
+            self.evidences.sweep(task, others, &mut sweeping, charge, done);
+            if sweeping.ledger.len() > ACCOUNTS_KEPT {
+                sweeping = Sweeping::new();
             }
         }
         for (span, charged) in handed_over.totals() {

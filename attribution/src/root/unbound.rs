@@ -189,7 +189,7 @@ impl RootView<'_> {
 
     /// Whether the span has cells of its own: not one that is on a task and yields no rows.
     fn has_cells(&self, span: SpanIndex) -> bool {
-        self.evidences.spans.node(span).emits || matches!(self.evidences.bindings.of(span), Binding::Unbound(_))
+        self.evidences.spans.emits(span) || matches!(self.evidences.bindings.of(span), Binding::Unbound(_))
     }
 
     /// Time of which only spans tell that it is the span's own.

@@ -102,6 +102,7 @@ impl Timeline {
                 ..user_task.clone()
             });
         }
+        self.user_logs.reserve(recording.user_logs.len());
         for log in &recording.user_logs {
             let category = renames.rename(log.category, &mut self.names);
             self.user_logs.push(UserLog {
@@ -137,11 +138,13 @@ impl Timeline {
 
     fn settle_tasks(&mut self, mut tasks: Vec<&Task>) {
         tasks.sort_by_key(|task| task.id);
+        let by_id = || tasks.chunk_by(|left, right| left.id == right.id);
+        self.tasks.reserve(by_id().count());
         let mut from = 0;
-        for same in tasks.chunk_by(|left, right| left.id == right.id) {
+        for same in by_id() {
             let id = same[0].id;
-            let start = from + self.slices[from..].partition_point(|slice| slice.task < id);
-            from = start + self.slices[start..].partition_point(|slice| slice.task == id);
+            let start = pass(&self.slices, from, |task| task < id);
+            from = pass(&self.slices, start, |task| task == id);
             self.tasks.push(TaskLine {
                 id,
                 creator: same.iter().find_map(|task| task.creator),
@@ -174,6 +177,12 @@ impl Timeline {
             self.wakes[wake].position = Some(Position { line, slice });
         }
     }
+}
+
+/// The position from `from` on of the first slice whose task is not to be passed.
+fn pass(slices: &[StateSlice], from: usize, is_passed: impl Fn(TaskId) -> bool) -> usize {
+    let passed = slices[from..].iter().take_while(|slice| is_passed(slice.task));
+    from + passed.count()
 }
 
 /// Translates the names of one recording.

@@ -69,6 +69,16 @@ pub(crate) enum Standing {
     Unknown(UnknownReason),
 }
 
+impl Standing {
+    /// The state in which it is.
+    pub(crate) fn state(self) -> State {
+        match self {
+            Self::Known(state, _) => state,
+            Self::Unknown(_) => State::Unknown,
+        }
+    }
+}
+
 /// Position of a task in [`Timeline::tasks`].
 pub(crate) type LineIndex = usize;
 
