@@ -10,6 +10,7 @@ use spandrel_model::{
 use crate::bind;
 use crate::conservation::conserved;
 use crate::helper_time::helper_time;
+use crate::inferred::WaitedFor;
 use crate::labeled_samples::LabeledSamples;
 use crate::layering::Layering;
 use crate::owner::Owners;
@@ -19,8 +20,8 @@ use crate::self_view::Evidences;
 use crate::spans::{SpanIndex, SpanSet};
 use crate::stretches::{Bindings, Stretch};
 use crate::{
-    Attributed, Piece, ProcessSpans, RootPiece, Rules, SampledFunction, SpanAttribution, SpanKey, StackLayers,
-    TaskSpan, Timeline,
+    Attributed, InFlight, Piece, ProcessSpans, RootPiece, Rules, SampledFunction, SpanAttribution, SpanKey,
+    StackLayers, TaskSpan, Timeline,
 };
 
 /// Attributes the spans of one process, given all recordings of it that are at hand, in any order. Spans and recordings
@@ -255,12 +256,25 @@ impl<'a> Analysis<'a> {
             detached_ns: self.calls.detached_ns(index),
             offset_lo_ns: self.calls.offset(index).map(|offset| offset.lo_ns),
             offset_hi_ns: self.calls.offset(index).map(|offset| offset.hi_ns),
+            in_flight: self.in_flight(index),
             on_task: on_tasks.next(),
             handed_over: on_tasks.collect(),
             functions: self.functions(index),
             helper_running_ns,
             cells,
         }
+    }
+
+    /// How long the messages of the span's call took; `None` unless it waited for one server from its start to its end.
+    fn in_flight(&self, index: SpanIndex) -> Option<InFlight> {
+        let server = self.calls.only_server(index)?;
+        let root_view = self.root_view();
+        let sections = root_view.parts().waits(index).into_iter();
+        let of_server = sections.filter(|(_, who)| matches!(who, WaitedFor::Server(_)));
+        let waited_ns: i64 = of_server.map(|(section, _)| section.duration_ns()).sum();
+        let open = server.interval.intersection(self.spans.interval(index));
+        let is_whole = waited_ns == open.map_or(0, Interval::duration_ns);
+        is_whole.then(|| InFlight::new(&root_view.call_waits(index), server))
     }
 
     /// How many starts and ends of spans lie in the stretches of the span; `None` if it has none.

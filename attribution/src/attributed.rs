@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use spandrel_model::{Binding, BindingKind, Cell, Interval, Layer, ProcessIdentity, SpanId, TaskId, TraceId};
 
-use crate::{CallCounts, ConservationError, SampledFunction, SpanKey, WalkCounts};
+use crate::{CallCounts, ConservationError, InFlight, SampledFunction, SpanKey, WalkCounts};
 
 /// The result of [`attribute`](crate::attribute).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub struct SpanAttribution {
     pub offset_lo_ns: Option<i64>,
     /// The greatest.
     pub offset_hi_ns: Option<i64>,
+    /// How long request and response of its call took; `None` unless it waited for exactly one server that is known.
+    pub in_flight: Option<InFlight>,
     /// The span on the task that it started on, if it is bound.
     pub on_task: Option<TaskSpan>,
     /// The span on the tasks that it was handed over to, in the order of time. Hardly a span has any.

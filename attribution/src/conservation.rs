@@ -94,6 +94,7 @@ mod tests {
             detached_ns: 0,
             offset_lo_ns: None,
             offset_hi_ns: None,
+            in_flight: None,
             on_task: None,
             handed_over: vec![],
         };

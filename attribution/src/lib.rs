@@ -148,7 +148,7 @@ pub use matrix::{
     RunningFunctionRow, Tail, window_start,
 };
 pub use process_choice::{Anchor, ChoiceReason, NotAnchored, ProcessChoice, choose_anchor, choose_process};
-pub use remote::{CallCounts, ProcessInput, analyze_together, attribute_together};
+pub use remote::{CallCounts, InFlight, ProcessInput, analyze_together, attribute_together};
 pub use root::{RootPiece, WalkCounts};
 pub use rules::Rules;
 pub use samples::{SampledBy, SampledFunction};

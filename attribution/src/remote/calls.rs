@@ -84,7 +84,7 @@ pub(crate) struct Call {
 pub(crate) struct Server {
     pub(super) place: Place,
     /// Time open.
-    pub(super) interval: Interval,
+    pub(crate) interval: Interval,
     /// By how much the server's own clock is taken to be ahead, nanoseconds.
     pub(super) ahead_ns: i64,
     /// By how much it can be.
@@ -189,6 +189,21 @@ impl Calls {
         self.own(span).map_or(&[], |call| &call.servers)
     }
 
+    /// The call of `span` itself, if a server of it is known.
+    pub(crate) fn of_known_servers(&self, span: SpanIndex) -> Option<CallId> {
+        self.of_span[span].filter(|_| !self.servers(span).is_empty())
+    }
+
+    /// The server of `span`, if it is the only one that is known, and was followed: what of the waits it leaves was in
+    /// flight.
+    pub(crate) fn only_server(&self, span: SpanIndex) -> Option<&Server> {
+        let call = self.own(span)?;
+        match call.servers.as_slice() {
+            [server] if call.outside == Some(Instead::InFlight) => Some(server),
+            _ => None,
+        }
+    }
+
     /// Time of servers that `span` called and did not wait for, nanoseconds.
     pub(crate) fn detached_ns(&self, span: SpanIndex) -> i64 {
         self.own(span).map_or(0, |call| call.detached_ns)
@@ -230,7 +245,7 @@ impl Calls {
         interval: Interval,
         each: &mut impl FnMut(Interval, Option<Instead>),
     ) {
-        match self.of_span[span].filter(|_| !self.servers(span).is_empty()) {
+        match self.of_known_servers(span) {
             Some(call) => self.split(call, interval, each),
             None => each(interval, None),
         }

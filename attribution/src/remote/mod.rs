@@ -15,12 +15,13 @@
 //! for every server's view that is put there, so that a call of a call is followed too.
 //!
 //! `links` finds which span called which, `clocks` and `offset` how far the clocks of their hosts are apart, `calls` holds
-//! what stands where, and this module fills it, the innermost calls first: a server's time is complete before it is put in the place
-//! of a client's. What a server waited for is therefore followed only into calls that have more calls above them than the
+//! what stands where, `in_flight` how long its messages took, and this module fills it, the innermost calls first: a server's time is
+//! complete before it is put in the place of a client's. What a server waited for is therefore followed only into calls that have more calls above them than the
 //! server itself; so no circle can be followed, whatever the spans say.
 
 mod calls;
 mod clocks;
+mod in_flight;
 mod links;
 mod offset;
 
@@ -32,6 +33,7 @@ use spandrel_model::{Cell, CpuProfile, Interval, Relation, TaskRecording};
 pub use self::calls::CallCounts;
 use self::calls::{Call, Server};
 pub(crate) use self::calls::{CallId, Calls, Instead};
+pub use self::in_flight::InFlight;
 pub(crate) use self::links::is_call;
 use self::links::{HOPS_MAX, Link, Place};
 use self::offset::OffsetRange;

@@ -12,10 +12,11 @@
 //! ```
 //!
 //! `walk` finds who is at the end of the chain at each instant, `summary` does so at once for long stretches of a task,
-//! `classes` and `account` say what that means to a span, `unbound` what there is to say of a span without a task, and
-//! this module gives the time out.
+//! `classes` and `account` say what that means to a span, `unbound` what there is to say of a span without a task,
+//! `call_waits` when a call waited for its answer, and this module gives the time out.
 
 mod account;
+mod call_waits;
 mod classes;
 mod summary;
 mod unbound;

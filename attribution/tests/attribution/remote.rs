@@ -1,6 +1,6 @@
 //! Calls to other processes, as fixed matrices. Nanoseconds; the clock of `shop` unless another host is named.
 
-use spandrel_attribution::{Matrix, Rules, SpanAttribution, attribute_together};
+use spandrel_attribution::{InFlight, Matrix, Rules, SpanAttribution, attribute_together};
 use spandrel_model::*;
 
 use crate::text::{attribute_scenes, check, check_together, inputs, parse_together, shown};
@@ -9,6 +9,15 @@ fn attributed(timeline: &str, name: &str) -> SpanAttribution {
     let result = attribute_scenes(&parse_together(timeline));
     let span = result.spans.into_iter().find(|span| &*span.operation == name);
     span.unwrap_or_else(|| panic!("no span {name}"))
+}
+
+fn in_flight((min_ns, max_ns): (i64, i64), (request_min_ns, request_max_ns): (i64, i64)) -> InFlight {
+    InFlight {
+        min_ns,
+        max_ns,
+        request_min_ns,
+        request_max_ns,
+    }
 }
 
 const CALL: &str = "g1: run 0..10000, net/read 10000..90000 by ext, run 90000..100000
@@ -36,6 +45,7 @@ fn the_worked_examples_of_the_documentation_come_out_as_written() {
     );
     let call = attributed(&recorded, "call");
     assert_eq!((call.offset_lo_ns, call.offset_hi_ns), (Some(474_000), Some(526_000)));
+    assert_eq!(call.in_flight, Some(in_flight((40_000, 46_000), (0, 46_000))));
     check_together(
         &format!("{SHOP} || {CART}").replace(" on g1", ""),
         "call root: ~remote:handler/?not_recorded 40000, ~net/in_flight 50000 \
@@ -154,6 +164,7 @@ fn one_host_has_one_clock_unless_most_calls_contradict_it() {
         "call",
     );
     assert_eq!((call.offset_lo_ns, call.offset_hi_ns), (Some(-1_000), Some(1_000)));
+    assert_eq!(call.in_flight, Some(in_flight((50_000, 50_000), (19_000, 21_000))));
     let call = attributed(
         "host localhost | span call kind client: 0..100000
          || host localhost | span serve in call kind server: 520000..570000",
@@ -234,13 +245,37 @@ fn retries_follow_each_other_and_a_hedge_is_no_flight() {
 }
 
 #[test]
+fn what_is_in_flight_is_told_of_a_call_with_one_server_that_was_waited_for() {
+    let call = |servers: &str| attributed(&format!("host a | {CALL} || host a | {servers}"), "call").in_flight;
+    let one = "span serve in call kind server: 20000..50000";
+    assert_eq!(call(one), Some(in_flight((50_000, 50_000), (9_000, 11_000))));
+    assert_eq!(
+        call(&format!("{one} | span again in call kind server: 60000..80000")),
+        None
+    );
+    assert_eq!(
+        call(&format!("{one} | span late in call kind consumer: 60000..80000")),
+        None
+    );
+    assert_eq!(call("span late in call kind server: 20000..200000"), None);
+    assert_eq!(call("span nobody kind server: 20000..50000"), None);
+    // Spans of its own, in which the unbound client waited last, hide a part of the server.
+    let unbound = "host a | span call kind client: 0..100000 | span parse in call: 40000..90000
+         || host a | span serve in call kind server: 20000..50000";
+    assert_eq!(attributed(unbound, "call").in_flight, None);
+}
+
+#[test]
 fn time_that_the_client_was_not_waiting_for_the_network_stays_its_own() {
-    check_together(
-        "host a | g1: net 0..40000 by ext, run 40000..60000, net 60000..100000 by ext
+    let timeline = "host a | g1: net 0..40000 by ext, run 40000..60000, net 60000..100000 by ext
          | span call on g1 layer rpc.client kind client: 0..100000
-         || host a | g1: run 0..50000, syscall 50000..100000 | span serve in call on g1 kind server: 20000..80000",
+         || host a | g1: run 0..50000, syscall 50000..100000 | span serve in call on g1 kind server: 20000..80000";
+    check_together(
+        timeline,
         "call root: remote:handler/run 20000, remote:handler/syscall 20000, run 20000, net/in_flight 40000",
     );
+    let call = attributed(timeline, "call");
+    assert_eq!(call.in_flight, Some(in_flight((40_000, 40_000), (19_000, 21_000))));
 }
 
 #[test]

@@ -552,6 +552,19 @@ fn span_quality() -> Vec<Field> {
              none that is known",
         ),
         optional("offset_hi_ns", DataType::Int64, "The greatest"),
+        optional(
+            "in_flight_min_ns",
+            DataType::Int64,
+            "Least time that request and response of the span's call may have taken, wherever between `offset_lo_ns` and \
+             `offset_hi_ns` the clock of the server was; null unless it waited for exactly one server that is known",
+        ),
+        optional("in_flight_max_ns", DataType::Int64, "The greatest; often the same"),
+        optional(
+            "request_min_ns",
+            DataType::Int64,
+            "Least part of it that may have been the request. The response is the rest of what is in flight",
+        ),
+        optional("request_max_ns", DataType::Int64, "The greatest; at most `in_flight_max_ns`"),
     ]);
     fields
 }

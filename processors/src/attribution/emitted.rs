@@ -111,6 +111,7 @@ impl RowsDigest {
             span.detached_ns,
             span.offset_lo_ns,
             span.offset_hi_ns,
+            span.in_flight,
         );
         Self(hash(&(
             span.key(),

@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, FixedSizeBinaryBuilder, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::error::ArrowError;
-use spandrel_attribution::{SpanAttribution, TaskSpan, binding_word};
+use spandrel_attribution::{InFlight, SpanAttribution, TaskSpan, binding_word};
 use spandrel_model::{Binding, Cell, Culprit, ProcessIdentity, SpanId, Table, TaskId, TraceId, UnixNanos};
 use spandrel_pipeline::TableRows;
 
@@ -132,6 +132,14 @@ fn span_quality(spans: &[SpanAttribution]) -> Result<TableRows, ArrowError> {
         Binding::Bound { task, .. } => Some(task_column(task)),
         Binding::Unbound(_) => None,
     };
+    let in_flight = |part: fn(InFlight) -> i64| -> ArrayRef {
+        Arc::new(
+            spans
+                .iter()
+                .map(|span| span.in_flight.map(part))
+                .collect::<Int64Array>(),
+        )
+    };
     table(
         Table::SpanQuality,
         vec![
@@ -157,6 +165,10 @@ fn span_quality(spans: &[SpanAttribution]) -> Result<TableRows, ArrowError> {
             int64(spans.iter().map(|span| span.detached_ns)),
             Arc::new(spans.iter().map(|span| span.offset_lo_ns).collect::<Int64Array>()),
             Arc::new(spans.iter().map(|span| span.offset_hi_ns).collect::<Int64Array>()),
+            in_flight(|in_flight| in_flight.min_ns),
+            in_flight(|in_flight| in_flight.max_ns),
+            in_flight(|in_flight| in_flight.request_min_ns),
+            in_flight(|in_flight| in_flight.request_max_ns),
         ],
     )
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::error::ArrowError;
-use spandrel_attribution::{SpanAttribution, window_start};
+use spandrel_attribution::{InFlight, SpanAttribution, window_start};
 use spandrel_model::{
     Binding, BindingKind, Cell, Culprit, Evidence, Interval, Layer, ProcessIdentity, Relation, State, Table, TaskId,
     UnixNanos, UnknownReason, View,
@@ -33,6 +33,12 @@ pub(super) const BINDING_KINDS: [BindingKind; 4] = [
     BindingKind::TaskAttribute,
     BindingKind::UserTask,
     BindingKind::AfterTheFact,
+];
+const IN_FLIGHT_COLUMNS: [&str; 4] = [
+    "in_flight_min_ns",
+    "in_flight_max_ns",
+    "request_min_ns",
+    "request_max_ns",
 ];
 /// So many times as many spans as may be held are looked at.
 const SPANS_PER_HELD: usize = 4;
@@ -91,6 +97,7 @@ pub(super) fn read_quality(rows: &dyn StoredRows, wanted: &WantedRows, limit: us
     columns.extend(["task_id", "recorded_ns", "exact_ns", "inferred_ns", "unknown_ns"]);
     columns.extend(["truncated_ns", "boundaries", "clock_error_ns", "detached_ns"]);
     columns.extend(["offset_lo_ns", "offset_hi_ns"]);
+    columns.extend(IN_FLIGHT_COLUMNS);
     rows.read(Table::SpanQuality, &columns, wanted, &mut |_, batch| {
         add_quality(batch, &mut quality, &mut shared)?;
         quality.is_cut = quality.request_count > limit || quality.spans.len() > limit.saturating_mul(SPANS_PER_HELD);
@@ -159,9 +166,26 @@ fn attribution(
         detached_ns: value("detached_ns")?,
         offset_lo_ns: optional("offset_lo_ns")?,
         offset_hi_ns: optional("offset_hi_ns")?,
+        in_flight: in_flight(batch, row)?,
         on_task: None,
         handed_over: Vec::new(),
     })
+}
+
+fn in_flight(batch: &RecordBatch, row: usize) -> Result<Option<InFlight>, ArrowError> {
+    let mut values = [None; IN_FLIGHT_COLUMNS.len()];
+    for (value, name) in values.iter_mut().zip(IN_FLIGHT_COLUMNS) {
+        *value = optional(integers(batch, name)?, row);
+    }
+    let [Some(min_ns), Some(max_ns), Some(request_min_ns), Some(request_max_ns)] = values else {
+        return Ok(None);
+    };
+    Ok(Some(InFlight {
+        min_ns,
+        max_ns,
+        request_min_ns,
+        request_max_ns,
+    }))
 }
 
 fn binding(evidence: &str, task_id: Option<i64>) -> Result<Binding, ArrowError> {

@@ -8,6 +8,7 @@ use spandrel_model::View;
 use super::super::super::answers::Value;
 use super::super::cause::{COLUMNS, Cause};
 use super::super::{Tables, literal, other_types};
+use super::in_flight::{self, InFlight};
 use super::{Cell, Span};
 
 /// By process and span id: two processes may report one span.
@@ -75,8 +76,9 @@ async fn load_spans(tables: &Tables<'_>, trace_id: &str) -> anyhow::Result<Spans
 
 async fn load_qualities(tables: &Tables<'_>, trace_id: &str, spans: &mut Spans) -> anyhow::Result<()> {
     let sql = format!(
-        "SELECT process_id, hex(span_id), binding, layer, task_id, exact_ns, CAST(is_request AS BIGINT) FROM span_quality \
-         WHERE trace_id = {}",
+        "SELECT process_id, hex(span_id), binding, layer, task_id, exact_ns, CAST(is_request AS BIGINT), {} \
+         FROM span_quality WHERE trace_id = {}",
+        in_flight::COLUMNS,
         literal(trace_id)
     );
     for row in tables.rows(&sql).await? {
@@ -88,6 +90,7 @@ async fn load_qualities(tables: &Tables<'_>, trace_id: &str, spans: &mut Spans) 
             task,
             Value::Int(exact_ns),
             Value::Int(is_request),
+            in_flight @ ..,
         ] = row.as_slice()
         else {
             return Err(other_types());
@@ -101,6 +104,7 @@ async fn load_qualities(tables: &Tables<'_>, trace_id: &str, spans: &mut Spans) 
             };
             span.exact_ns = *exact_ns;
             span.is_request = *is_request != 0;
+            span.in_flight = InFlight::of(in_flight);
         }
     }
     Ok(())

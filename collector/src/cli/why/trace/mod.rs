@@ -9,6 +9,7 @@
 //! ```
 
 mod culprits;
+mod in_flight;
 mod load;
 mod order;
 mod page;
@@ -28,6 +29,7 @@ use super::cause::Cause;
 use super::ran::Ran;
 use super::site::Frame;
 
+use self::in_flight::InFlight;
 pub(super) use self::page::render;
 
 /// Hexadecimal digits of a trace id.
@@ -70,6 +72,8 @@ struct Span {
     other_goroutines_running_ns: i64,
     /// Of a request what all requests of its operation and window ran, by samples that do not tell layers apart.
     ran_in_all_layers: Option<Ran>,
+    /// Of a call how long its messages took, if the server's span is known.
+    in_flight: Option<InFlight>,
     /// What its own goroutine did. Empty without attribution, or if another view was asked for; so is `root`.
     #[serde(rename = "self")]
     self_cells: Vec<Cell>,

@@ -45,6 +45,9 @@ pub(in super::super) fn render(explained: &Explained, terminal: Terminal) -> Str
         for (view, cells) in views(span) {
             page.push_str(&lines(view, cells, span, &indent, terminal));
         }
+        if let Some(in_flight) = span.in_flight {
+            let _ = writeln!(page, "{indent}  {}", in_flight.shown());
+        }
         if let Some(ran) = span.shown_in_all_layers() {
             let (evidence, functions) = (ran.evidence(&span.operation), ran.listed());
             let text = format!("running in all layers, by {evidence}: {functions}");
@@ -238,6 +241,7 @@ mod tests {
     use super::super::super::cause::{Cause, Culprit};
     use super::super::super::ran::{Function, Ran};
     use super::super::super::site::Frame;
+    use super::super::in_flight::InFlight;
     use super::*;
 
     fn cell(layer: &str, state: &str, ns: i64) -> Cell {
@@ -319,6 +323,12 @@ mod tests {
             kind: "client".into(),
             self_cells: vec![cell("db", "unknown", 80_000)],
             root: vec![cell("db", "unknown", 80_000)],
+            in_flight: Some(InFlight {
+                min_ns: 12_000,
+                max_ns: 12_000,
+                request_min_ns: 3_000,
+                request_max_ns: 9_000,
+            }),
             ..Span::default()
         };
         Explained {
@@ -351,6 +361,7 @@ POST /reservations   shop   server   1.00 ms at +0   goroutine 7 (by user_task),
 
   SELECT   shop   client   80.0 us at +1.50 us   not bound to a goroutine: not_recorded
     both 80.0 us  100.0 %  ########  db/unknown
+    in flight 12.0 us: request 3.00 us to 9.00 us
 
 self: what the span's own goroutine did, also in spans inside it; root: what it was really waiting
 for; both: the two are the same
