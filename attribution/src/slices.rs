@@ -106,6 +106,24 @@ pub(crate) fn stand_still(slices: &mut [StateSlice]) {
     }
 }
 
+/// Gives to the poller the ends of waits for the network or a timer while the world is stopped. Only the task that stopped
+/// it runs then, and asks the poller when it starts the world again.
+///
+/// ```text
+/// waiter    |network, woken by g9 |gc_stw |runnable |
+/// g9                      |running, the world is stopped |running
+/// ```
+pub(crate) fn polled(slices: &mut [StateSlice]) {
+    for index in 1..slices.len() {
+        let [before, slice] = [slices[index - 1], slices[index]];
+        let touching = before.task == slice.task && before.interval.end() == slice.interval.start();
+        let is_for_poller = matches!(before.state, State::Network | State::Sleep);
+        if touching && is_for_poller && slice.state == State::GcStw && before.ending != Ending::Open {
+            slices[index - 1].ending = Ending::External;
+        }
+    }
+}
+
 /// Joins what was cut: equal neighbors of which the first has no ending of its own become one. Across a seam, where one
 /// recording takes over from another, a wait may go by another name, because the second did not see it begin; it keeps
 /// both names and gets the ending of the second.

@@ -118,6 +118,7 @@ impl Timeline {
         self.slices.sort_by_key(|slice| slice.task);
         slices::drop_overlap(&mut self.slices);
         slices::stand_still(&mut self.slices);
+        slices::polled(&mut self.slices);
         slices::join(&mut self.slices, &self.seams);
         self.user_tasks.sort_by_key(|user_task| user_task.id);
         self.user_tasks.dedup_by(|later, kept| {

@@ -314,8 +314,11 @@ impl<'a> Oracle<'a> {
                 .is_some_and(|task| task.kind == TaskKind::System)
         };
         let is_for_poller = matches!(state.state, State::Network | State::Sleep);
+        let is_stopped = states
+            .get(next + 1)
+            .is_some_and(|after| after.state == State::GcStw && after.interval.start() == until);
         Some(match state.waker {
-            Waker::Task(waker) if told_who && !(is_for_poller && is_system(waker)) => Moment::Waits {
+            Waker::Task(waker) if told_who && !(is_for_poller && (is_stopped || is_system(waker))) => Moment::Waits {
                 known,
                 waker: waker.0,
                 until: until.0,

@@ -93,6 +93,23 @@ fn a_wait_for_the_network_ends_by_the_poller_even_if_a_task_of_the_runtime_asked
 }
 
 #[test]
+fn a_wait_for_the_network_ends_by_the_poller_if_the_world_is_stopped_then() {
+    check(
+        "g1: run 0..10, net 10..50 by g2, stw 50..55, ready 55..57, run 57..60, sleep 60..70 by g2, stw 70..71, run 71..80
+         | g2: run 0..80 | span s on g1: 0..80",
+        "s root: run 22, ready 2, sleep 10, net 40, stw 6",
+    );
+    check(
+        "g1: run 0..10, mutex 10..50 by g2, stw 50..55, run 55..60 | g2: run 0..60 | span s on g1: 0..60",
+        "s root: run 15, helper:run 40, stw 5",
+    );
+    check(
+        "g1: run 0..10, net 10..50 by g2, ready 50..52, stw 52..55, run 55..60 | g2: run 0..60 | span s on g1: 0..60",
+        "s root: run 15, helper:run 40, ready 2, stw 3",
+    );
+}
+
+#[test]
 fn the_owner_of_the_waker_may_change_while_it_is_waited_for() {
     check(
         "g1: run 0..10, mutex 10..90 by g2, run 90..100 | g2: run 0..100

@@ -3,7 +3,7 @@
 //! For task g and instant t the end of the chain is
 //!
 //! * (g, t) itself, if g is at work, ready, in a system call or unknown at t, or in a wait that no task ended, or one for
-//!   the network or a timer that a task of the runtime ended;
+//!   the network or a timer that a task of the runtime ended, or any task while the world was stopped;
 //! * the end of the chain of g's creator at t, if g is not born at t;
 //! * the end of the chain of the waker at t, if g is in a wait that a task ended.
 //!
