@@ -25,6 +25,7 @@ func Handler(shop *service.Service) http.Handler {
 	ordinaryRoutes(shop, handle)
 	slowRoutes(shop, handle)
 	holderRoutes(shop, handle)
+	elsewhereRoutes(shop, handle)
 	return mux
 }
 
@@ -74,6 +75,18 @@ func holderRoutes(shop *service.Service, handle func(string, responder)) {
 	handle("POST /ledger/close", func(r *http.Request) (any, error) { return "closed", shop.CloseLedger(r.Context()) })
 	handle("POST /stock/audit", func(r *http.Request) (any, error) { return "audited", shop.AuditStock(r.Context()) })
 	handle("POST /reindex", func(r *http.Request) (any, error) { return "reindexed", shop.Reindex(r.Context()) })
+}
+
+// elsewhereRoutes have another shop, whose address is in the query, do one of its slow operations.
+func elsewhereRoutes(shop *service.Service, handle func(string, responder)) {
+	ask := func(operation string) responder {
+		return func(r *http.Request) (any, error) {
+			header := http.Header{CustomerHeader: {customer(r)}}
+			return shop.AskElsewhere(r.Context(), r.URL.Query().Get("at"), operation, header)
+		}
+	}
+	handle("POST /elsewhere/shipping", ask("GET /shipping"))
+	handle("POST /elsewhere/reservations", ask("POST /reservations"))
 }
 
 var errBadProductID = errors.New("product id must be a number")
