@@ -45,7 +45,8 @@ pub(in super::super) fn render(explained: &Explained, terminal: Terminal) -> Str
         for (view, cells) in views(span) {
             page.push_str(&lines(view, cells, span, &indent, terminal));
         }
-        if let Some(in_flight) = span.in_flight {
+        // It is a part of the root view.
+        if let Some(in_flight) = span.in_flight.filter(|_| !span.root.is_empty()) {
             let _ = writeln!(page, "{indent}  {}", in_flight.shown());
         }
         if let Some(ran) = span.shown_in_all_layers() {
