@@ -31,12 +31,13 @@ pub(super) enum Compression {
 /// First bytes of what is often sent without a header that says how it is compressed.
 const MAGIC: [(&[u8], &str); 2] = [(b"\x28\xb5\x2f\xfd", "zstd"), (b"\x1f\x8b", "gzip")];
 
-/// What to add to a complaint about a body that is compressed and was taken for one that is not. Empty for others.
-pub(super) fn hint(body: &[u8]) -> String {
+/// What to add to a complaint about a body that is compressed and was taken for one that is not, or that was compressed
+/// twice; `header` is where its compression is named. Empty for others.
+pub(super) fn hint(body: &[u8], header: &str) -> String {
     let found = MAGIC.iter().find(|(magic, _)| body.starts_with(magic));
     found.map_or_else(String::new, |(_, name)| {
         format!(
-            "; it looks compressed with {name}: send it with `Content-Encoding: {name}` (supported are {SUPPORTED})"
+            "; it looks compressed with {name}: name that in `{header}`, or compress it only once (supported are {SUPPORTED})"
         )
     })
 }

@@ -86,7 +86,7 @@ async fn accept(intake: &Intake, signal: Signal, format: Format, exchange: &mut 
 ///
 /// The slot goes along: the work is not over when its sender goes away.
 async fn to_protobuf(signal: Signal, json: Bytes, mut slot: Slot) -> Result<(Bytes, Slot), Rejection> {
-    let hint = compression::hint(&json);
+    let hint = compression::hint(&json, "Content-Encoding");
     let malformed = |error: &dyn std::fmt::Display| {
         Rejection::Malformed(format!("cannot decode the {signal} request: {error}{hint}"))
     };

@@ -87,7 +87,12 @@ impl Intake {
     /// Offers an OTLP request in protobuf. One without items is a success that no pipeline hears of.
     pub(super) async fn offer_otlp(&self, transport: &'static str, signal: Signal, bytes: Bytes) -> Answer {
         let items = otlp::count_items(signal, &bytes).map_err(|error| {
-            let hint = compression::hint(&bytes);
+            let header = if transport == GRPC {
+                "grpc-encoding"
+            } else {
+                "Content-Encoding"
+            };
+            let hint = compression::hint(&bytes, header);
             Rejection::Malformed(format!("cannot decode the {signal} request: {error}{hint}"))
         })?;
         if items == 0 {

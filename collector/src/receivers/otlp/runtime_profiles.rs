@@ -66,7 +66,7 @@ fn format_of(bytes: &[u8]) -> Result<ProfileFormat, Rejection> {
     let opened = gotrace::ExecTrace::open(bytes).map_err(|error| {
         Rejection::Malformed(format!(
             "{error}; this takes Go execution traces, and CPU profiles in the format of pprof{}",
-            compression::hint(bytes)
+            compression::hint(bytes, "Content-Encoding")
         ))
     });
     opened.map(|_| ProfileFormat::GoExecutionTrace)

@@ -176,8 +176,8 @@ async fn a_compressed_body_that_does_not_say_so_is_told_how() {
         ("gzip", gzip(&plain)),
     ] {
         let complaint = format!(
-            "; it looks compressed with {name}: send it with `Content-Encoding: {name}` (supported are gzip, deflate, zstd, \
-             identity)"
+            "; it looks compressed with {name}: name that in `Content-Encoding`, or compress it only once (supported are \
+             gzip, deflate, zstd, identity)"
         );
         for (path, content_type) in [
             ("/v1/traces", PROTOBUF),
