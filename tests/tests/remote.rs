@@ -229,7 +229,7 @@ fn every_call_has_its_server_and_the_clock_of_this_machine_is_in_its_range() {
 /// The goroutine of the client waits in `select` for the read loop of its connection, which waits for the network. Both are
 /// in the table of states, whatever attribution makes of them.
 #[test]
-fn what_the_clients_runtime_has_of_a_wait_is_divided_between_server_and_messages_to_the_nanosecond() {
+fn i16_what_the_clients_runtime_has_of_a_wait_is_divided_between_server_and_messages_to_the_nanosecond() {
     let Some(tables) = stored() else { return };
     let exact = "remote_ns = shared_ns AND in_flight_ns = wait_ns - shared_ns AND request_remote_ns = remote_ns";
     let wrong = tables.rows(&format!("{CALLS} SELECT * FROM recorded WHERE NOT ({exact})"));

@@ -70,7 +70,7 @@ pub(super) fn is_after_the_fact(matching: &Matching<'_>, span: SpanIndex, row: R
     let start = matching.spans.interval(span).start();
     let begin = matching.table.row(row).begin.as_ref();
     begin.is_some_and(|begin| {
-        begin.at.since(start) > matching.windows.begin_lag_ns && went_on(matching, begin, start, begin.at).is_none()
+        begin.at.since(start) > matching.windows.begin_lag_ns && waited_since(matching, begin, start)
     })
 }
 
@@ -81,13 +81,13 @@ fn stalled(matching: &Matching<'_>, span: Interval, begin: &Mark<'_>, end: &Mark
     if !is_first(begin, span.start()) || !is_first(end, end_read) {
         return None;
     }
-    let start_read = latest_reading(matching, span.start());
-    Some(went_on(matching, begin, start_read, begin.at)? && went_on(matching, end, end_read, end.at)?)
+    let began = went_on(matching, begin, latest_reading(matching, span.start()), begin.at)?;
+    Some(began && went_on(matching, end, end_read, end.at)?)
 }
 
 /// Whether the task can have been begun and ended at once when the span was over; `None` if not.
 fn made_afterwards(matching: &Matching<'_>, span: Interval, begin: &Mark<'_>, end: &Mark<'_>) -> Option<bool> {
-    let waited_before = went_on(matching, begin, span.start(), begin.at).is_none();
+    let waited_before = waited_since(matching, begin, span.start());
     let began_at_the_end = span.end().since(begin.at) <= matching.windows.begin_lag_ns;
     if begin.goroutine != end.goroutine || !waited_before || !began_at_the_end {
         return None;
@@ -98,6 +98,11 @@ fn made_afterwards(matching: &Matching<'_>, span: Interval, begin: &Mark<'_>, en
         begin.at.min(latest_reading(matching, span.end())),
         end.at,
     )
+}
+
+/// Whether the mark's goroutine has waited between a reading of the span's clock and the mark.
+fn waited_since(matching: &Matching<'_>, mark: &Mark<'_>, reading: UnixNanos) -> bool {
+    went_on(matching, mark, latest_reading(matching, reading), mark.at).is_none()
 }
 
 /// The latest that a span's clock can have been read, by the recording's: a wait that seems to last until after the

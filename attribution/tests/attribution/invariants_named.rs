@@ -23,6 +23,7 @@ fn tested() -> BTreeMap<u32, BTreeSet<String>> {
         "attribution/tests",
         "profiles/gotrace/tests",
         "profiles/tests",
+        "tests/tests",
     ] {
         for file in rust_files(&repository().join(folder)) {
             let text = std::fs::read_to_string(&file).unwrap();
