@@ -63,6 +63,10 @@ pub trait Connector: Consumer {
     /// # Errors
     /// What was accepted and could not be sent on is lost, and the error says how much.
     async fn run(self: Arc<Self>, outputs: Outputs, stop: Stop) -> Result<(), RunError>;
+
+    /// Takes note that the process ends in order, though work may be going on beside the executor that ends with it. Comes
+    /// last, however [`Self::run`] and [`Self::restore`] end, and waits for nothing.
+    fn give_up(&self) {}
 }
 
 /// Where a receiver or connector sends batches: one consumer for each signal that a pipeline takes from it.

@@ -75,7 +75,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .build()
         .context("failed to start threads")?;
     let outcome = runtime.block_on(serve(checked));
-    // Nothing is left to wait for but, after a second signal, work that shall not be waited for.
+    // Nothing is left to wait for but work that shall not be waited for: after a second signal, or when patience was over.
+    // Connectors know that it is given up.
     runtime.shutdown_background();
     outcome
 }

@@ -22,6 +22,17 @@ struct Worker {
     handle: JoinHandle<Result<(), RunError>>,
 }
 
+/// Tells connectors that their work is given up when the life of the graph ends, or is cut short.
+struct GiveUp(Vec<Arc<dyn Connector>>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        for connector in &self.0 {
+            connector.give_up();
+        }
+    }
+}
+
 impl Graph {
     /// Runs until `stop` or until a component fails, then stops receivers, connectors and exporters in the order of
     /// the data, each only after all before it have handed on what they held.
@@ -29,6 +40,8 @@ impl Graph {
     /// # Errors
     /// Every component that failed or lost something.
     pub async fn run(self, stop: Stop) -> anyhow::Result<()> {
+        let connectors = self.connectors.iter().map(|(_, connector, _)| connector.clone());
+        let _give_up = GiveUp(connectors.collect());
         tokio::select! {
             () = stop.requested() => {}
             () = restore(&self.connectors) => {}

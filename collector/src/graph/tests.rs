@@ -1,9 +1,12 @@
 //! What the graph accepts, refuses, and connects.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use spandrel_config::{ConfigSource, Problems, ProcessEnvironment};
-use spandrel_pipeline::StopSource;
+use spandrel_pipeline::{Batch, Connector, Consumer, Outputs, Refusal, RunError, Stop, StopSource};
 
 use super::{Graph, Plan, Sections, plan};
 
@@ -147,5 +150,66 @@ async fn a_graph_stops_when_asked_and_frees_what_it_opened() {
             .expect("stopping is bounded")
             .unwrap()
             .unwrap();
+    }
+}
+
+/// A connector whose start or stop never ends.
+#[derive(Default)]
+struct Slow {
+    never_restores: bool,
+    times_given_up: AtomicU32,
+}
+
+#[async_trait]
+impl Consumer for Slow {
+    async fn consume(&self, _batch: Batch) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Connector for Slow {
+    async fn restore(&self, _outputs: &Outputs) {
+        if self.never_restores {
+            std::future::pending().await
+        }
+    }
+
+    async fn run(self: Arc<Self>, _outputs: Outputs, stop: Stop) -> Result<(), RunError> {
+        match self.never_restores {
+            true => stop.requested().await,
+            false => std::future::pending().await,
+        }
+        Ok(())
+    }
+
+    fn give_up(&self) {
+        self.times_given_up.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn graph_of(connector: &Arc<Slow>) -> Graph {
+    let id = "attribution".parse().unwrap();
+    Graph {
+        receivers: vec![],
+        connectors: vec![(id, connector.clone(), Outputs::default())],
+        exporters: vec![],
+    }
+}
+
+#[tokio::test]
+async fn connectors_know_that_their_work_is_given_up_when_a_stop_cuts_it_short() {
+    let source = StopSource::new();
+    source.request();
+    let restoring = Arc::new(Slow {
+        never_restores: true,
+        ..Slow::default()
+    });
+    graph_of(&restoring).run(source.stop()).await.unwrap();
+    let cut_short = Arc::new(Slow::default());
+    let running = graph_of(&cut_short).run(source.stop());
+    assert!(tokio::time::timeout(Duration::from_millis(50), running).await.is_err());
+    for connector in [restoring, cut_short] {
+        assert_eq!(connector.times_given_up.load(Ordering::Relaxed), 1);
     }
 }

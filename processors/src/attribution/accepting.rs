@@ -13,7 +13,7 @@ use spandrel_pipeline::{Batch, Consumer, OtlpRequest, Payload, ProfileFormat, Re
 use spandrel_profiles::go_execution_trace::Decoded;
 
 use super::connector::{AttributionConnector, State, off_executor};
-use super::cpu_profiles::{self, CpuProfileLimits};
+use super::cpu_profiles::{self, CpuProfileError, CpuProfileLimits};
 use super::decode_queue::Turn;
 use super::recording_source::decode;
 use super::recordings_directory::{DirectoryError, StoredProfile};
@@ -65,8 +65,16 @@ impl AttributionConnector {
 
     async fn accept_cpu_profile(&self, profile: Arc<RuntimeProfile>, digest: u64, turn: Turn) -> Result<(), Refusal> {
         let (limits, raw) = (CpuProfileLimits::of(&self.config), profile.clone());
-        let (decoded, _turn) = off_executor(move || (cpu_profiles::decode(&raw, limits), turn)).await?;
-        let decoded = decoded.map_err(permanent_chain);
+        let decode = move || {
+            let decoded = cpu_profiles::decode(&raw, limits)?;
+            // What says nothing of spans is not stored.
+            if decoded.is_useful() {
+                limits.check_file(&raw)?;
+            }
+            Ok(decoded)
+        };
+        let (decoded, _turn) = off_executor(move || (decode(), turn)).await?;
+        let decoded = decoded.map_err(permanent_chain::<CpuProfileError>);
         let decoded = decoded.inspect_err(|_| self.metrics.rejected_recordings.inc())?;
         let stored = match decoded.is_useful() && !self.lock().pending.knows_profile(digest) {
             true => self.store(profile).await?,
@@ -161,7 +169,7 @@ impl AttributionConnector {
         let Some(directory) = &self.directory else {
             return Ok(None);
         };
-        let format = profile.format;
+        let (format, limits) = (profile.format, CpuProfileLimits::of(&self.config));
         loop {
             let (directory, profile) = (directory.clone(), profile.clone());
             match off_executor(move || directory.store(&profile)).await? {
@@ -170,10 +178,17 @@ impl AttributionConnector {
                     self.metrics.rejected_recordings.inc();
                     return Err(permanent_chain(error));
                 }
-                Err(error @ DirectoryError::Full { .. }) => match self.lock().pending.evict_from_disk(format) {
-                    Some(evicted) => self.metrics.count_evicted(&evicted),
-                    None => return Err(self.refuse(format!("recordings wait to be joined, and {error}"))),
-                },
+                Err(
+                    error @ DirectoryError::Full {
+                        bytes, missing_bytes, ..
+                    },
+                ) => {
+                    let evicted = (self.lock().pending).evict_from_disk(format, bytes, missing_bytes, limits);
+                    match evicted {
+                        Some(evicted) => self.metrics.count_evicted(&evicted),
+                        None => return Err(self.refuse(format!("recordings wait to be joined, and {error}"))),
+                    }
+                }
                 Err(error) => return Err(self.refuse(error.to_string())),
             }
         }
@@ -205,7 +220,7 @@ pub(super) fn digest(profile: &RuntimeProfile) -> u64 {
 }
 
 /// A refusal whose reason is the error with all its causes, because the sender sees nothing else.
-fn permanent_chain(error: impl std::error::Error) -> Refusal {
+fn permanent_chain<E: std::error::Error>(error: E) -> Refusal {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -28,7 +28,7 @@ use super::pending::Pending;
 use super::recordings_directory::{RecordingsDirectory, StoredProfile};
 use super::relatives::Place;
 use super::restored_recordings::open_directory;
-use super::safe_join::{Joined, join_safely};
+use super::safe_join::{Joined, join_safely, without};
 use super::slots::Round;
 use super::unanchored::{Placed, Placing};
 use super::windows::{SharedWindows, Windows};
@@ -124,7 +124,7 @@ impl AttributionConnector {
             let _at_work = at_work(&profiles);
             let opened = join.open_recordings(&config.state_rules, config.recording_limit_bytes);
             let attribute = |join: &Join, profiles: &[_]| run_join(join, &opened, profiles, &config.rules);
-            let mut joined = join_safely(&mut join, profiles.clone(), attribute);
+            let mut joined = join_safely(&mut join, without(&profiles, &opened.culprits), attribute);
             joined.uncorrected += opened.uncorrected;
             joined.culprits.extend(opened.culprits);
             let emitted: Vec<Emitted> = joined.result.spans.iter().map(Emitted::of).collect();
@@ -135,6 +135,7 @@ impl AttributionConnector {
         let Joined {
             mut result,
             uncorrected,
+            lost,
             culprits,
         } = joined;
         for culprit in culprits {
@@ -142,6 +143,7 @@ impl AttributionConnector {
         }
         self.metrics.left_out_recordings.inc_by(left_out);
         self.metrics.uncorrected_spans.inc_by(uncorrected);
+        self.metrics.lost_spans.inc_by(lost);
         self.metrics.walks.add(&result.walks);
         self.metrics.calls.add(&result.calls);
         for violation in &result.violations {
@@ -385,5 +387,11 @@ impl Connector for AttributionConnector {
         }
         self.lock().stopped = true;
         self.round(&windows, output, true).await
+    }
+
+    fn give_up(&self) {
+        if let Some(directory) = &self.directory {
+            directory.close_journal();
+        }
     }
 }

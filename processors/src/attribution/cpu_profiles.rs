@@ -16,11 +16,12 @@ use super::AttributionConfig;
 use super::held_profile::{HeldProfile, Lent, ProfileId};
 use super::held_spans::{HeldSpans, Lateness};
 use super::pending::Evicted;
+use super::recordings_directory::file_bytes;
 use super::slots::{Round, touches};
 
 /// CPU profiles may take one part in so many of the memory for recordings, beside those: they are short.
 const PART_OF_RECORDING_LIMIT: u64 = 8;
-/// And one part in so many of the disk, so that they do not drive out recordings.
+/// And one part in so many of the disk, so that they do not drive out many recordings.
 const PART_OF_DIRECTORY_LIMIT: u64 = 4;
 
 /// What all CPU profiles may take together.
@@ -83,7 +84,7 @@ pub(super) enum CpuProfileError {
     TooLargeForDisk {
         /// Its source.
         from: Arc<str>,
-        /// As it came.
+        /// Of its file.
         bytes: u64,
         /// Disk for all.
         limit_bytes: u64,
@@ -100,19 +101,26 @@ impl CpuProfileLimits {
             }),
         }
     }
+
+    /// Checks that a profile that is to be stored has room there.
+    ///
+    /// # Errors
+    /// Its file takes more than there is for all.
+    pub(super) fn check_file(&self, profile: &RuntimeProfile) -> Result<(), CpuProfileError> {
+        let (bytes, limit_bytes) = (file_bytes(profile), self.disk_bytes);
+        if bytes <= limit_bytes {
+            return Ok(());
+        }
+        Err(CpuProfileError::TooLargeForDisk {
+            from: profile.source.clone(),
+            bytes,
+            limit_bytes,
+        })
+    }
 }
 
 /// Decodes a profile. Takes long. Says so in the log if no sample names a span, because then it changes nothing.
 pub(super) fn decode(profile: &RuntimeProfile, limits: CpuProfileLimits) -> Result<DecodedCpuProfile, CpuProfileError> {
-    let (bytes, limit_bytes) = (profile.bytes.len() as u64, limits.disk_bytes);
-    if bytes > limit_bytes {
-        let from = profile.source.clone();
-        return Err(CpuProfileError::TooLargeForDisk {
-            from,
-            bytes,
-            limit_bytes,
-        });
-    }
     let decoded = pprof::decode(
         &profile.bytes,
         Arc::new(profile.process.clone()),
@@ -186,7 +194,7 @@ impl CpuProfiles {
             return (Lateness::default(), Evicted::default());
         }
         let (bytes, disk_bytes, mut evicted) = (decoded.held_bytes(), profile.disk_bytes(), Evicted::default());
-        while (self.bytes + bytes > limits.memory_bytes || self.disk_bytes + disk_bytes > limits.disk_bytes)
+        while (self.bytes + bytes > limits.memory_bytes || self.exceeds_share(disk_bytes, limits))
             && let Some(sealed_spans) = self.evict(spans)
         {
             evicted.recordings += 1;
@@ -208,6 +216,16 @@ impl CpuProfiles {
         self.disk_bytes += disk_bytes;
         self.held.push_back(held);
         (lateness, evicted)
+    }
+
+    /// Size of their files.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.disk_bytes
+    }
+
+    /// Whether their files, with one of `more_bytes`, take more of the disk than they may.
+    pub(super) fn exceeds_share(&self, more_bytes: u64, limits: CpuProfileLimits) -> bool {
+        self.disk_bytes + more_bytes > limits.disk_bytes
     }
 
     /// Lets the oldest profile go, and makes final what depends on it. `None` if there is none, else of how many spans.

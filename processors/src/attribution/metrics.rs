@@ -27,6 +27,8 @@ pub(super) struct Metrics {
     pub(super) corrected_spans: IntCounter,
     /// Spans that something late did not correct, because a recording was left out of the join.
     pub(super) uncorrected_spans: IntCounter,
+    /// Spans that have no rows, because their join panicked without any profile, too.
+    pub(super) lost_spans: IntCounter,
     /// Spans whose rows became final before their time because of a limit.
     pub(super) sealed_early_spans: IntCounter,
     /// Spans that would not be recognized if they were sent again.
@@ -55,7 +57,7 @@ pub(super) struct Metrics {
     pub(super) restored_recordings: IntCounter,
     /// Times that a recording on disk was left out of a join, because it could not be read or too many were needed.
     pub(super) left_out_recordings: IntCounter,
-    /// Profiles that are not used any more because that made the collector panic.
+    /// Profiles that are not used any more because that made the collector panic or die.
     pub(super) set_aside_profiles: IntCounter,
     /// Recordings without a wall clock that spans have placed.
     pub(super) anchored_recordings: IntCounter,
@@ -274,6 +276,7 @@ impl Metrics {
                 "uncorrected_spans",
                 "Spans not corrected because a recording was left out",
             )?,
+            lost_spans: counter("lost_spans", "Spans without rows because their join panicked")?,
             sealed_early_spans: counter("sealed_early_spans", "Spans whose rows became final because of a limit")?,
             forgotten_spans: counter(
                 "forgotten_spans",

@@ -99,24 +99,37 @@ impl Pending {
         Some(evicted)
     }
 
-    /// Lets the oldest recording or CPU profile on disk go, one of `format` if possible. `None` if there is none; recordings
-    /// stay whose rows have not been handed out.
-    pub(super) fn evict_from_disk(&mut self, format: ProfileFormat) -> Option<Evicted> {
-        let sealed_spans = match format {
-            ProfileFormat::GoExecutionTrace => {
-                let sealed_spans = self.recordings.evict_from_disk(&mut self.spans);
-                sealed_spans.or_else(|| self.cpu_profiles.evict(&mut self.spans))
-            }
-            ProfileFormat::CpuProfile => {
-                let sealed_spans = self.cpu_profiles.evict(&mut self.spans);
-                sealed_spans.or_else(|| self.recordings.evict_from_disk(&mut self.spans))
-            }
-        }?;
-        Some(Evicted {
-            recordings: 1,
-            sealed_spans,
-            unloaded: 0,
-        })
+    /// Frees `missing_bytes` of the disk for a file of `bytes`: the oldest CPU profiles go if they would take more than their
+    /// share with it, then recordings whose rows have been handed out, then other CPU profiles. `None`, and all stay, if that
+    /// does not free enough.
+    pub(super) fn evict_from_disk(
+        &mut self,
+        format: ProfileFormat,
+        bytes: u64,
+        missing_bytes: u64,
+        limits: CpuProfileLimits,
+    ) -> Option<Evicted> {
+        let left_bytes = self.evictable_disk_bytes().checked_sub(missing_bytes)?;
+        let cpu_profile_bytes = match format {
+            ProfileFormat::GoExecutionTrace => 0,
+            ProfileFormat::CpuProfile => bytes,
+        };
+        let mut evicted = Evicted::default();
+        while self.evictable_disk_bytes() > left_bytes {
+            let beyond_share = match self.cpu_profiles.exceeds_share(cpu_profile_bytes, limits) {
+                true => self.cpu_profiles.evict(&mut self.spans),
+                false => None,
+            };
+            evicted.sealed_spans += beyond_share
+                .or_else(|| self.recordings.evict_from_disk(&mut self.spans))
+                .or_else(|| self.cpu_profiles.evict(&mut self.spans))?;
+            evicted.recordings += 1;
+        }
+        Some(evicted)
+    }
+
+    fn evictable_disk_bytes(&self) -> u64 {
+        self.recordings.evictable_disk_bytes() + self.cpu_profiles.disk_bytes()
     }
 
     /// Adds a recording, for which there is room; `stored` is what it was decoded from, if there is a directory for it.

@@ -395,6 +395,12 @@ impl Recordings {
         self.evict(|held| held.profile.stored.is_some(), spans)
     }
 
+    /// Size of the files of all that may go in this way.
+    pub(super) fn evictable_disk_bytes(&self) -> u64 {
+        let settled = self.held.iter().filter(|held| held.is_settled());
+        settled.map(|held| held.profile.disk_bytes()).sum()
+    }
+
     fn evict(&mut self, frees_room: impl Fn(&HeldRecording) -> bool, spans: &mut HeldSpans) -> Option<u64> {
         let index = self
             .held

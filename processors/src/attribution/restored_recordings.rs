@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use spandrel_pipeline::{BuildError, ProfileFormat, Refusal, RuntimeProfile};
+use spandrel_pipeline::{BuildError, ProfileFormat, Refusal};
 use spandrel_profiles::go_execution_trace::{DecodeError, Decoded};
 use thiserror::Error;
 
@@ -21,12 +21,12 @@ use super::setting_aside::report_left_alone;
 
 /// Why a profile of an earlier run is not taken up.
 #[derive(Debug, Error)]
-enum NotTakenUp {
+pub(super) enum NotTakenUp {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error("a stored profile cannot be decoded: {0}")]
     Recording(#[from] DecodeError),
-    #[error("a stored profile cannot be decoded: {0}")]
+    #[error("a stored profile cannot be used: {0}")]
     CpuProfile(#[from] CpuProfileError),
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -35,7 +35,7 @@ enum NotTakenUp {
 }
 
 /// A profile of an earlier run.
-enum Restored {
+pub(super) enum Restored {
     Recording(Decoded, Decision),
     CpuProfile(DecodedCpuProfile),
 }
@@ -66,8 +66,10 @@ impl AttributionConnector {
         let (mut count, found) = (0_u64, profiles.len());
         for stored in profiles {
             let path = stored.profile_path();
-            match self.take_up_profile(stored).await {
+            match self.take_up_profile(stored, Restored::read).await {
                 Ok(()) => count += 1,
+                // It is set aside, and the log says so.
+                Err(NotTakenUp::Panicked(_)) => {}
                 Err(error) => tracing::warn!(
                     path = %path.display(),
                     "a file of recordings_directory is left alone, where it takes room, and spans are joined without it; \
@@ -79,16 +81,36 @@ impl AttributionConnector {
         tracing::info!(connector = %self.id, count, found, "attribution takes up recordings of an earlier run");
     }
 
-    async fn take_up_profile(&self, stored: StoredProfile) -> Result<(), NotTakenUp> {
+    /// Takes up a profile that is read like this.
+    pub(super) async fn take_up_profile(
+        &self,
+        stored: StoredProfile,
+        read: impl FnOnce(&StoredProfile, &AttributionConfig) -> Result<(u64, Restored), NotTakenUp> + Send + 'static,
+    ) -> Result<(), NotTakenUp> {
         let config = self.config.clone();
-        let (digest, restored, stored) = off_executor(move || {
+        let (stored, restored) = off_executor(move || {
             let at_work = AtWork::begin(std::iter::once(&stored));
-            let profile = stored.read()?;
-            let restored = catching(|| Restored::read(&profile, &stored, &config))??;
+            let restored = catching(|| read(&stored, &config));
             drop(at_work);
-            Ok::<_, NotTakenUp>((digest(&profile), restored, stored))
+            (stored, restored)
         })
-        .await??;
+        .await?;
+        match restored {
+            Ok(restored) => {
+                let (digest, restored) = restored?;
+                self.hold_restored(stored, digest, restored)
+            }
+            Err(panicked) => {
+                let source = stored.profile_path().display().to_string();
+                tracing::error!(%source, "{panicked}");
+                self.set_file_aside(&source, Some(Arc::new(stored))).await;
+                Err(panicked.into())
+            }
+        }
+    }
+
+    /// Holds what was read, with the digest of its profile.
+    fn hold_restored(&self, stored: StoredProfile, digest: u64, restored: Restored) -> Result<(), NotTakenUp> {
         let (mut state, now) = (self.lock(), Instant::now());
         if let Restored::Recording(decoded, _) = &restored {
             self.make_room_for(decoded, &mut state)?;
@@ -115,23 +137,26 @@ impl AttributionConnector {
 }
 
 impl Restored {
-    fn read(profile: &RuntimeProfile, stored: &StoredProfile, config: &AttributionConfig) -> Result<Self, NotTakenUp> {
-        match profile.format {
+    /// Reads and decodes a profile. Returns its digest, too.
+    fn read(stored: &StoredProfile, config: &AttributionConfig) -> Result<(u64, Self), NotTakenUp> {
+        let profile = stored.read()?;
+        let restored = match profile.format {
             ProfileFormat::CpuProfile => {
-                let decoded = cpu_profiles::decode(profile, CpuProfileLimits::of(config))?;
-                Ok(Self::CpuProfile(decoded))
+                let decoded = cpu_profiles::decode(&profile, CpuProfileLimits::of(config))?;
+                Self::CpuProfile(decoded)
             }
             ProfileFormat::GoExecutionTrace => {
                 let decision = decision_of(stored);
                 let decoded = decode(
-                    profile,
+                    &profile,
                     Arc::new(profile.process.clone()),
                     decision.placed,
                     &config.state_rules,
                 )?;
-                Ok(Self::Recording(decoded, decision))
+                Self::Recording(decoded, decision)
             }
-        }
+        };
+        Ok((digest(&profile), restored))
     }
 }
 

@@ -2,11 +2,12 @@
 //! after a restart.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::connector::{AttributionConnector, off_executor};
 use super::guarded::Panicked;
 use super::held_profile::HeldProfile;
-use super::recordings_directory::Earlier;
+use super::recordings_directory::{Earlier, StoredProfile};
 
 impl AttributionConnector {
     /// Sets aside a profile for which work has panicked. What depends on it becomes final.
@@ -18,15 +19,20 @@ impl AttributionConnector {
     /// Sets a profile aside, and says so. What depends on it becomes final.
     pub(super) async fn set_aside(&self, profile: HeldProfile) {
         let sealed_spans = self.lock().pending.set_aside(profile.id);
-        self.metrics.set_aside_profiles.inc();
         self.metrics.sealed_early_spans.inc_by(sealed_spans.unwrap_or(0));
-        let source = profile.source.clone();
-        let Some(stored) = profile.stored else {
-            tracing::error!(%source, "a runtime profile is dropped, and spans are joined without it");
-            return;
+        self.set_file_aside(&profile.source, profile.stored).await;
+    }
+
+    /// The same for a profile that is not held.
+    pub(super) async fn set_file_aside(&self, source: &str, stored: Option<Arc<StoredProfile>>) {
+        self.metrics.set_aside_profiles.inc();
+        let set_aside = match stored {
+            Some(stored) => off_executor(move || stored.set_aside()).await,
+            None => Ok(Ok(None)),
         };
-        match off_executor(move || stored.set_aside()).await {
-            Ok(Ok(path)) => tracing::error!(
+        match set_aside {
+            Ok(Ok(None)) => tracing::error!(%source, "a runtime profile is dropped, and spans are joined without it"),
+            Ok(Ok(Some(path))) => tracing::error!(
                 %source,
                 path = %path.display(),
                 "a runtime profile is set aside, and spans are joined without it; report it with this file"

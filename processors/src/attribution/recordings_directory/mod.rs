@@ -63,6 +63,10 @@ pub(super) enum DirectoryError {
         left_alone_bytes: u64,
         /// Bytes allowed.
         limit_bytes: u64,
+        /// Bytes of the profile.
+        bytes: u64,
+        /// Those of them that do not fit.
+        missing_bytes: u64,
     },
     /// There will never be room.
     #[error("a profile of {bytes} bytes exceeds recordings_directory_limit ({limit_bytes} bytes); raise that")]
@@ -97,6 +101,8 @@ pub(super) struct RecordingsDirectory {
     limit_bytes: u64,
     state: Mutex<State>,
     journal: Mutex<Journal>,
+    /// Held during work on profiles: one work at a time.
+    work_turn: Mutex<()>,
     /// Held open, and so locked.
     _lock: File,
 }
@@ -109,8 +115,8 @@ struct State {
     next_number: u64,
     /// Numbers and sizes of profiles that are set aside, the oldest first.
     aside: VecDeque<(u64, u64)>,
-    /// Profiles whose files are still to be removed.
-    unneeded: Vec<u64>,
+    /// Numbers and extensions of profiles whose files are still to be removed.
+    unneeded: Vec<(u64, &'static str)>,
 }
 
 /// What the directory held when it was opened.
@@ -136,7 +142,8 @@ impl RecordingsDirectory {
         let listing = Listing::read(&path).map_err(io_error(&path))?;
         let journal_path = path.join(AT_WORK);
         let numbers = listing.profiles.iter().map(|(number, _)| *number).collect();
-        let (journal, fatal) = Journal::open(&journal_path, &numbers).map_err(io_error(&journal_path))?;
+        let journal = Journal::open(&journal_path, &numbers).map_err(io_error(&journal_path))?;
+        let fatal = journal.fatal();
         let directory = Arc::new(Self {
             limit_bytes,
             state: Mutex::new(State {
@@ -147,15 +154,19 @@ impl RecordingsDirectory {
                 unneeded: Vec::new(),
             }),
             journal: Mutex::new(journal),
+            work_turn: Mutex::default(),
             path,
             _lock: lock,
         });
-        let earlier = directory.found(listing, &fatal)?;
+        let (earlier, set_aside) = directory.found(listing, &fatal);
+        // After the files have their names: who was not set aside stays accused.
+        let forgotten = at_work::lock(&directory.journal).forget(&set_aside);
+        forgotten.map_err(io_error(&journal_path))?;
         Ok((directory, earlier))
     }
 
-    /// What was there, without the profiles of which the process has died, which are set aside.
-    fn found(self: &Arc<Self>, listing: Listing, fatal: &BTreeSet<u64>) -> Result<Earlier, DirectoryError> {
+    /// What was there, without the profiles of which the process has died, which are set aside; and the numbers of those.
+    fn found(self: &Arc<Self>, listing: Listing, fatal: &BTreeSet<u64>) -> (Earlier, BTreeSet<u64>) {
         let mut earlier = Earlier {
             aside: (listing.aside.iter())
                 .map(|(number, _)| self.file(*number, ASIDE))
@@ -163,14 +174,31 @@ impl RecordingsDirectory {
             foreign: listing.foreign,
             ..Earlier::default()
         };
+        let mut set_aside = BTreeSet::new();
         for (number, bytes) in listing.profiles {
             let profile = StoredProfile::found(self, number, bytes);
-            match fatal.contains(&number) {
-                true => earlier.fatal.push(profile.set_aside()?),
-                false => earlier.profiles.push(profile),
+            if !fatal.contains(&number) {
+                earlier.profiles.push(profile);
+                continue;
+            }
+            match profile.set_aside() {
+                Ok(path) => {
+                    set_aside.insert(number);
+                    earlier.fatal.extend(path);
+                }
+                Err(error) => tracing::error!(
+                    path = %profile.profile_path().display(),
+                    "the collector was killed or has aborted more than once while it worked on this runtime profile, which \
+                     is left out and cannot be set aside; remove it: {error}"
+                ),
             }
         }
-        Ok(earlier)
+        (earlier, set_aside)
+    }
+
+    /// Takes note that the process ends in order, though work may be going on that ends with it. Waits for nothing.
+    pub(super) fn close_journal(&self) {
+        at_work::lock(&self.journal).close();
     }
 
     /// Writes a profile. It is durable when this returns, and removed again unless it is [kept](StoredProfile::keep).
@@ -193,16 +221,22 @@ impl RecordingsDirectory {
             return Err(DirectoryError::TooLarge { bytes, limit_bytes });
         }
         let mut state = self.lock();
-        while bytes > limit_bytes.saturating_sub(state.used_bytes) {
-            let Some((number, bytes)) = state.aside.pop_front() else {
-                return Err(DirectoryError::Full {
-                    used_bytes: state.used_bytes,
-                    left_alone_bytes: state.left_alone_bytes,
-                    limit_bytes,
-                });
-            };
+        let aside_bytes: u64 = state.aside.iter().map(|(_, bytes)| bytes).sum();
+        let missing_bytes = (state.used_bytes - aside_bytes + bytes).saturating_sub(limit_bytes);
+        if missing_bytes > 0 {
+            return Err(DirectoryError::Full {
+                used_bytes: state.used_bytes,
+                left_alone_bytes: state.left_alone_bytes,
+                limit_bytes,
+                bytes,
+                missing_bytes,
+            });
+        }
+        while bytes > limit_bytes.saturating_sub(state.used_bytes)
+            && let Some((number, bytes)) = state.aside.pop_front()
+        {
             state.used_bytes -= bytes;
-            state.unneeded.push(number);
+            state.unneeded.push((number, ASIDE));
         }
         state.used_bytes += bytes;
         state.next_number += 1;
@@ -249,18 +283,20 @@ impl RecordingsDirectory {
     /// Removes the files of profiles that nobody needs. Does I/O.
     pub(super) fn remove_unneeded(&self) {
         let unneeded = std::mem::take(&mut self.lock().unneeded);
-        for number in unneeded {
-            // The profile first: without its decision it would be decided anew. Any of them may never have been written.
-            for extension in [PROFILE, ASIDE, DECISION] {
-                let path = self.file(number, extension);
-                if let Err(error) = std::fs::remove_file(&path)
-                    && error.kind() != io::ErrorKind::NotFound
-                {
-                    tracing::warn!(path = %path.display(), "a file of recordings_directory is left behind: {error}");
-                }
+        for (number, extension) in unneeded {
+            // The profile first: without its decision it would be decided anew.
+            remove(&self.file(number, extension));
+            // Who copies one that is set aside back has two with one number, and one decision.
+            if ![PROFILE, ASIDE].iter().any(|other| self.file(number, other).exists()) {
+                remove(&self.file(number, DECISION));
             }
         }
     }
+}
+
+/// Size of the file that a profile has.
+pub(super) fn file_bytes(profile: &RuntimeProfile) -> u64 {
+    (format::header(profile).len() + profile.bytes.len()) as u64
 }
 
 impl Drop for RecordingsDirectory {
@@ -289,6 +325,15 @@ fn create_and_lock(path: &Path) -> Result<(PathBuf, File), DirectoryError> {
         Ok(()) => Ok((path, lock)),
         Err(TryLockError::WouldBlock) => Err(DirectoryError::Locked { path }),
         Err(TryLockError::Error(source)) => Err(io_error(&lock_path)(source)),
+    }
+}
+
+/// Removes a file, which may never have been written.
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), "a file of recordings_directory is left behind: {error}");
     }
 }
 

@@ -103,19 +103,29 @@ impl StoredProfile {
         }
     }
 
-    /// Gives its file a name under which no start takes it up, and returns that. What was decided of it stays, in case that
-    /// the file gets its old name again. Does I/O.
+    /// Gives its file a name under which no start takes it up, and returns that, or `None` if it has been let go, with its
+    /// file. What was decided of it stays, in case that the file gets its old name again. Does I/O.
     ///
     /// # Errors
     /// The disk fails.
-    pub(in crate::attribution) fn set_aside(&self) -> Result<PathBuf, DirectoryError> {
+    pub(in crate::attribution) fn set_aside(&self) -> Result<Option<PathBuf>, DirectoryError> {
+        if !self.is_kept.load(Ordering::Acquire) {
+            return Ok(None);
+        }
         let path = self.directory.file(self.number, ASIDE);
         std::fs::rename(self.profile_path(), &path).map_err(io_error(&path))?;
         if self.is_counted.swap(false, Ordering::AcqRel) {
-            self.directory.lock().aside.push_back((self.number, self.bytes));
+            let state = &mut *self.directory.lock();
+            // One of the same number, of which it is a copy, is replaced.
+            if let Some(index) = state.aside.iter().position(|(number, _)| *number == self.number)
+                && let Some((_, bytes)) = state.aside.remove(index)
+            {
+                state.used_bytes -= bytes;
+            }
+            state.aside.push_back((self.number, self.bytes));
         }
         sync(&self.directory.path).map_err(io_error(&path))?;
-        Ok(path)
+        Ok(Some(path))
     }
 }
 
@@ -128,7 +138,7 @@ impl Drop for StoredProfile {
             (true, false) => {}
             (false, is_counted) => {
                 state.used_bytes -= if is_counted { self.bytes } else { 0 };
-                state.unneeded.push(self.number);
+                state.unneeded.push((self.number, PROFILE));
             }
         }
     }

@@ -121,7 +121,7 @@ fn what_is_set_aside_stays_with_its_decision_until_its_room_is_needed() {
     let stored = directory.store(&profile(b"0123456789")).unwrap();
     stored.keep();
     stored.write_decision(&Decision::default()).unwrap();
-    let aside = stored.set_aside().unwrap();
+    let aside = stored.set_aside().unwrap().unwrap();
     let left = ["00000000000000000001.aside", "00000000000000000001.decision"];
     assert!(aside.ends_with(left[0]));
     let bytes = directory.used_bytes();
@@ -139,6 +139,104 @@ fn what_is_set_aside_stays_with_its_decision_until_its_room_is_needed() {
     assert_eq!(directory.used_bytes(), size(path.path(), &left));
     drop((second, third));
     assert_eq!(directory.used_bytes(), 0);
+}
+
+#[test]
+fn what_is_set_aside_does_not_go_if_that_does_not_make_room() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    let [kept, aside] = [b"0123456789"; 2].map(|bytes| directory.store(&profile(bytes)).unwrap());
+    kept.keep();
+    aside.keep();
+    aside.set_aside().unwrap();
+    let bytes = kept.size_bytes();
+    drop((kept, aside, directory));
+    let (directory, _earlier) = RecordingsDirectory::open(path.path(), 2 * bytes).unwrap();
+    let error = directory.store(&profile(b"0123456789abc")).unwrap_err();
+    let DirectoryError::Full { missing_bytes, .. } = error else {
+        panic!("{error}");
+    };
+    // Three bytes; the CRC-32 may have fewer digits, or more.
+    assert!((1..10).contains(&missing_bytes), "{missing_bytes}");
+    assert_eq!(names(path.path()).len(), 2);
+    directory.store(&profile(b"")).unwrap();
+    assert_eq!(
+        names(path.path()),
+        ["00000000000000000001.profile", "00000000000000000003.profile"]
+    );
+}
+
+#[test]
+fn what_is_copied_back_is_another_file_with_the_same_decision() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    let stored = directory.store(&profile(b"0123456789")).unwrap();
+    stored.keep();
+    stored.write_decision(&Decision::default()).unwrap();
+    let aside = stored.set_aside().unwrap().unwrap();
+    let bytes = stored.size_bytes();
+    drop((stored, directory));
+    let copied_back = || {
+        std::fs::copy(&aside, aside.with_extension("profile")).unwrap();
+        RecordingsDirectory::open(path.path(), 2 * bytes).unwrap()
+    };
+
+    let (directory, earlier) = copied_back();
+    earlier.profiles[0].set_aside().unwrap();
+    assert_eq!(directory.used_bytes(), bytes, "one has taken the place of the other");
+    drop((directory, earlier));
+
+    let (directory, earlier) = copied_back();
+    assert_eq!(directory.used_bytes(), 2 * bytes);
+    let second = directory.store(&profile(b"0123456789")).unwrap();
+    let decided = earlier.profiles[0].read_decision().unwrap();
+    assert_eq!(decided, Some(Decision::default()));
+    assert_eq!(&earlier.profiles[0].read().unwrap().bytes[..], b"0123456789");
+    assert!(!aside.exists());
+    drop((second, earlier, directory));
+
+    std::fs::copy(aside.with_extension("profile"), &aside).unwrap();
+    let (directory, earlier) = open(path.path());
+    earlier.profiles[0].let_go();
+    drop((directory, earlier));
+    assert_eq!(
+        names(path.path()),
+        ["00000000000000000001.aside", "00000000000000000001.decision"]
+    );
+}
+
+#[test]
+fn what_has_been_let_go_is_not_set_aside() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    let stored = directory.store(&profile(b"one")).unwrap();
+    stored.keep();
+    stored.let_go();
+    assert_eq!(stored.set_aside().unwrap(), None);
+    drop((stored, directory));
+    assert_eq!(names(path.path()), [""; 0]);
+}
+
+#[test]
+fn a_deadly_profile_that_cannot_be_set_aside_is_left_out_at_every_start() {
+    let path = tempfile::tempdir().unwrap();
+    let (directory, _) = open(path.path());
+    for bytes in [b"one", b"two"] {
+        directory.store(&profile(bytes)).unwrap().keep();
+    }
+    drop(directory);
+    std::fs::write(path.path().join(AT_WORK), "1\n1\n").unwrap();
+    let in_the_way = path.path().join("00000000000000000001.aside");
+    std::fs::create_dir(&in_the_way).unwrap();
+    for _ in 0..2 {
+        let (directory, earlier) = open(path.path());
+        let left: Vec<u64> = earlier.profiles.iter().map(|stored| stored.number).collect();
+        assert_eq!((left, earlier.fatal.len()), (vec![2], 0));
+        drop(directory);
+    }
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(open(path.path()).1.fatal, [in_the_way]);
+    assert_eq!(std::fs::read_to_string(path.path().join(AT_WORK)).unwrap(), "");
 }
 
 #[test]

@@ -272,13 +272,39 @@ fn on_disk_profiles_have_a_share_and_the_oldest_go() {
     profiles().for_each(|profile| scarce.cpu_profile(profile));
     assert_eq!(scarce.evicted, 5);
     scarce.advance(seconds(20));
-    let evicts = |stream: &mut Stream, format| stream.pending.evict_from_disk(format).is_some();
-    for _ in 0..5 {
-        assert!(evicts(&mut scarce, ProfileFormat::CpuProfile));
-    }
-    assert!(
-        evicts(&mut scarce, ProfileFormat::CpuProfile),
-        "the recording, when there is no other"
+    let (share, limits) = (bytes / 20 * 11, CpuProfileLimits::of(&scarce.config));
+    let mut evict = |format, bytes, missing_bytes| {
+        let evicted = scarce.pending.evict_from_disk(format, bytes, missing_bytes, limits);
+        evicted.map(|evicted| (evicted.recordings, scarce.kept_cpu_profiles()))
+    };
+    let (trace, cpu) = (ProfileFormat::GoExecutionTrace, ProfileFormat::CpuProfile);
+    assert_eq!(evict(trace, 1, 1 << 30), None, "all would not be enough, so all stay");
+    assert_eq!(evict(cpu, bytes / 10, 1), Some((1, 4)), "the share is full");
+    assert_eq!(
+        evict(cpu, bytes / 20, 1),
+        Some((1, 4)),
+        "the recording, as the share is not full"
     );
-    assert!(!evicts(&mut scarce, ProfileFormat::CpuProfile));
+    assert_eq!(evict(cpu, 1, 1), Some((1, 3)), "there is no recording");
+    assert_eq!(evict(cpu, share, 1), Some((1, 2)));
+    assert_eq!(evict(trace, 1, bytes / 10 + 50), Some((2, 0)));
+    assert_eq!(evict(trace, 1, 1), None);
+}
+
+#[test]
+fn on_disk_recordings_that_wait_cost_no_cpu_profile() {
+    let mut stream = Stream::with_disk(AttributionConfig::default());
+    stream.cpu_profile(profile(interval(0, 1_000), &[(1, "main.sort")]));
+    let bytes = stream.disk_bytes();
+    stream.recording(recording(0, 2_000));
+    let limits = CpuProfileLimits::of(&stream.config);
+    let mut evict = |missing_bytes| {
+        let trace = ProfileFormat::GoExecutionTrace;
+        stream
+            .pending
+            .evict_from_disk(trace, missing_bytes, missing_bytes, limits)
+            .is_some()
+    };
+    assert!(!evict(bytes + 1), "the recording waits to be joined");
+    assert!(evict(bytes), "so the CPU profile is still there");
 }

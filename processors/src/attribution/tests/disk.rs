@@ -57,6 +57,13 @@ impl Disk {
         self.directory.as_ref().expect("it is open").used_bytes()
     }
 
+    pub(super) fn cpu_profile_count(&self) -> usize {
+        self.directory.as_ref().expect("it is open").remove_unneeded();
+        let files = std::fs::read_dir(self.path.path()).unwrap();
+        let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        texts.filter(|text| text.contains("\"cpu_profile\"")).count()
+    }
+
     /// Opens the directory anew, and returns what is there. Nothing may use it any more.
     pub(super) fn reopen(&mut self) -> Vec<(StoredProfile, Stands, Decision)> {
         self.directory = None;

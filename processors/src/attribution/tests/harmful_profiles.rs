@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
+use prometheus::Registry;
 use spandrel_model::Table;
+use spandrel_pipeline::Connector;
 
-use super::connector::{real_profile, spans_within, with_bytes};
+use super::super::guarded::at_work;
+use super::super::recordings_directory::RecordingsDirectory;
+use super::super::restored_recordings::NotTakenUp;
+use super::connector::{measured_connector, metric, real_profile, spans_within, with_bytes};
 use super::running::{Running, UNPLACED, cpu_profile, files, raw};
 
 /// As a collector leaves the directory that holds one profile, and is killed again and again while it works on that.
@@ -79,4 +84,45 @@ async fn what_is_set_aside_is_joined_with_nothing_in_this_run_and_the_next() {
         files.len() == 3 && files.iter().all(|path| path.extension().unwrap() == "aside"),
         "{files:?}"
     );
+}
+
+#[tokio::test]
+async fn a_profile_for_which_a_start_panics_is_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, _) = RecordingsDirectory::open(directory.path(), u64::MAX).unwrap();
+    disk.store(&raw(&real_profile())).unwrap().keep();
+    drop(disk);
+    let (registry, yaml) = (
+        Registry::new(),
+        format!("recordings_directory: {}", directory.path().display()),
+    );
+    let connector = measured_connector(&yaml, &registry);
+    let stored = connector.lock().earlier_profiles.pop().unwrap();
+    let taken_up = connector.take_up_profile(stored, |_, _| panic!("as wanted")).await;
+    assert!(matches!(taken_up, Err(NotTakenUp::Panicked(_))));
+    assert_eq!(metric(&registry, "spandrel_attribution_set_aside_profiles"), 1.0);
+    assert_eq!(
+        files(directory.path()),
+        [directory.path().join("00000000000000000001.aside")]
+    );
+}
+
+#[tokio::test]
+async fn work_that_an_end_in_order_cuts_short_is_no_death_and_what_was_survived_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = || std::fs::read_to_string(directory.path().join(".at-work")).unwrap();
+    let first = Running::start(Some(directory.path()), "").await;
+    first.take([real_profile()]).await;
+    first.kill().await;
+    die_at_work(directory.path(), 1);
+    let second = Running::start(Some(directory.path()), "").await;
+    second.take([spans_within(&raw(&real_profile()))]).await;
+    let held = [second.held_profile()];
+    let work = at_work(&held);
+    assert_eq!(journal(), "1\n1\n");
+    second.connector.give_up();
+    assert_eq!(journal(), "", "a start has decoded it");
+    drop(work);
+    second.stop().await;
+    assert_eq!(journal(), "");
 }

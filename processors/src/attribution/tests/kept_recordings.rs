@@ -13,7 +13,7 @@ use super::super::{AttributionConfig, AttributionConnector};
 use super::connector::{
     Sink, config, measured_connector, real_profile, sorted_rows, spans_of, spans_within, wait_for, with_bytes,
 };
-use super::running::{Running, UNPLACED, cpu_profile, files, raw};
+use super::running::{Running, UNPLACED, cpu_profile, cpu_profile_of, files, raw};
 use super::stream::Row;
 
 const EARLIER: &[u8] = include_bytes!("../../../../profiles/gotrace/tests/fixtures/mix-go1.25.trace");
@@ -230,6 +230,10 @@ async fn what_has_no_place_is_refused_before_it_is_written() {
         panic!("{refusal:?}");
     };
     assert!(reason.contains("recordings_directory_limit"), "{reason}");
+    assert_eq!(running.metric("rejected_recordings"), 1.0);
+    let unlabeled = cpu_profile_of(&raw(&real_profile()), &vec!["nobody".to_owned(); 100]);
+    assert!(raw(&unlabeled).bytes.len() > 512, "it is never stored");
+    running.take([unlabeled]).await;
     running.stop().await;
     // One without a wall clock stays in memory until spans place it.
     let other = directory.path().join("other");

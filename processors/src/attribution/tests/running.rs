@@ -99,13 +99,19 @@ pub(super) fn raw(profile: &Batch) -> Arc<RuntimeProfile> {
 
 /// A CPU profile in which every span of [`spans_within`] ran at some time, for 10 ms.
 pub(super) fn cpu_profile(of: &RuntimeProfile) -> Batch {
-    let (start, end) = bounds(of);
+    let (start, _) = bounds(of);
     let ids: Vec<String> = (super::connector::decoded(of).tasks.iter())
         .map(|task| format!("{:016x}", start ^ task.id.0))
         .collect();
+    cpu_profile_of(of, &ids)
+}
+
+/// A CPU profile with one sample for each of these ids of spans.
+pub(super) fn cpu_profile_of(of: &RuntimeProfile, ids: &[String]) -> Batch {
+    let (start, end) = bounds(of);
     batch(Payload::Profile(Arc::new(RuntimeProfile {
         format: ProfileFormat::CpuProfile,
-        bytes: pprof::profile(start..end, &ids).encode_to_vec().into(),
+        bytes: pprof::profile(start..end, ids).encode_to_vec().into(),
         ..of.clone()
     })))
 }

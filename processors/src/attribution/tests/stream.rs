@@ -163,6 +163,11 @@ impl Stream {
         self.disk.as_mut().map_or(0, |disk| disk.reopen().len())
     }
 
+    /// CPU profiles that are kept.
+    pub(super) fn kept_cpu_profiles(&self) -> usize {
+        self.disk.as_ref().map_or(0, Disk::cpu_profile_count)
+    }
+
     /// Bytes of profiles that are kept.
     pub(super) fn disk_bytes(&self) -> u64 {
         self.disk.as_ref().map_or(0, Disk::used_bytes)
